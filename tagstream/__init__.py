@@ -1,0 +1,1 @@
+"""Tagstream: photos in a bucket become searchable by what they show; files over SQS topics become jobs."""

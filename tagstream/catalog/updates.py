@@ -1,0 +1,102 @@
+"""Catalog updates: what the classify function tells the catalog function, over the FIFO queue."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from tagstream.errors import ConfigurationError
+from tagstream.events import ObjectEvent
+
+__all__ = ["CatalogUpdate", "Tag", "document_id"]
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """A word for what an image shows, and its probability, from 0 to 1."""
+
+    tag: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogUpdate:
+    """The new state of one image.
+
+    ``kind`` is ``classified`` (``tags`` best first, ``width``/``height`` in pixels as people see it),
+    ``rejected`` (``reason`` says why it can never be classified) or ``removed``.
+    ``event_kind`` and ``sequencer`` are those of the S3 event that caused it.
+    """
+
+    kind: Literal["classified", "rejected", "removed"]
+    bucket: str
+    key: str
+    sequencer: str
+    event_kind: Literal["created", "removed"]
+    event_time: str
+    version_id: str | None = None
+    etag: str | None = None
+    size: int | None = None
+    width: int | None = None
+    height: int | None = None
+    model: str | None = None
+    tags: tuple[Tag, ...] = ()
+    reason: str | None = None
+    processed_at: str | None = None
+
+    @property
+    def document_id(self) -> str:
+        """The id of the image's document, and the message group that keeps its updates in order."""
+        return document_id(self.bucket, self.key)
+
+    @property
+    def deduplication_id(self) -> str:
+        """Equal for updates that say the same: the event delivered twice, the function run twice."""
+        parts = (self.bucket, self.key, self.sequencer, self.event_kind, self.kind, self.model or "")
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> CatalogUpdate:
+        """Read what :meth:`to_json` wrote; raises :class:`ConfigurationError` for anything else."""
+        try:
+            fields = json.loads(text)
+            fields["tags"] = tuple(Tag(**tag) for tag in fields["tags"])
+            return cls(**fields)
+        except (ValueError, TypeError, KeyError) as error:
+            raise ConfigurationError(f"not a catalog update: {error!r}") from error
+
+    @classmethod
+    def of(
+        cls, event: ObjectEvent, kind: Literal["classified", "rejected", "removed"], **fields: object
+    ) -> CatalogUpdate:
+        """An update caused by ``event``; ``fields`` override what the event says.
+
+        >>> event = ObjectEvent("photos", "cat.jpg", "removed", "0A", "2026-01-01T00:00:00Z")
+        >>> CatalogUpdate.of(event, "removed").event_kind
+        'removed'
+        """
+        base: dict[str, object] = {
+            "bucket": event.bucket,
+            "key": event.key,
+            "sequencer": event.sequencer,
+            "event_kind": event.kind,
+            "event_time": event.time,
+            "version_id": event.version_id,
+            "etag": event.etag,
+            "size": event.size,
+        }
+        return cls(kind=kind, **(base | fields))  # type: ignore[arg-type]
+
+
+def document_id(bucket: str, key: str) -> str:
+    """SHA-256 of ``bucket/key``: keys may be longer (1,024 bytes) than an OpenSearch id (512).
+
+    >>> document_id("photos", "cat.jpg")[:12]
+    '9c4712116d1c'
+    """
+    return hashlib.sha256(f"{bucket}/{key}".encode()).hexdigest()

@@ -1,0 +1,216 @@
+"""What every command shares: the AWS options, output for people and for pipes, errors and exit codes."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ParamSpec, TypeVar
+
+import click
+
+from tagstream.errors import ConfigurationError, TagstreamError
+
+__all__ = [
+    "DONE_IN_PART",
+    "FAILED",
+    "INTERRUPTED",
+    "NOTHING_FOUND",
+    "Aws",
+    "Failures",
+    "aws_options",
+    "emit",
+    "json_option",
+    "progress",
+]
+
+FAILED = 1
+NOTHING_FOUND = 3
+DONE_IN_PART = 4
+INTERRUPTED = 130
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Failures(click.Group):
+    """Turns the product's errors, AWS' errors and Ctrl-C into one line and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except TagstreamError as error:
+            click.echo(f"Error: {error}", err=True)
+        except KeyboardInterrupt:
+            click.echo("Interrupted.", err=True)
+            sys.exit(INTERRUPTED)
+        except BrokenPipeError:
+            # The reader (`head`, say) has what it wants; keep the interpreter's last flush quiet too.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(0)
+        except Exception as error:
+            message = _aws_error(error)
+            if message is None:
+                raise
+            click.echo(f"Error: {message}", err=True)
+        sys.exit(FAILED)
+
+
+def _aws_error(error: Exception) -> str | None:
+    from botocore import exceptions
+
+    if isinstance(error, exceptions.NoCredentialsError):
+        return "no AWS credentials: run 'aws configure', give --profile, or use the local cloud ('tagstream local up')."
+    if isinstance(error, exceptions.NoRegionError):
+        return "no AWS region: give --region or set AWS_REGION."
+    if isinstance(error, exceptions.EndpointConnectionError):
+        return f"{error} Is the local cloud running ('tagstream local status')?"
+    if isinstance(error, exceptions.BotoCoreError | exceptions.ClientError):
+        return str(error)
+    return None
+
+
+@dataclass(frozen=True)
+class Aws:
+    """Where the commands go: a stage's stacks, over the user's credentials or the local cloud's."""
+
+    stage: str
+    endpoint_url: str | None
+    region: str | None
+    profile: str | None
+
+    @functools.cached_property
+    def _session(self) -> Any:
+        import boto3
+
+        return boto3.Session(profile_name=self.profile, region_name=self.region)
+
+    def client(self, service: str, **settings: Any) -> Any:
+        """A boto3 client; in stage ``local``, of the running local cloud."""
+        from botocore.config import Config
+
+        config = Config(retries={"mode": "standard", "max_attempts": 5}, **settings)
+        if self.endpoint_url is None and self.stage == "local" and self.profile is None:
+            from tagstream.local.cloud import connection
+
+            return self._session.client(service, config=config, **connection().client_settings())
+        return self._session.client(service, endpoint_url=self.endpoint_url, config=config)
+
+    def outputs(self, capability: str) -> dict[str, str]:
+        """The outputs of the stack ``tagstream-<stage>-<capability>``, by their names."""
+        from botocore.exceptions import ClientError
+
+        name = f"tagstream-{self.stage}-{capability}"
+        try:
+            stacks = self.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ValidationError":
+                raise
+            raise ConfigurationError(
+                f"stack {name} is not deployed here: run 'npx cdk deploy --all -c stage={self.stage}', "
+                "or name another --stage."
+            ) from error
+        return {output["OutputKey"]: output["OutputValue"] for output in stacks[0].get("Outputs", [])}
+
+
+def aws_options(command: Callable[..., R]) -> Callable[..., R]:
+    """Adds --stage, --endpoint-url, --region and --profile; the command gets them as ``aws: Aws``."""
+
+    @click.option("--stage", default="local", show_default=True, envvar="TAGSTREAM_STAGE", help="The deployed stage.")
+    @click.option("--endpoint-url", envvar="AWS_ENDPOINT_URL", help="Another endpoint than AWS' own.")
+    @click.option("--region", envvar=["AWS_REGION", "AWS_DEFAULT_REGION"], help="The AWS region.")
+    @click.option("--profile", envvar="AWS_PROFILE", help="A profile of ~/.aws/config.")
+    @functools.wraps(command)
+    def wrapper(
+        *args: Any,
+        stage: str,
+        endpoint_url: str | None,
+        region: str | None,
+        profile: str | None,
+        **kwargs: Any,
+    ) -> R:
+        return command(*args, aws=Aws(stage, endpoint_url, region, profile), **kwargs)
+
+    return wrapper
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for pipes.")
+
+
+def emit(
+    rows: Iterable[Mapping[str, Any]], *, as_json: bool, columns: Sequence[str] = (), title: str | None = None
+) -> int:
+    """Print rows as a table for people or as one JSON object a line; returns how many.
+
+    ``columns`` chooses and orders the table's columns; JSON always has every field.
+    """
+    if as_json:
+        count = 0
+        for row in rows:
+            click.echo(json.dumps(row, ensure_ascii=False))
+            count += 1
+        return count
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    listed = list(rows)
+    if not listed:
+        return 0
+    names = list(columns) or list(listed[0])
+    table = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    for name in names:
+        numeric = all(isinstance(row.get(name), int | float) for row in listed)
+        table.add_column(name.replace("_", " "), justify="right" if numeric else "left", overflow="fold")
+    for row in listed:
+        # Text, not markup: a file may be called "[red].jpg".
+        table.add_row(*(Text(_cell(row.get(name))) for name in names))
+    # A pipe has no width: let long cells be long rather than folded at 80.
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    return len(listed)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    return str(value)
+
+
+def progress(description: str, *, total: float | None = None, unit: str = "") -> Any:
+    """A rich progress bar on standard error; silent when that is no terminal.
+
+    Used as ``with progress("Uploading", total=9) as advance: advance(1)``.
+    """
+    from contextlib import contextmanager
+
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        SpinnerColumn,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+
+    @contextmanager
+    def bar() -> Any:
+        console = Console(stderr=True)
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn(unit),
+            TimeElapsedColumn(),
+        )
+        with Progress(*columns, console=console, disable=not console.is_terminal) as shown:
+            task = shown.add_task(description, total=total)
+            yield lambda steps=1: shown.advance(task, steps)
+
+    return bar()
