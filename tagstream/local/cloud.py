@@ -1,0 +1,502 @@
+"""The local cloud: AWS and OpenSearch on 127.0.0.1, with the real stacks deployed into it by the real CDK CLI.
+
+One cloud belongs to ``tagstream local up`` and lives in ``build/local`` until ``tagstream local down``;
+any number of private ones can run at the same time, on free ports, for as long as a ``with`` block lasts:
+
+    with LocalCloud(directory) as cloud:
+        cloud.deploy()
+        cloud.connection.client("s3").list_buckets()
+
+Whatever way a command ends, :mod:`tagstream.local.supervisor` sees to it that nothing of it is left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from tagstream.errors import LocalCloudError
+
+__all__ = [
+    "DEFAULT_PORT",
+    "HOME",
+    "ROOT",
+    "Connection",
+    "LocalCloud",
+    "Status",
+    "connection",
+    "down",
+    "status",
+    "up",
+]
+
+ROOT = Path(__file__).resolve().parents[2]
+HOME = ROOT / "build" / "local"
+DEFAULT_PORT = 4566
+STAGE = "local"
+_REGION = "us-east-1"
+_ACCOUNT = "000000000000"
+
+Report = Callable[[str], None]
+
+
+def _silent(line: str) -> None:
+    """Says nothing."""
+
+
+@dataclass(frozen=True)
+class Connection:
+    """How to reach a running local cloud."""
+
+    port: int
+    search_port: int
+
+    @property
+    def endpoint_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def search_url(self) -> str:
+        """The OpenSearch API behind every domain of this cloud."""
+        return f"http://127.0.0.1:{self.search_port}"
+
+    def client_settings(self) -> dict[str, str]:
+        """Keyword arguments for ``boto3.client``."""
+        return {
+            "endpoint_url": self.endpoint_url,
+            "region_name": _REGION,
+            "aws_access_key_id": "test",
+            "aws_secret_access_key": "test",
+        }
+
+    def environment(self) -> dict[str, str]:
+        """Environment variables that point the AWS CLI, the SDKs and the CDK CLI here."""
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint_url,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_REGION": _REGION,
+            "AWS_DEFAULT_REGION": _REGION,
+        }
+
+    def client(self, service: str, **settings: Any) -> Any:
+        """A boto3 client of this cloud; ``settings`` are those of botocore's ``Config``."""
+        import boto3
+        from botocore.config import Config
+
+        config = Config(retries={"mode": "standard", "max_attempts": 5}, **settings)
+        return boto3.Session().client(service, config=config, **self.client_settings())
+
+    def outputs(self, capability: str) -> dict[str, str]:
+        """The outputs of the stack ``tagstream-local-<capability>``, by their names."""
+        answer = self.client("cloudformation").describe_stacks(StackName=f"tagstream-{STAGE}-{capability}")
+        return {output["OutputKey"]: output["OutputValue"] for output in answer["Stacks"][0].get("Outputs", [])}
+
+
+@dataclass(frozen=True)
+class _Process:
+    """A process, and when it started (seconds since the epoch): a pid alone may be another's by now."""
+
+    pid: int
+    started: float
+
+    @classmethod
+    def of(cls, pid: int) -> _Process:
+        import psutil
+
+        return cls(pid, psutil.Process(pid).create_time())
+
+    def running(self) -> bool:
+        import psutil
+
+        try:
+            process = psutil.Process(self.pid)
+            return bool(abs(process.create_time() - self.started) < 1 and process.status() != psutil.STATUS_ZOMBIE)
+        except psutil.NoSuchProcess:
+            return False
+
+
+@dataclass(frozen=True)
+class _State:
+    """What ``build/local/state.json`` says; there only while a cloud is up."""
+
+    connection: Connection
+    supervisor: _Process
+    cloud: _Process
+    search: _Process
+
+    @classmethod
+    def read(cls, path: Path) -> _State | None:
+        try:
+            fields = json.loads(path.read_text())
+            processes = {name: _Process(**fields[name]) for name in ("supervisor", "cloud", "search")}
+            return cls(connection=Connection(**fields["connection"]), **processes)
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError) as error:
+            raise LocalCloudError(
+                f"{path} is damaged ({error!r}): remove it, then run 'tagstream local up'."
+            ) from error
+
+    def write(self, path: Path) -> None:
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(asdict(self), indent=2))
+        partial.replace(path)
+
+    def running(self) -> bool:
+        return self.supervisor.running() and self.cloud.running() and self.search.running()
+
+
+class LocalCloud:
+    """One local cloud, in a directory of its own, from ``start`` to ``stop`` (or a ``with`` block).
+
+    ``port`` 0 takes a free one. ``logs`` keeps what the emulators and the CDK CLI say, also afterwards.
+    ``report`` is told, a line at a time, what is being done.
+    """
+
+    def __init__(self, directory: Path, *, logs: Path | None = None, port: int = 0, report: Report = _silent) -> None:
+        self._directory = directory.resolve()
+        self._logs = (logs or directory / "logs").resolve()
+        self._port = port
+        self._report = report
+        self._supervisor: subprocess.Popen[str] | None = None
+        self._pids: dict[str, int] = {}
+        self._connection: Connection | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def connection(self) -> Connection:
+        if self._connection is None:
+            raise LocalCloudError("the local cloud has not been started")
+        return self._connection
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """The processes behind it: ``supervisor``, ``cloud`` (AWS) and ``search`` (OpenSearch)."""
+        return dict(self._pids)
+
+    def start(self) -> Connection:
+        """Start AWS and OpenSearch and wait until both answer.
+
+        Raises :class:`LocalCloudError` if the port is taken (saying by whom, if that can be known), if set-up has
+        not been done, or if one of the two doesn't start.
+        """
+        from osmem_server import resolve_binary
+
+        from tagstream.local.supervisor import Settings
+
+        python = ROOT / ".venv-local" / "bin" / "python"
+        if not python.exists():
+            raise LocalCloudError("the local cloud is not installed: run 'make setup' first.")
+        if self._port:
+            _check_port(self._port)
+        self._report("Starting AWS and OpenSearch on this machine …")
+        self._directory.mkdir(parents=True, exist_ok=True)
+        settings = Settings(
+            python=str(python),
+            search_binary=resolve_binary(),
+            port=self._port,
+            temporary=str(self._directory / "private"),
+            logs=str(self._logs),
+            state=str(self._directory / "state.json"),
+        )
+        self._supervisor = subprocess.Popen(
+            [sys.executable, "-m", "tagstream.local.supervisor", settings.to_json()],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            start_new_session=True,
+        )
+        try:
+            line = self._supervisor.stdout.readline() if self._supervisor.stdout else ""
+            answer = json.loads(line or '{"error": "its supervisor ended without a word"}')
+            if "error" in answer:
+                raise LocalCloudError(f"the local cloud did not start: {answer['error']}")
+        except BaseException:
+            self.stop()
+            raise
+        self._pids = {"supervisor": self._supervisor.pid, **answer["pids"]}
+        self._connection = Connection(port=answer["port"], search_port=answer["search_port"])
+        return self._connection
+
+    def deploy(self) -> None:
+        """Bootstrap the account and deploy every stack; raises :class:`LocalCloudError` with the CDK's reason."""
+        _deploy(self.connection, self._directory, self._logs, self._report)
+
+    def detach(self) -> None:
+        """Let it live on after this process, as the cloud that :func:`connection` finds."""
+        if self._supervisor is None or self._supervisor.stdin is None:
+            raise LocalCloudError("the local cloud has not been started")
+        processes = {name: _Process.of(pid) for name, pid in self._pids.items()}
+        _State(connection=self.connection, **processes).write(self._directory / "state.json")
+        self._supervisor.stdin.write("detach\n")
+        self._close()
+        self._supervisor = None
+
+    def stop(self) -> None:
+        """Stop everything that ``start`` started, and wait until it is gone; nothing to do after ``detach``."""
+        if self._supervisor is None:
+            return
+        self._close()
+        # Ctrl-C here would only stop the waiting: the supervisor does its work all the same.
+        self._supervisor.wait()
+        self._supervisor = None
+        self._connection = None
+
+    def _close(self) -> None:
+        if self._supervisor is not None:
+            for stream in (self._supervisor.stdin, self._supervisor.stdout):
+                if stream is not None:
+                    with contextlib.suppress(BrokenPipeError):
+                        stream.close()
+
+
+def connection(directory: Path = HOME) -> Connection:
+    """The cloud that ``tagstream local up`` started; raises :class:`LocalCloudError` if there is none."""
+    state = _State.read(directory / "state.json")
+    if state is None:
+        raise LocalCloudError("the local cloud is not running: start it with 'tagstream local up' (or 'make up').")
+    if not state.running():
+        raise LocalCloudError("the local cloud has crashed: run 'tagstream local up' to start it anew.")
+    return state.connection
+
+
+def up(*, port: int | None = None, directory: Path = HOME, report: Report = _silent) -> Connection:
+    """Start the cloud that stays, or deploy what has changed into the one that runs.
+
+    If it fails or is interrupted, a cloud that was not there before is not there afterwards; one that ran before
+    runs on, with what CloudFormation rolled back to.
+    """
+    with _lock(directory):
+        state = _State.read(directory / "state.json")
+        if state is not None and state.running():
+            if port not in (None, state.connection.port):
+                raise LocalCloudError(
+                    f"the local cloud runs already, on port {state.connection.port}: "
+                    "run 'tagstream local down' first to have another port."
+                )
+            report(f"The local cloud runs already, on port {state.connection.port}: deploying what has changed.")
+            _deploy(state.connection, directory, directory / "logs", report)
+            return state.connection
+        if state is not None:
+            report("Removing what a crashed local cloud left …")
+            _remove(state, directory)
+        with LocalCloud(directory, port=DEFAULT_PORT if port is None else port, report=report) as cloud:
+            cloud.deploy()
+            started = cloud.connection
+            cloud.detach()
+        return started
+
+
+def down(*, directory: Path = HOME) -> bool:
+    """Stop the cloud that stays and delete what it held; False if there was none."""
+    with _lock(directory):
+        state = _State.read(directory / "state.json")
+        if state is None:
+            return False
+        _remove(state, directory)
+        return True
+
+
+def _remove(state: _State, directory: Path) -> None:
+    import shutil
+
+    import psutil
+
+    from tagstream.local.supervisor import stop_trees
+
+    if state.supervisor.running():
+        supervisor = psutil.Process(state.supervisor.pid)
+        supervisor.terminate()
+        with contextlib.suppress(psutil.TimeoutExpired):
+            supervisor.wait(timeout=15)
+    # Only if the supervisor was killed before it could do this.
+    stop_trees([process.pid for process in (state.supervisor, state.cloud, state.search) if process.running()])
+    shutil.rmtree(directory / "private", ignore_errors=True)
+    (directory / "state.json").unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Status:
+    """``state`` is ``running``, ``crashed`` or ``stopped``; the connection is there unless it is stopped."""
+
+    state: str
+    connection: Connection | None = None
+    stacks: tuple[str, ...] = ()
+
+
+def status(directory: Path = HOME) -> Status:
+    """What ``tagstream local status`` prints."""
+    state = _State.read(directory / "state.json")
+    if state is None:
+        return Status("stopped")
+    if not state.running():
+        return Status("crashed", state.connection)
+    stacks = state.connection.client("cloudformation").describe_stacks()["Stacks"]
+    names = (stack["StackName"] for stack in stacks)
+    return Status("running", state.connection, tuple(sorted(n for n in names if n.startswith("tagstream-"))))
+
+
+@contextlib.contextmanager
+def _lock(directory: Path) -> Iterator[None]:
+    """One ``up`` or ``down`` at a time; the lock ends with the process, however it ends."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / "lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LocalCloudError(
+                "another 'tagstream local up' or 'down' is at work: wait until it is done, or interrupt it."
+            ) from None
+        yield
+
+
+def _check_port(port: int) -> None:
+    import socket
+
+    with socket.socket() as probe:
+        # Connections of the last cloud may still linger; that is no reason to refuse.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except PermissionError:
+            raise LocalCloudError(f"port {port} needs root: give another with --port.") from None
+        except OSError:
+            raise LocalCloudError(
+                f"port {port} is taken{_holder(port)}: stop that, or give another port with --port ('make up PORT=…')."
+            ) from None
+
+
+def _holder(port: int) -> str:
+    """Who listens on a TCP port, as far as this user may know."""
+    import psutil
+
+    try:
+        listening = [
+            c.pid
+            for c in psutil.net_connections("tcp")
+            if c.status == psutil.CONN_LISTEN and c.laddr and c.laddr.port == port and c.pid
+        ]
+        if not listening:
+            return " by another user's process"
+        process = psutil.Process(listening[0])
+        return f" by process {process.pid} ({' '.join(process.cmdline())[:120] or process.name()})"
+    except psutil.Error:
+        return ""
+
+
+def _deploy(target: Connection, directory: Path, logs: Path, report: Report) -> None:
+    cdk = ROOT / "node_modules" / ".bin" / "cdk"
+    if not cdk.exists():
+        raise LocalCloudError("the CDK CLI is not installed: run 'make setup' first.")
+    private = directory / "private"
+    assembly = private / "cdk.out"
+    logs.mkdir(parents=True, exist_ok=True)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "CDK_"))}
+    environment |= target.environment() | {
+        "PATH": f"{ROOT / '.venv' / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        "TMPDIR": str(private),
+        # The banner about the Node version would be all that a newcomer sees.
+        "JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION": "1",
+        "JSII_SILENCE_WARNING_DEPRECATED_NODE_VERSION": "1",
+        "NO_COLOR": "1",
+    }
+    common = ["--no-notices", "--no-color", "--no-version-reporting"]
+    synth = [str(cdk), "synth", "--quiet", "--context", f"stage={STAGE}", "--output", str(assembly), *common]
+    # From a directory without a cdk.json, for it to need no app: so it can go on beside the synthesis.
+    bootstrap = [str(cdk), "bootstrap", f"aws://{_ACCOUNT}/{_REGION}", *common]
+    deploy = [str(cdk), "deploy", "--all", "--app", str(assembly), "--require-approval", "never", *common]
+    with contextlib.ExitStack() as stack:
+        report("Synthesising the stacks and bootstrapping the account …")
+        bootstrapping = _Command(
+            "bootstrap", bootstrap, cwd=private, log=logs / "bootstrap.log", env=environment, stack=stack
+        )
+        synthesising = _Command("synth", synth, cwd=ROOT, log=logs / "synth.log", env=environment, stack=stack)
+        synthesising.finish()
+        bootstrapping.finish()
+        report("Deploying the stacks …")
+        deploying = _Command("deploy", deploy, cwd=private, log=logs / "deploy.log", env=environment, stack=stack)
+        began = time.monotonic()
+        for line in deploying.lines():
+            done = re.match(r"\s*✅\s+(\S+)(.*)", line)
+            if done:
+                report(f"  {done[1]}{done[2]} after {time.monotonic() - began:.0f} s")
+        deploying.finish()
+
+
+class _Command:
+    """A CDK command in a session of its own; its whole process tree ends when the ``stack`` does."""
+
+    def __init__(
+        self,
+        name: str,
+        arguments: list[str],
+        *,
+        cwd: Path,
+        env: dict[str, str],
+        log: Path,
+        stack: contextlib.ExitStack,
+    ) -> None:
+        self._name = name
+        self._log = log
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                arguments,
+                cwd=cwd,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        stack.callback(self._end)
+
+    def lines(self) -> Iterator[str]:
+        """What it prints, a line at a time, until it ends."""
+        with self._log.open() as output:
+            partial = ""
+            while True:
+                ended = self._process.poll() is not None
+                for piece in output:
+                    partial += piece
+                    if partial.endswith("\n"):
+                        yield partial.rstrip("\n")
+                        partial = ""
+                if ended:
+                    return
+                time.sleep(0.1)
+
+    def finish(self) -> None:
+        """Wait for its end; raises :class:`LocalCloudError` with the lines that say why if it failed."""
+        if self._process.wait() != 0:
+            text = self._log.read_text(errors="replace").splitlines()
+            telling = [line for line in text if "❌" in line or "rror" in line] or text
+            reason = "".join(f"\n  {line.strip()}" for line in telling[-8:])
+            raise LocalCloudError(f"cdk {self._name} failed:{reason}\nAll that it said is in {self._log}")
+
+    def _end(self) -> None:
+        from tagstream.local.supervisor import stop_trees
+
+        if self._process.poll() is None:
+            stop_trees([self._process.pid])
+            self._process.wait()

@@ -1,0 +1,253 @@
+"""The process that owns the local cloud: it starts AWS and OpenSearch on 127.0.0.1 and always stops them.
+
+Run by :mod:`tagstream.local.cloud` as ``python -m tagstream.local.supervisor SETTINGS`` in a session of its own,
+so that Ctrl-C in the terminal doesn't reach it. Its protocol, one line each:
+
+* standard output: a JSON object, either ``{"port", "search_port", "pids"}`` once both answer, or ``{"error"}``;
+* standard input: ``detach`` lets it live on after the command that started it. Without that word, the end of
+  standard input stops everything: a command that is interrupted, killed or crashes leaves nothing behind.
+
+SIGTERM stops everything too. Stopping means: SIGTERM to both, 3 seconds, SIGKILL to whatever is left of their
+process trees (the emulator's function workers among them), then the private directory and the state file go.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import FrameType
+
+import psutil
+
+__all__ = ["Settings", "main"]
+
+_START_SECONDS = 30.0
+_STOP_SECONDS = 3.0
+_HOST = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to start and where; paths are absolute.
+
+    ``port`` 0 takes a free one. ``python`` is that of the emulator's own environment. ``temporary`` is the private
+    directory, deleted at the end; ``state`` the file that is deleted first, since it says that the cloud is up.
+    """
+
+    python: str
+    search_binary: str
+    port: int
+    temporary: str
+    logs: str
+    state: str
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+
+class _Stop(Exception):
+    """SIGTERM has come."""
+
+
+class _Failed(Exception):
+    """A sentence for the user."""
+
+
+def main(arguments: list[str]) -> int:
+    """Start both, say so, wait to be told to stop; see the module's text for the protocol."""
+    settings = Settings(**json.loads(arguments[0]))
+    children: list[subprocess.Popen[bytes]] = []
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        raise _Stop
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, stop)
+    try:
+        _say(_start(settings, children))
+        _wait_for_the_end()
+    except _Stop:
+        pass
+    except _Failed as error:
+        _say({"error": str(error)})
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        Path(settings.state).unlink(missing_ok=True)
+        stop_trees([child.pid for child in children])
+        for child in children:
+            child.wait()
+        shutil.rmtree(settings.temporary, ignore_errors=True)
+    return 0
+
+
+def _say(answer: dict[str, object]) -> None:
+    # The command may be gone already; the end of standard input tells the same.
+    with contextlib.suppress(BrokenPipeError):
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+
+
+def _wait_for_the_end() -> None:
+    """Returns when standard input ends without the word; sleeps until a signal once the word has come."""
+    if sys.stdin.readline().strip() != "detach":
+        return
+    # Nothing may keep the terminal, or a pipe that somebody waits on, open from now on.
+    with Path(os.devnull).open("r+b") as nowhere:
+        for stream in (0, 1, 2):
+            os.dup2(nowhere.fileno(), stream)
+    while True:
+        signal.pause()
+
+
+def _start(settings: Settings, children: list[subprocess.Popen[bytes]]) -> dict[str, object]:
+    temporary, logs = Path(settings.temporary), Path(settings.logs)
+    shutil.rmtree(temporary, ignore_errors=True)
+    for directory in (temporary, logs):
+        directory.mkdir(parents=True, exist_ok=True)
+    search, search_port = _start_search(settings, children, logs / "search.log")
+    for attempt in range(1, 6):
+        port = settings.port or _free_port()
+        cloud = _start_aws(settings, port, search_port, children, logs / "cloud.log")
+        if _answers(cloud, port):
+            break
+        if settings.port or attempt == 5:
+            raise _Failed(
+                f"the AWS emulator did not start on port {port}; its log ends with:{_tail(logs / 'cloud.log')}"
+            )
+    return {"port": port, "search_port": search_port, "pids": {"cloud": cloud.pid, "search": search.pid}}
+
+
+def _start_search(
+    settings: Settings, children: list[subprocess.Popen[bytes]], log: Path
+) -> tuple[subprocess.Popen[bytes], int]:
+    with log.open("wb") as errors:
+        search = subprocess.Popen(
+            [settings.search_binary, "-addr", f"{_HOST}:0", "-no-stdin-watch", "-parent-pid", str(os.getpid())],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            start_new_session=True,
+        )
+    children.append(search)
+    output = search.stdout
+    line = output.readline() if output and select.select([output], [], [], _START_SECONDS)[0] else b""
+    try:
+        port = int(json.loads(line)["url"].rsplit(":", 1)[1])
+    except (ValueError, KeyError):
+        raise _Failed(f"the OpenSearch emulator did not start; its log ends with:{_tail(log)}") from None
+    return search, port
+
+
+def _start_aws(
+    settings: Settings, port: int, search_port: int, children: list[subprocess.Popen[bytes]], log: Path
+) -> subprocess.Popen[bytes]:
+    # Functions inherit this environment. It is made from nothing, so that neither the user's AWS profile nor
+    # proxies nor Python paths change what they do.
+    environment = {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "LANG": "C.UTF-8",
+        "HOME": settings.temporary,
+        "TMPDIR": settings.temporary,
+        "STATE_DIR": f"{settings.temporary}/state",
+        "S3_DATA_DIR": f"{settings.temporary}/s3",
+        "PERSIST_STATE": "0",
+        "BIND_HOST": _HOST,
+        "GATEWAY_PORT": str(port),
+        # Otherwise it listens on every interface as soon as `cryptography` is installed.
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
+        # It removes containers that it takes for its own; there is no reason to let it near a user's Docker.
+        "DOCKER_HOST": f"unix://{settings.temporary}/no-docker",
+        "LAMBDA_EXECUTOR": "local",
+        "MINISTACK_OPENSEARCH_ENDPOINT": f"localhost:{search_port}",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "POWERTOOLS_TRACE_DISABLED": "1",
+    }
+    with log.open("wb") as output:
+        cloud = subprocess.Popen(
+            [settings.python, "-m", "ministack"],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            cwd=settings.temporary,
+            start_new_session=True,
+            preexec_fn=_die_with_parent(),  # noqa: PLW1509 - this process has one thread
+        )
+    children.append(cloud)
+    return cloud
+
+
+def _die_with_parent() -> Callable[[], None] | None:
+    """On Linux: SIGTERM for the child when this process dies in a way that it cannot catch (SIGKILL)."""
+    if sys.platform != "linux":
+        return None
+    prctl = ctypes.CDLL(None).prctl
+    pr_set_pdeathsig = 1
+    return lambda: prctl(pr_set_pdeathsig, signal.SIGTERM)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((_HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def _answers(process: subprocess.Popen[bytes], port: int) -> bool:
+    """Whether ``process`` answers on ``port`` in time; not if it ends, so not if another holds the port."""
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        url = f"http://{_HOST}:{port}/_ministack/health"
+        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=2) as answer:
+            # Not just any emulator that was quicker to take the port: this one.
+            listening = {c.laddr.port for c in psutil.Process(process.pid).net_connections("tcp")}
+            if answer.status == 200 and port in listening:
+                return True
+        time.sleep(0.05)
+    return False
+
+
+def _tail(log: Path, lines: int = 5) -> str:
+    return "".join(f"\n  {line}" for line in log.read_text(errors="replace").splitlines()[-lines:]) or " (nothing)"
+
+
+def stop_trees(pids: list[int]) -> None:
+    """SIGTERM to the processes, then, after 3 seconds, SIGKILL to all that is left of their trees."""
+    parents: list[psutil.Process] = []
+    for pid in pids:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            parents.append(psutil.Process(pid))
+    trees = list(parents)
+    for parent in parents:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            trees += parent.children(recursive=True)
+            parent.terminate()
+    _, left = psutil.wait_procs(parents, timeout=_STOP_SECONDS)
+    # Started between the two looks, by a parent that was still there.
+    for parent in left:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            trees += parent.children(recursive=True)
+    for process in trees:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(trees, timeout=_STOP_SECONDS)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
