@@ -6,6 +6,7 @@ TagstreamError
 ├── ModelError              a model or its weights cannot be had or read
 ├── ImageRejected           an image that can never be classified; ``reason`` is for people
 ├── CatalogError            OpenSearch refused or did not answer
+├── QueryError              a search that cannot be answered as asked; the message says what to change
 ├── LocalCloudError         the local cloud could not be started, deployed to or stopped
 └── TopicError              see :mod:`tagstream.topics`
 """
@@ -19,6 +20,7 @@ __all__ = [
     "LocalCloudError",
     "ModelError",
     "NotAnEvent",
+    "QueryError",
     "TagstreamError",
     "TopicError",
 ]
@@ -53,6 +55,10 @@ class ImageRejected(TagstreamError):
 
 class CatalogError(TagstreamError):
     """OpenSearch refused a request or did not answer; trying again may help."""
+
+
+class QueryError(TagstreamError):
+    """A search that cannot be answered as asked; the message says what to change."""
 
 
 class LocalCloudError(TagstreamError):

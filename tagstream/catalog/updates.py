@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Literal
 
 from tagstream.errors import ConfigurationError
 from tagstream.events import ObjectEvent
 
 __all__ = ["CatalogUpdate", "Tag", "document_id"]
+
+_TEXTS = ("bucket", "key", "sequencer", "event_time")
+_OPTIONAL_TEXTS = ("version_id", "etag", "model", "reason", "processed_at")
+_BOUNDS = {"size": 2**63, "width": 2**31, "height": 2**31}
+"""What the index' long and integer fields hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +73,37 @@ class CatalogUpdate:
         try:
             fields = json.loads(text)
             fields["tags"] = tuple(Tag(**tag) for tag in fields["tags"])
-            return cls(**fields)
-        except (ValueError, TypeError, KeyError) as error:
+            update = cls(**fields)
+            update._check()
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise ConfigurationError(f"not a catalog update: {error!r}") from error
+        return update
+
+    def _check(self) -> None:
+        """Raise :class:`ValueError` for what OpenSearch would refuse, or what could not be put in order."""
+        if self.kind not in ("classified", "rejected", "removed"):
+            raise ValueError(f"kind is {self.kind!r}")
+        if self.event_kind not in ("created", "removed"):
+            raise ValueError(f"event_kind is {self.event_kind!r}")
+        for name in _TEXTS + _OPTIONAL_TEXTS:
+            text = getattr(self, name)
+            if text is None and name in _OPTIONAL_TEXTS:
+                continue
+            if not isinstance(text, str):
+                raise ValueError(f"{name} is {text!r}")
+            text.encode()  # raises for a lone surrogate, which is no text
+        for name, bound in _BOUNDS.items():
+            number = getattr(self, name)
+            if number is not None and (type(number) is not int or not 0 <= number < bound):
+                raise ValueError(f"{name} is {number!r}")
+        for tag in self.tags:
+            if not isinstance(tag.tag, str) or not isinstance(tag.score, int | float) or not 0 <= tag.score <= 1:
+                raise ValueError(f"a tag is {tag!r}")
+            tag.tag.encode()
+        if not re.fullmatch("[0-9A-Fa-f]*", self.sequencer):
+            raise ValueError(f"sequencer is {self.sequencer!r}")
+        if self.processed_at is not None:
+            datetime.fromisoformat(self.processed_at)
 
     @classmethod
     def of(

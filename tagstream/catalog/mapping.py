@@ -1,0 +1,110 @@
+"""The index: its name, settings and mapping.
+
+A change of the mapping is a new :data:`VERSION`; ``tagstream images reindex`` then fills the new index and
+moves the alias (docs/catalog.md).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["VERSION", "index_name", "index_pattern", "index_version", "settings_and_mappings"]
+
+VERSION = 1
+"""Raise it with every change of the settings or mappings below."""
+
+
+def index_name(alias: str, version: int = VERSION) -> str:
+    """The concrete index behind the alias.
+
+    >>> index_name("imagerepository", 2)
+    'imagerepository-v2'
+    """
+    return f"{alias}-v{version}"
+
+
+def index_pattern(alias: str) -> str:
+    """Matches every version of the index."""
+    return f"{alias}-v*"
+
+
+def index_version(name: str) -> int:
+    """The version in a concrete index' name.
+
+    >>> index_version("imagerepository-v12")
+    12
+    """
+    return int(name.rpartition("-v")[2])
+
+
+def settings_and_mappings() -> dict[str, Any]:
+    """The body of the request that creates the index.
+
+    Unknown fields are kept but not indexed (``dynamic: false``): newer functions may write to an older index
+    until it is reindexed. Keys have at most 1,024 bytes, far below the 32,766 that a keyword can have.
+    """
+    keyword = {"type": "keyword"}
+    folded_keyword = {"type": "keyword", "normalizer": "folded"}
+    # Kept for people, never searched: it may be longer than a keyword, and costs nothing.
+    stored_only = {"type": "keyword", "index": False, "doc_values": False}
+    # A date that can't be read must not keep an image out of the catalog for good.
+    date = {"type": "date", "ignore_malformed": True}
+    return {
+        "settings": {
+            "number_of_shards": 1,
+            "auto_expand_replicas": "0-1",
+            "analysis": {
+                "char_filter": {
+                    "separators": {"type": "pattern_replace", "pattern": r"[_.\-]+", "replacement": " "},
+                },
+                "filter": {"singular": {"type": "stemmer", "language": "minimal_english"}},
+                "analyzer": {
+                    # File names: IMG_12.black-cat.jpg is found by "cat".
+                    "file_name": {
+                        "type": "custom",
+                        "char_filter": ["separators"],
+                        "tokenizer": "standard",
+                        "filter": ["lowercase", "asciifolding"],
+                    },
+                    # Tags: whole words, whatever their case, accents and plural.
+                    "words": {
+                        "type": "custom",
+                        "tokenizer": "standard",
+                        "filter": ["lowercase", "asciifolding", "singular"],
+                    },
+                },
+                "normalizer": {"folded": {"type": "custom", "filter": ["lowercase", "asciifolding"]}},
+            },
+        },
+        "mappings": {
+            "dynamic": False,
+            "properties": {
+                "id": keyword,
+                "status": keyword,
+                "title": {"type": "text", "analyzer": "file_name", "fields": {"keyword": folded_keyword}},
+                "s3_location": keyword,
+                "tags": {
+                    "type": "nested",
+                    "dynamic": False,
+                    "properties": {
+                        "tag": {"type": "text", "analyzer": "words", "fields": {"keyword": folded_keyword}},
+                        "score": {"type": "float"},
+                    },
+                },
+                "bucket": keyword,
+                "key": keyword,
+                "version_id": keyword,
+                "etag": keyword,
+                "size": {"type": "long"},
+                "width": {"type": "integer"},
+                "height": {"type": "integer"},
+                "model": keyword,
+                "sequencer": keyword,
+                "reason": stored_only,
+                "uploaded_at": date,
+                "classified_at": date,
+                "removed_at": date,
+                "indexed_at": date,
+            },
+        },
+    }

@@ -1,0 +1,242 @@
+"""The catalog in OpenSearch: ordered, idempotent writes, searches and upkeep.
+
+Design: docs/catalog.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from opensearchpy import OpenSearch
+from opensearchpy.exceptions import NotFoundError, RequestError
+
+from tagstream.catalog import mapping
+from tagstream.catalog.client import catalog_errors
+from tagstream.catalog.documents import POSITION_FIELDS, document, position_of, position_of_document
+from tagstream.catalog.order import Position
+from tagstream.catalog.queries import Query, answer, search_body
+from tagstream.catalog.updates import CatalogUpdate
+from tagstream.errors import CatalogError
+
+__all__ = ["Catalog", "Outcome"]
+
+_ROUNDS = 4
+"""Reads and writes of one batch, at most; more than one only after a conflict or a refused document."""
+
+_PURGED_AT_ONCE = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one update.
+
+    ``applied``: the catalog now says so. ``stale``: it already said so, or something newer; done as well.
+    ``failed``: nothing was written; ``error`` says why, and trying again is safe.
+    """
+
+    state: Literal["applied", "stale", "failed"]
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """What the index holds of one image: nothing, or a document that stands at a position."""
+
+    index: str
+    position: Position | None = None
+    seq_no: int = -1
+    primary_term: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What to do about one image: write the update ``winner``, or nothing if all are stale."""
+
+    stored: _Stored
+    winner: int | None
+
+
+class Catalog:
+    """The documents behind the alias ``alias``, over an injected client."""
+
+    def __init__(self, client: OpenSearch, alias: str) -> None:
+        self._client = client
+        self._alias = alias
+
+    def apply(self, updates: Sequence[CatalogUpdate]) -> list[Outcome]:
+        """Bring the catalog up to date; one outcome for each update, in their order. Does not raise.
+
+        Updates of one image may be in any order and repeated: the newest one wins, whoever wrote before.
+        One read and one bulk write serve the whole batch. They are repeated, a bounded number of times, for
+        the images that somebody else wrote to in between.
+        After a failure the later updates of the same image fail too; other images go on.
+        """
+        outcomes: dict[int, Outcome] = {}
+        for _ in range(_ROUNDS):
+            waiting = _by_image(updates, outcomes)
+            if not waiting:
+                break
+            try:
+                self._round(updates, waiting, outcomes)
+            except CatalogError as error:
+                outcomes |= {i: Outcome("failed", str(error)) for indexes in waiting.values() for i in indexes}
+        undecided = Outcome("failed", "other writers kept changing this image")
+        return [outcomes.get(i, undecided) for i in range(len(updates))]
+
+    def _round(
+        self, updates: Sequence[CatalogUpdate], waiting: Mapping[str, list[int]], outcomes: dict[int, Outcome]
+    ) -> None:
+        """Read, decide, write; images whose write conflicted get no outcome and so come again."""
+        stored = self._read(list(waiting))
+        plans = {image: _plan(updates, indexes, stored[image]) for image, indexes in waiting.items()}
+        writes = {
+            image: (plan.stored, updates[plan.winner]) for image, plan in plans.items() if plan.winner is not None
+        }
+        answers = self._write(writes)
+        for image, indexes in waiting.items():
+            winner = plans[image].winner
+            if winner is None:
+                outcomes |= dict.fromkeys(indexes, Outcome("stale"))
+                continue
+            status, error = answers[image]
+            if status in (200, 201):
+                outcomes |= dict.fromkeys(indexes, Outcome("stale")) | {winner: Outcome("applied")}
+            elif status == 400:
+                # This document will never be taken. Those before it may be: they come again.
+                outcomes |= {i: Outcome("failed", error) for i in indexes if i >= winner}
+            elif status != 409:
+                outcomes |= dict.fromkeys(indexes, Outcome("failed", error))
+
+    def _read(self, images: list[str]) -> dict[str, _Stored]:
+        """What is stored of each image; creates the index if there is none."""
+        for _ in range(2):
+            with catalog_errors():
+                docs = self._client.mget(
+                    index=self._alias, body={"ids": images}, params={"_source_includes": ",".join(POSITION_FIELDS)}
+                )["docs"]
+            errors = [doc["error"] for doc in docs if "error" in doc]
+            if not errors:
+                return {doc["_id"]: _stored(doc) for doc in docs}
+            if errors[0]["type"] != "index_not_found_exception":
+                raise CatalogError(f"OpenSearch could not read the catalog: {errors[0].get('reason')}")
+            self.create_index()
+        raise CatalogError(f"there is no index behind {self._alias}, although it was created")
+
+    def _write(self, writes: Mapping[str, tuple[_Stored, CatalogUpdate]]) -> dict[str, tuple[int, str]]:
+        """Write conditionally, each to the index that was read; the status and the error for each image.
+
+        Not to the alias: while the catalog moves to a new index, a condition that holds in the new one
+        by chance must not let an older state through. The old one is closed for writing by then.
+        """
+        if not writes:
+            return {}
+        indexed_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        lines: list[dict[str, Any]] = []
+        for image, (stored, update) in writes.items():
+            target: dict[str, Any] = {"_index": stored.index, "_id": image}
+            if stored.position is None:
+                lines.append({"create": target})
+            else:
+                condition = {"if_seq_no": stored.seq_no, "if_primary_term": stored.primary_term}
+                lines.append({"index": target | condition})
+            lines.append(document(update, indexed_at=indexed_at))
+        with catalog_errors():
+            items = self._client.bulk(body=lines)["items"]
+        results = [next(iter(item.values())) for item in items]
+        return {
+            image: (result["status"], _reason(result.get("error")))
+            for image, result in zip(writes, results, strict=True)
+        }
+
+    def create_index(self, version: int = mapping.VERSION) -> None:
+        """Create the index and its alias, in one step; that somebody else just did is as good."""
+        name = mapping.index_name(self._alias, version)
+        try:
+            with catalog_errors():
+                body = mapping.settings_and_mappings() | {"aliases": {self._alias: {}}}
+                self._client.indices.create(index=name, body=body)
+        except CatalogError as error:
+            cause = error.__cause__
+            if not (isinstance(cause, RequestError) and cause.error == "resource_already_exists_exception"):
+                raise
+            with catalog_errors():
+                ready = self._client.indices.exists_alias(name=self._alias)
+            if not ready:
+                raise CatalogError(
+                    f"the index {name} exists without its alias {self._alias}: add the alias, or delete the index"
+                ) from error
+
+    def search(self, query: Query) -> dict[str, Any]:
+        """Answer a query (:func:`tagstream.catalog.queries.answer`); a catalog without an index is empty."""
+        try:
+            with catalog_errors():
+                response = self._client.search(index=self._alias, body=search_body(query))
+        except CatalogError as error:
+            if isinstance(error.__cause__, NotFoundError):
+                return {"total": 0, "images": [], "after": None}
+            raise
+        return answer(query, response)
+
+    def purge(self, *, older_than_days: int) -> dict[str, Any]:
+        """Delete tombstones written more than so many days ago, and indexes that were replaced.
+
+        A tombstone must outlive every late event: events stay in a queue and then its dead-letter queue
+        for up to 14 days each.
+        """
+        old = {
+            "bool": {
+                "filter": [
+                    {"term": {"status": "removed"}},
+                    {"range": {"indexed_at": {"lt": f"now-{older_than_days}d"}}},
+                ]
+            }
+        }
+        with catalog_errors():
+            indexes = self._client.indices.get_alias(index=mapping.index_pattern(self._alias))
+            current = [name for name, about in indexes.items() if self._alias in about["aliases"]]
+            if not current:
+                return {"tombstones": 0, "indexes": []}
+            # A tombstone that changes meanwhile (the image came back) conflicts, and stays.
+            deleted = self._client.delete_by_query(
+                index=self._alias, body={"query": old}, params={"conflicts": "proceed", "max_docs": _PURGED_AT_ONCE}
+            )["deleted"]
+            newest = max(map(mapping.index_version, current))
+            replaced = sorted(name for name in indexes if mapping.index_version(name) < newest)
+            for name in replaced:
+                self._client.indices.delete(index=name)
+        return {"tombstones": deleted, "indexes": replaced}
+
+
+def _by_image(updates: Sequence[CatalogUpdate], done: Mapping[int, Outcome]) -> dict[str, list[int]]:
+    """The indexes of the updates that have no outcome yet, by document id."""
+    waiting: dict[str, list[int]] = {}
+    for i, update in enumerate(updates):
+        if i not in done:
+            waiting.setdefault(update.document_id, []).append(i)
+    return waiting
+
+
+def _plan(updates: Sequence[CatalogUpdate], indexes: Sequence[int], stored: _Stored) -> _Plan:
+    """Fold the updates of one image, in their order, onto what is stored."""
+    newest, winner = stored.position, None
+    for i in indexes:
+        place = position_of(updates[i])
+        if newest is None or place > newest:
+            newest, winner = place, i
+    return _Plan(stored, winner)
+
+
+def _stored(doc: Mapping[str, Any]) -> _Stored:
+    if not doc["found"]:
+        return _Stored(doc["_index"])
+    return _Stored(doc["_index"], position_of_document(doc["_source"]), doc["_seq_no"], doc["_primary_term"])
+
+
+def _reason(error: Mapping[str, Any] | None) -> str:
+    if not error:
+        return ""
+    cause = error.get("caused_by", {}).get("reason")
+    return f"OpenSearch refused the document: {error.get('reason')}" + (f" ({cause})" if cause else "")

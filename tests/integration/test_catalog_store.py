@@ -1,0 +1,250 @@
+"""The catalog's promise, on a real OpenSearch API: order, repetition, conflicts, failures."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from opensearchpy import OpenSearch
+from opensearchpy.exceptions import ConnectionError as NoConnection
+
+from tagstream.catalog.client import connect
+from tagstream.catalog.queries import parse_request
+from tagstream.catalog.store import Catalog, Outcome
+from tagstream.catalog.updates import CatalogUpdate, Tag
+
+INDEX = "imagerepository"
+
+
+def update(key: str = "cat.jpg", sequencer: str = "0A", kind: str = "classified", **fields: Any) -> CatalogUpdate:
+    made = CatalogUpdate(
+        kind=kind,  # type: ignore[arg-type]
+        bucket="photos",
+        key=key,
+        sequencer=sequencer,
+        event_kind="removed" if kind == "removed" else "created",
+        event_time="2026-01-01T00:00:00.000Z",
+        tags=(Tag("tabby", 0.9),) if kind == "classified" else (),
+        reason="not an image" if kind == "rejected" else None,
+        processed_at="2026-01-01T00:00:01.000Z",
+    )
+    return replace(made, **fields)
+
+
+def states(outcomes: list[Outcome]) -> list[str]:
+    return [outcome.state for outcome in outcomes]
+
+
+class Requests:
+    """A client that notes what is asked of it, and can be told to misbehave before a request."""
+
+    def __init__(self, client: OpenSearch) -> None:
+        self._client = client
+        self.indices = client.indices
+        self.made: list[str] = []
+        self.before_bulk: Any = lambda: None
+
+    def mget(self, **arguments: Any) -> Any:
+        self.made.append("mget")
+        return self._client.mget(**arguments)
+
+    def bulk(self, **arguments: Any) -> Any:
+        self.made.append("bulk")
+        self.before_bulk()
+        return self._client.bulk(**arguments)
+
+
+@pytest.fixture
+def requests(opensearch: OpenSearch) -> Requests:
+    return Requests(opensearch)
+
+
+@pytest.fixture
+def catalog(requests: Requests) -> Catalog:
+    made = Catalog(requests, INDEX)  # type: ignore[arg-type]
+    made.create_index()
+    return made
+
+
+def stored(opensearch: OpenSearch, one: CatalogUpdate) -> dict[str, Any]:
+    return dict(opensearch.get(index=INDEX, id=one.document_id)["_source"])
+
+
+def test_a_batch_is_one_read_and_one_write(catalog: Catalog, requests: Requests, opensearch: OpenSearch) -> None:
+    batch = [update(f"{n}.jpg") for n in range(10)]
+    assert states(catalog.apply(batch)) == ["applied"] * 10
+    assert requests.made == ["mget", "bulk"]
+    assert stored(opensearch, batch[3])["title"] == "3.jpg"
+    requests.made.clear()
+    assert states(catalog.apply(batch)) == ["stale"] * 10
+    assert requests.made == ["mget"]
+
+
+def test_an_empty_batch_asks_nothing(catalog: Catalog, requests: Requests) -> None:
+    assert catalog.apply([]) == []
+    assert requests.made == []
+
+
+@pytest.mark.parametrize("in_one_batch", [True, False])
+def test_the_newest_wins_whatever_the_order(catalog: Catalog, opensearch: OpenSearch, in_one_batch: bool) -> None:
+    # 0B0 is newer than 0AFF although shorter, and than 0a although that has another case.
+    late, early, mid = update(sequencer="0B0", model="late"), update(sequencer="0a"), update(sequencer="0AFF")
+    if in_one_batch:
+        assert states(catalog.apply([early, late, mid])) == ["stale", "applied", "stale"]
+    else:
+        assert [states(catalog.apply([one])) for one in (early, late, mid)] == [["applied"], ["applied"], ["stale"]]
+    assert stored(opensearch, late)["model"] == "late"
+
+
+def test_a_late_creation_does_not_resurrect_but_a_new_one_does(catalog: Catalog, opensearch: OpenSearch) -> None:
+    assert states(catalog.apply([update(sequencer="0C", kind="removed")])) == ["applied"]
+    assert states(catalog.apply([update(sequencer="0B")])) == ["stale"]
+    tombstone = stored(opensearch, update())
+    assert (tombstone["status"], tombstone["tags"], tombstone["sequencer"]) == ("removed", [], "0C")
+    assert states(catalog.apply([update(sequencer="0D")])) == ["applied"]
+    back = stored(opensearch, update())
+    assert back["status"] == "classified"
+    assert "removed_at" not in back
+
+
+def test_another_look_at_the_same_event_is_applied_and_an_earlier_one_is_not(
+    catalog: Catalog, opensearch: OpenSearch
+) -> None:
+    first = update(model="lite0")
+    again = update(model="lite2", processed_at="2026-01-02T00:00:00Z")
+    assert states(catalog.apply([first, again, first])) == ["stale", "applied", "stale"]
+    assert states(catalog.apply([first])) == ["stale"]
+    assert stored(opensearch, first)["model"] == "lite2"
+
+
+def test_two_functions_create_the_index_at_once(opensearch: OpenSearch, osmem_clone: Any) -> None:
+    barrier = threading.Barrier(8)
+    outcomes: list[list[Outcome]] = []
+
+    def work(n: int) -> None:
+        catalog = Catalog(connect(osmem_clone.url), INDEX)
+        barrier.wait()
+        outcomes.append(catalog.apply([update(f"{n}.jpg")]))
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [states(outcome) for outcome in outcomes] == [["applied"]] * 8
+    assert list(opensearch.indices.get_alias(name=INDEX)) == [f"{INDEX}-v1"]
+    opensearch.indices.refresh(index=INDEX)
+    assert opensearch.count(index=INDEX)["count"] == 8
+
+
+def test_an_index_without_its_alias_is_a_clear_failure(opensearch: OpenSearch) -> None:
+    opensearch.indices.create(index=f"{INDEX}-v1")
+    (outcome,) = Catalog(opensearch, INDEX).apply([update()])
+    assert outcome.state == "failed"
+    assert "add the alias" in str(outcome.error)
+
+
+def test_a_conflict_is_decided_again(catalog: Catalog, requests: Requests, opensearch: OpenSearch) -> None:
+    rival = Catalog(opensearch, INDEX)
+    requests.before_bulk = lambda: rival.apply([update(sequencer="0C", model="rival")])
+    assert states(catalog.apply([update(sequencer="0B"), update("other.jpg")])) == ["stale", "applied"]
+    assert stored(opensearch, update())["model"] == "rival"
+    requests.before_bulk = lambda: rival.apply([update(sequencer="0D", model="rival")])
+    assert states(catalog.apply([update(sequencer="0E", model="mine")])) == ["applied"]
+    assert stored(opensearch, update())["model"] == "mine"
+
+
+def test_endless_conflicts_end_in_a_failure(catalog: Catalog, requests: Requests, opensearch: OpenSearch) -> None:
+    rival, sequencers = Catalog(opensearch, INDEX), iter(range(0x10, 0xFF))
+    requests.before_bulk = lambda: rival.apply([update(sequencer=f"{next(sequencers):x}")])
+    outcomes = catalog.apply([update(sequencer="FF"), update("other.jpg")])
+    assert states(outcomes) == ["failed", "applied"]
+    assert len(requests.made) <= 10
+
+
+def test_two_writers_of_one_image_leave_the_newest(opensearch: OpenSearch, osmem_clone: Any) -> None:
+    Catalog(opensearch, INDEX).create_index()
+    barrier = threading.Barrier(2)
+
+    def work(numbers: range) -> None:
+        catalog = Catalog(connect(osmem_clone.url), INDEX)
+        barrier.wait()
+        for number in numbers:
+            one = update(sequencer=f"{number:x}", model=f"m{number:x}")
+            while catalog.apply([one])[0].state == "failed":
+                pass  # as the queue does: deliver again
+
+    threads = [
+        threading.Thread(target=work, args=(numbers,))
+        for numbers in (range(0x1000, 0x1100, 2), range(0x1001, 0x1100, 2))
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    newest = stored(opensearch, update())
+    assert (newest["sequencer"], newest["model"]) == ("10ff", "m10ff")
+
+
+def test_a_refused_document_fails_alone_with_the_later_ones_of_its_image(
+    catalog: Catalog, opensearch: OpenSearch
+) -> None:
+    good, refused, later = update(sequencer="0A"), update(sequencer="0B", size=2**70), update(sequencer="0A1")
+    outcomes = catalog.apply([good, update("other.jpg"), refused, later])
+    assert states(outcomes) == ["applied", "applied", "failed", "failed"]
+    assert "refused the document" in str(outcomes[2].error)
+    assert stored(opensearch, good)["sequencer"] == "0A"
+
+
+def test_opensearch_away_fails_everything_and_loses_nothing(
+    catalog: Catalog, requests: Requests, opensearch: OpenSearch
+) -> None:
+    def away() -> None:
+        raise NoConnection("N/A", "refused", OSError())
+
+    requests.before_bulk = away
+    outcomes = catalog.apply([update(), update("other.jpg")])
+    assert states(outcomes) == ["failed", "failed"]
+    requests.before_bulk = lambda: None
+    assert states(catalog.apply([update(), update("other.jpg")])) == ["applied", "applied"]
+    nowhere = Catalog(connect("http://127.0.0.1:1"), INDEX)
+    assert states(nowhere.apply([update()])) == ["failed"]
+
+
+def test_a_closed_index_is_a_failure_to_be_tried_again(catalog: Catalog, opensearch: OpenSearch) -> None:
+    opensearch.indices.put_settings(index=INDEX, body={"index.blocks.write": True})
+    assert states(catalog.apply([update()])) == ["failed"]
+    opensearch.indices.put_settings(index=INDEX, body={"index.blocks.write": False})
+    assert states(catalog.apply([update()])) == ["applied"]
+
+
+def test_a_key_of_1024_bytes_is_stored_and_found(catalog: Catalog, opensearch: OpenSearch) -> None:
+    long = update("ö" * 511 + "/a")
+    assert states(catalog.apply([long])) == ["applied"]
+    opensearch.indices.refresh(index=INDEX)
+    found = catalog_search(opensearch, {"query": "title", "title": long.key})
+    assert [image["key"] for image in found["images"]] == [long.key]
+
+
+def catalog_search(opensearch: OpenSearch, request: dict[str, Any]) -> dict[str, Any]:
+    return Catalog(opensearch, INDEX).search(parse_request(request))
+
+
+def test_a_search_before_the_first_image_finds_nothing(opensearch: OpenSearch) -> None:
+    assert catalog_search(opensearch, {"query": "tag", "tag": "cat"}) == {"total": 0, "images": [], "after": None}
+    assert Catalog(opensearch, INDEX).purge(older_than_days=1) == {"tombstones": 0, "indexes": []}
+
+
+def test_old_tombstones_are_purged_and_nothing_else(catalog: Catalog, opensearch: OpenSearch) -> None:
+    old, young, alive = update("old.jpg", kind="removed"), update("young.jpg", kind="removed"), update("alive.jpg")
+    Catalog(opensearch, INDEX).apply([old, young, alive])
+    for one in (old, alive):
+        long_ago = {"doc": {"indexed_at": "2020-01-01T00:00:00.000Z"}}
+        opensearch.update(index=INDEX, id=one.document_id, body=long_ago)
+    opensearch.indices.refresh(index=INDEX)
+    assert Catalog(opensearch, INDEX).purge(older_than_days=30) == {"tombstones": 1, "indexes": []}
+    ids = [old.document_id, young.document_id, alive.document_id]
+    docs = opensearch.mget(index=INDEX, body={"ids": ids})["docs"]
+    assert [doc["found"] for doc in docs] == [False, True, True]
