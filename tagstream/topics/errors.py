@@ -1,0 +1,100 @@
+"""What can go wrong with topics; each message says which topic and what to do.
+
+TopicError                  (in :mod:`tagstream.errors`)
+├── TopicNotFound           there is no such topic
+├── TopicExists             a queue of that name exists with other attributes
+├── TopicBusy               SQS wants a wait: deleted or purged less than 60 s ago
+├── InvalidTopic            a name, an attribute or a setting that SQS would refuse; all problems at once
+├── MessageTooLarge         a message, or a line of a file, that fits no message
+├── PublishFailed           ``result`` has the count accepted, and what failed and why
+├── ParcelDamaged           a parcel whose content does not match its checksum
+├── DownloadIncomplete      ``gaps`` lists what is missing; what did arrive is kept for the next try
+├── DownloadRefused         the target exists, is busy, or holds another topic's unfinished download
+└── StepFailed              a step's program failed: ``returncode`` and ``stderr``
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from tagstream.errors import TopicError
+
+if TYPE_CHECKING:
+    from tagstream.topics.messages import PublishResult
+
+__all__ = [
+    "DownloadIncomplete",
+    "DownloadRefused",
+    "InvalidTopic",
+    "MessageTooLarge",
+    "ParcelDamaged",
+    "PublishFailed",
+    "StepFailed",
+    "TopicBusy",
+    "TopicError",
+    "TopicExists",
+    "TopicNotFound",
+]
+
+
+class TopicNotFound(TopicError):
+    """There is no such topic."""
+
+    def __init__(self, topic: str) -> None:
+        super().__init__(
+            f"topic {topic!r} does not exist here: check the region, or make it with 'topics create'.", topic=topic
+        )
+
+
+class TopicExists(TopicError):
+    """A queue of that name exists with other attributes."""
+
+
+class TopicBusy(TopicError):
+    """SQS wants a wait: the topic was deleted or purged less than 60 s ago."""
+
+
+class InvalidTopic(TopicError):
+    """A name, an attribute or a setting that SQS would refuse; ``problems`` has one sentence for each."""
+
+    def __init__(self, topic: str, problems: Sequence[str]) -> None:
+        super().__init__(f"topic {topic!r}: {'; '.join(problems)}.", topic=topic)
+        self.problems = tuple(problems)
+
+
+class MessageTooLarge(TopicError):
+    """A message, or a line of a file, that fits no message."""
+
+
+class PublishFailed(TopicError):
+    """Not everything was accepted; ``result`` has the count accepted, and what failed and why."""
+
+    def __init__(self, message: str, result: PublishResult, *, topic: str | None = None) -> None:
+        super().__init__(message, topic=topic)
+        self.result = result
+
+
+class ParcelDamaged(TopicError):
+    """A message says that it is a parcel, and its content does not match its checksum or count."""
+
+
+class DownloadIncomplete(TopicError):
+    """Parcels are missing; ``gaps`` lists them, and what did arrive is kept for the next try."""
+
+    def __init__(self, message: str, gaps: Sequence[str], *, topic: str | None = None) -> None:
+        super().__init__(message, topic=topic)
+        self.gaps = tuple(gaps)
+
+
+class DownloadRefused(TopicError):
+    """The target exists, is busy, or holds the unfinished download of another topic."""
+
+
+class StepFailed(TopicError):
+    """A step's program failed: it exited with another code than 0, hung, or wrote no output."""
+
+    def __init__(self, message: str, returncode: int | None = None, stderr: str = "") -> None:
+        super().__init__(message)
+        self.returncode = returncode
+        self.stderr = stderr
