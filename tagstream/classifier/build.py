@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import io
 import os
 import socket
-import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
 from tagstream.classifier.labels import imagenet_labels
 from tagstream.classifier.models import MODELS, MODELS_DIR, ModelInfo, ModelSpec, load_info, sha256
+from tagstream.classifier.quiet import quiet
 from tagstream.errors import ImageRejected, ModelError
 
 __all__ = ["Quantization", "build_model", "variant_name"]
@@ -26,6 +25,12 @@ __all__ = ["Quantization", "build_model", "variant_name"]
 Quantization = Literal["fp16", "int8", "none"]
 _DOWNLOAD_TIMEOUT = 30  # seconds without a byte
 _MAX_SAMPLES = 100
+# Source: keras/src/applications/inception_v3.py
+_INCEPTION_URL = (
+    "https://storage.googleapis.com/tensorflow/keras-applications/inception_v3/"
+    "inception_v3_weights_tf_dim_ordering_tf_kernels.h5"
+)
+_INCEPTION_MD5 = "9a0d58056eeedaa3f26cb7ebd46da564"
 
 
 def variant_name(name: str, quantize: Quantization, *, random_weights: bool = False) -> str:
@@ -123,27 +128,11 @@ def _describe(quantize: Quantization, spec: ModelSpec) -> str:
     return {"fp16": "fp16 weights", "none": "none"}[quantize]
 
 
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep TensorFlow's chatter off the terminal, its C++ side's too; what Python raises still gets through."""
-    sys.stderr.flush()
-    saved, devnull = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(devnull, 2)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        sys.stderr.flush()
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(devnull)
-
-
 def _tensorflow() -> Any:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
     try:
-        with _quiet():
+        with quiet():
             import tensorflow as tf
     except ImportError as error:
         raise ModelError("building a model needs TensorFlow: run 'pip install -r requirements-models.txt'") from error
@@ -169,25 +158,24 @@ def _published_weights(spec: ModelSpec) -> Path:
 
 def _download_inception() -> Path:
     """Keras' own ImageNet weights, from its cache (~/.keras) or the internet."""
-    from keras.applications import inception_v3
     from keras.utils import get_file
 
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_DOWNLOAD_TIMEOUT)
     try:
-        with _quiet():
+        with quiet():
             return Path(
                 get_file(
-                    "inception_v3_weights_tf_dim_ordering_tf_kernels.h5",
-                    inception_v3.WEIGHTS_PATH,
+                    _INCEPTION_URL.rpartition("/")[2],
+                    _INCEPTION_URL,
                     cache_subdir="models",
-                    file_hash="9a0d58056eeedaa3f26cb7ebd46da564",
+                    file_hash=_INCEPTION_MD5,
                 )
             )
     except Exception as error:  # Keras raises bare Exceptions for URL errors, and ValueError for a wrong hash
         raise ModelError(
-            f"Keras' weights of Inception-V3 cannot be downloaded ({str(error).splitlines()[0]}): no way out to "
-            f"the internet? Fetch {inception_v3.WEIGHTS_PATH} elsewhere and give --weights PATH."
+            f"Keras' weights of Inception-V3 cannot be downloaded ({str(error).splitlines()[0]}). If there is no way "
+            f"out to the internet, fetch {_INCEPTION_URL} elsewhere and give --weights PATH."
         ) from error
     finally:
         socket.setdefaulttimeout(before)
@@ -218,7 +206,7 @@ def _convert(tf: Any, net: Any, quantize: Quantization, calibration: list[Any] |
         # Inputs and outputs stay floats: the net itself turns them into bytes and back.
         converter.representative_dataset = lambda: ([sample] for sample in calibration)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    with _quiet():
+    with quiet():
         content: bytes = converter.convert()
     return content
 

@@ -61,6 +61,10 @@ class Classifier:
             raise ModelError(f"{folder / 'labels.txt'} does not name each of the {classes} classes once")
         self._lock = threading.Lock()
 
+    @property
+    def name(self) -> str:
+        return self.info.name
+
     def decode(self, photo: bytes | Path, *, fast: bool = True) -> Decoded:
         """The photo as this model wants it; see :func:`tagstream.classifier.decode.decode`."""
         info = self.info

@@ -52,9 +52,9 @@ class Limits:
     to 12 scans, and each scan costs about as much time as the whole image once.
     """
 
-    max_bytes: int = 50_000_000
-    max_pixels: int = 80_000_000
-    max_scans: int = 50
+    max_bytes: int = 64 * 1024 * 1024
+    max_pixels: int = 64_000_000
+    max_scans: int = 32
 
 
 DEFAULT_LIMITS = Limits()

@@ -1,0 +1,90 @@
+"""``tagstream images classify``: what photos on this machine show, without any cloud."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tagstream.cli.common import DONE_IN_PART, FAILED, emit, json_option, progress
+
+__all__ = ["classify"]
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path), metavar="PATH...")
+@click.option("--model", default="efficientnet-lite0", show_default=True, help="A model's name, or its folder.")
+@click.option("--top", type=click.IntRange(1, 1000), default=5, show_default=True, help="How many tags for each photo.")
+@click.option("--min-score", type=click.FloatRange(0, 1), default=0.01, show_default=True, help="Leave out less.")
+@json_option
+@click.pass_context
+def classify(
+    ctx: click.Context, paths: tuple[Path, ...], *, model: str, top: int, min_score: float, as_json: bool
+) -> None:
+    """Say what photos show, on this machine alone. Folders are searched for files, hidden ones left out.
+
+    \b
+    Examples:
+      tagstream images classify cat.jpg
+      tagstream images classify ~/Pictures --top 3 --json | jq -r '.path + " " + .tags[0].tag'
+
+    Exit code 4 if some files are no photos, 1 if none is.
+    """
+    from tagstream.classifier import Classifier, best_tags, granted_cores
+    from tagstream.classifier.models import find_model
+    from tagstream.classifier.quiet import quiet
+    from tagstream.errors import ImageRejected
+
+    with quiet():
+        classifier = Classifier(find_model(model))
+    files = list(_files(paths))
+
+    def row(path: Path) -> dict[str, Any]:
+        try:
+            seen = classifier.recognise(path)
+        except ImageRejected as error:
+            return {"path": str(path), "reason": error.reason}
+        except OSError as error:
+            return {"path": str(path), "reason": error.strerror or str(error)}
+        tags = best_tags(seen.scores, min_score=min_score, max_tags=top)
+        return {
+            "path": str(path),
+            "width": seen.width,
+            "height": seen.height,
+            "model": classifier.name,
+            "tags": [{"tag": tag.tag, "score": tag.score} for tag in tags],
+        }
+
+    done, rejected = [], 0
+    with progress("Classifying", total=len(files)) as advance, ThreadPoolExecutor(granted_cores()) as pool:
+        for result in pool.map(row, files):
+            advance(1)
+            if "reason" in result:
+                rejected += 1
+                click.echo(f"{result['path']}: {result['reason']}", err=True)
+            elif as_json:
+                emit([result], as_json=True)
+            else:
+                tags = ", ".join(f"{tag['tag']} {tag['score']:.2f}" for tag in result["tags"])
+                done.append({"photo": result["path"], "tags": tags})
+    emit(done, as_json=False, columns=("photo", "tags"))
+    if rejected:
+        ctx.exit(FAILED if rejected == len(files) else DONE_IN_PART)
+    if not files:
+        click.echo("there are no files in there", err=True)
+        ctx.exit(FAILED)
+
+
+def _files(paths: Sequence[Path]) -> Iterator[Path]:
+    """The files named, and those in the folders named, in order of their names."""
+    for path in paths:
+        if not path.is_dir():
+            yield path
+            continue
+        for folder, folders, names in os.walk(path):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            yield from (Path(folder, name) for name in sorted(names) if not name.startswith("."))
