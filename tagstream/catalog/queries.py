@@ -89,9 +89,14 @@ def _given(request: Mapping[str, Any], name: str, default: Any) -> Any:
     return default if value is None else value
 
 
+def _is_text(value: object) -> bool:
+    """Whether it can be sent as UTF-8: JSON can hold half a surrogate pair."""
+    return isinstance(value, str) and value.encode(errors="replace").decode() == value
+
+
 def _text(request: Mapping[str, Any], name: str) -> str:
     text = request.get(name)
-    if not isinstance(text, str) or not text.strip():
+    if not isinstance(text, str) or not _is_text(text) or not text.strip():
         raise QueryError(f"'{name}' must be a text that is not empty.")
     if len(text) > _MAX_TEXT:
         raise QueryError(f"'{name}' must have at most {_MAX_TEXT} characters.")
@@ -124,11 +129,7 @@ def _after(request: Mapping[str, Any]) -> tuple[str | float, ...] | None:
         return None
     well_formed = isinstance(after, list) and len(after) == 2
     numeric_first = request["query"] != "title"
-    if not (
-        well_formed
-        and (_is_number(after[0]) if numeric_first else isinstance(after[0], str))
-        and isinstance(after[1], str)
-    ):
+    if not (well_formed and (_is_number(after[0]) if numeric_first else _is_text(after[0])) and _is_text(after[1])):
         raise QueryError("'after' must be the 'after' of the answer before.")
     return tuple(after)
 
