@@ -1,0 +1,48 @@
+"""All stacks of a stage, and how they hang together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aws_cdk import App, Tags
+
+from stacks.catalog import Catalog
+from stacks.ingest import Ingest
+from stacks.operations import Operations
+from stacks.search import Search
+from stacks.settings import settings_for
+
+__all__ = ["application"]
+
+
+def application(*, context: Mapping[str, Any] | None = None, outdir: str | None = None) -> App:
+    """The app with the stacks of the stage that the context names; the CDK CLI gives both by itself.
+
+    Raises :class:`stacks.settings.SettingsError` and :class:`stacks.bundling.BundlingError`.
+    """
+    app = App(context=context, outdir=outdir)
+    settings = settings_for(app.node.get_all_context())
+
+    def common(capability: str) -> dict[str, Any]:
+        return {
+            "construct_id": f"tagstream-{settings.stage}-{capability}",
+            "settings": settings,
+            "termination_protection": settings.retain_data,
+        }
+
+    catalog = Catalog(app, **common("catalog"))
+    ingest = Ingest(app, **common("ingest"), catalog=catalog)
+    search = Search(app, **common("search"), catalog=catalog)
+    queues = {"Ingest": ingest.queue, "Catalog": catalog.queue}
+    functions = {
+        "Classify": ingest.classify,
+        "Catalog": catalog.catalog,
+        "Purge": catalog.purge,
+        "Search": search.search,
+    }
+    Operations(app, **common("operations"), catalog=catalog, queues=queues, functions=functions)
+
+    Tags.of(app).add("project", "tagstream")
+    Tags.of(app).add("stage", settings.stage)
+    return app

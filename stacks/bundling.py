@@ -1,0 +1,275 @@
+"""What a Python function is deployed as: one zip with its handler, its parts of ``tagstream``, its packages.
+
+Made by pip from ready wheels for the function's own platform, so that neither Docker nor a machine of that
+kind is needed. A finished bundle is kept under ``build/bundles`` by the hash of everything that goes into it:
+it appears there whole or not at all, and whoever wants the same one again finds it.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+__all__ = ["AWS_PYTHON", "Bundle", "BundlingError", "Target", "aws", "this_machine"]
+
+ROOT = Path(__file__).resolve().parent.parent
+BUNDLES = ROOT / "build" / "bundles"
+AWS_PYTHON = "3.13"
+KEPT_BUNDLES = 3
+"""Of one function on one platform; older ones are removed."""
+
+# Amazon Linux 2023, the base of Lambda's Python 3.12 and later, has glibc 2.34. pip matches tags exactly, and
+# wheels carry that of the oldest glibc they run on.
+_AWS_PLATFORMS = (*(f"manylinux_2_{minor}_aarch64" for minor in range(34, 16, -1)), "manylinux2014_aarch64")
+
+# Never used by a function, and two fifths of what pip installs. Each is a glob below the bundle's root.
+_STRIPPED = (
+    "**/__pycache__",
+    "**/*.pyi",
+    "**/tests",
+    "bin",
+    "ai_edge_litert/**/*WebGpu*",
+    "ai_edge_litert/**/*webgpu*",
+    "ai_edge_litert/tools",
+    "ai_edge_litert/aot",
+    "ai_edge_litert/vendors",
+    "ai_edge_litert/internal",
+    "numpy/f2py",
+    "numpy/_core/include",
+    "numpy/_core/lib",
+    "numpy/random/lib",
+)
+# botocore describes every service of AWS in its data; the functions talk to these, and sign for OpenSearch.
+_SERVICES = frozenset({"s3", "sqs", "sts", "xray"})
+
+
+class BundlingError(Exception):
+    """A function's bundle cannot be made; the message says what to do."""
+
+    @property
+    def problems(self) -> list[str]:
+        return [str(self)]
+
+
+@dataclass(frozen=True)
+class Target:
+    """The platform that a function runs on.
+
+    ``platforms``: pip's platform tags; none for this machine's own. ``compiler``: a Python of the same
+    version, which compiles the bundle's modules ahead of the first start; without one, cold starts compile.
+    """
+
+    name: str
+    python: str
+    platforms: tuple[str, ...]
+    compiler: Path | None
+
+
+@functools.cache
+def aws() -> Target:
+    """Lambda's Python on Graviton."""
+    return Target("arm64", AWS_PYTHON, _AWS_PLATFORMS, _find_python(AWS_PYTHON))
+
+
+@functools.cache
+def this_machine() -> Target:
+    """The interpreter that the local cloud runs functions on: that of ``.venv-local``, once it is made."""
+    python = ROOT / ".venv-local" / "bin" / "python"
+    version = _version_of(python)
+    if version is None:
+        python, version = Path(sys.executable), f"{sys.version_info.major}.{sys.version_info.minor}"
+    return Target(platform.machine(), version, (), python)
+
+
+def _find_python(version: str) -> Path | None:
+    """A Python of that version which really runs: a shim on the PATH may stand for one that is not installed."""
+    versions = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
+    candidates = [Path(sys.executable)]
+    if found := shutil.which(f"python{version}"):
+        candidates.append(Path(found))
+    candidates.extend(sorted(versions.glob(f"{version}*/bin/python{version}")))
+    return next((path for path in candidates if _version_of(path) == version), None)
+
+
+def _version_of(python: Path) -> str | None:
+    code = "import sys; print('%d.%d' % sys.version_info[:2])"
+    try:
+        run = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, timeout=30, check=False)
+    except OSError:
+        return None
+    return run.stdout.strip() if run.returncode == 0 else None
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """The bundle of the function ``lambdas/<name>``.
+
+    ``data`` are further files and directories: their place in the bundle → where they are now.
+    """
+
+    name: str
+    target: Target
+    data: Mapping[str, Path] = field(default_factory=dict)
+
+    @property
+    def source(self) -> Path:
+        return ROOT / "lambdas" / self.name
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """Changes with anything that the bundle is made from, this builder included."""
+        inputs: dict[str, Path] = dict(self._files())
+        inputs["constraints.txt"] = ROOT / "constraints.txt"
+        inputs["requirements.txt"] = self.source / "requirements.txt"
+        inputs["bundling.py"] = Path(__file__)
+        compiled = self.target.compiler is not None
+        digest = hashlib.sha256(repr((self.name, self.target.python, self.target.platforms, compiled)).encode())
+        if not self.target.platforms:
+            digest.update(repr((platform.system(), platform.machine())).encode())
+        for place, path in sorted(inputs.items()):
+            content = hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else "missing"
+            digest.update(f"{place}\0{content}\n".encode())
+        return digest.hexdigest()
+
+    def build(self) -> Path:
+        """The finished zip: the one at hand, or a new one. Raises :class:`BundlingError`."""
+        stem = f"{self.name}-{self.target.name}-py{self.target.python}-"
+        finished = BUNDLES / f"{stem}{self.digest[:20]}.zip"
+        if finished.exists():
+            finished.touch()
+            return finished
+        BUNDLES.mkdir(parents=True, exist_ok=True)
+        print(f"Bundling {self.name} for {self.target.name} ...", file=sys.stderr, flush=True)  # noqa: T201
+        # In the same directory, so that the last step is a rename: others see a whole bundle or none.
+        with tempfile.TemporaryDirectory(prefix=f".{stem}", dir=BUNDLES) as scratch:
+            root = Path(scratch, "root")
+            root.mkdir()
+            self._install(root)
+            _strip(root)
+            for place, path in self._files():
+                destination = root / place
+                destination.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, destination)
+            self._compile(root)
+            archive = Path(scratch, "bundle.zip")
+            _zip(root, archive)
+            archive.replace(finished)
+        same = sorted(BUNDLES.glob(f"{stem}*.zip"), key=lambda path: path.stat().st_mtime, reverse=True)
+        for old in same[KEPT_BUNDLES:]:
+            old.unlink(missing_ok=True)
+        return finished
+
+    def _files(self) -> Iterator[tuple[str, Path]]:
+        """Our own files: the handler's directory, the modules of ``tagstream`` it reaches, the data."""
+        yield from _tree("", self.source, skip={"requirements.txt"})
+        for path in _modules(self.source):
+            yield str(path.relative_to(ROOT)), path
+        for place, path in self.data.items():
+            if path.is_file():
+                yield place, path
+            yield from _tree(f"{place}/", path)
+
+    def _install(self, root: Path) -> None:
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
+        command += ["--only-binary=:all:", "--implementation", "cp", "--python-version", self.target.python]
+        for tag in self.target.platforms:
+            command += ["--platform", tag]
+        command += ["--target", str(root), "-r", "requirements.txt", "-c", str(ROOT / "constraints.txt")]
+        run = subprocess.run(command, cwd=self.source, capture_output=True, text=True, check=False)
+        if run.returncode:
+            output = (run.stdout + run.stderr).strip()
+            raise BundlingError(f"pip could not install the packages of lambdas/{self.name}:\n{output}")
+
+    def _compile(self, root: Path) -> None:
+        if self.target.compiler is None:
+            return
+        # Zip archives and deployments change timestamps: modules are trusted without looking at them.
+        command = [str(self.target.compiler), "-I", "-m", "compileall", "-q", "-j", "0"]
+        command += ["-s", str(root), "-p", "/var/task", "--invalidation-mode", "unchecked-hash", str(root)]
+        # Templates and samples inside packages may not compile for this version; importing them would say so.
+        subprocess.run(command, capture_output=True, check=False)
+
+
+def _tree(prefix: str, root: Path, skip: frozenset[str] | set[str] = frozenset()) -> Iterator[tuple[str, Path]]:
+    for path in sorted(root.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts and path.name not in skip:
+            yield prefix + str(path.relative_to(root)), path
+
+
+def _modules(source: Path) -> list[Path]:
+    """The files of ``tagstream`` that the modules in ``source`` import, directly or through one another.
+
+    Every import counts, also one inside a function. With a module come its packages' ``__init__.py`` and
+    the data files that lie beside it.
+    """
+    found: set[Path] = set()
+    waiting = sorted(source.rglob("*.py"))
+    while waiting:
+        for name in _imported(waiting.pop()):
+            parts = name.split(".")
+            for depth in range(1, len(parts) + 1):
+                path = ROOT.joinpath(*parts[:depth])
+                module = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+                if module.exists() and module not in found:
+                    found.add(module)
+                    waiting.append(module)
+    data = {
+        path
+        for directory in {module.parent for module in found}
+        for path in directory.iterdir()
+        if path.is_file() and path.suffix in (".txt", ".json")
+    }
+    return sorted(found | data)
+
+
+def _imported(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_bytes(), str(path))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        yield from (name for name in names if name.split(".")[0] == "tagstream")
+
+
+def _strip(root: Path) -> None:
+    for pattern in _STRIPPED:
+        for path in sorted(root.glob(pattern)):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+    data = root / "botocore" / "data"
+    if data.is_dir():
+        for service in data.iterdir():
+            if service.is_dir() and service.name not in _SERVICES:
+                shutil.rmtree(service)
+
+
+def _zip(root: Path, archive: Path) -> None:
+    """The same content gives the same bytes: sorted names, one timestamp, one mode."""
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as zipped:
+        for place, path in _tree_with_caches(root):
+            entry = zipfile.ZipInfo(place)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            # Lambda runs functions as a user of its own: everyone may read, and load what is a library.
+            entry.external_attr = 0o100755 << 16
+            zipped.writestr(entry, path.read_bytes())
+
+
+def _tree_with_caches(root: Path) -> Iterator[tuple[str, Path]]:
+    for path in sorted(root.rglob("*")):
+        if path.is_file():
+            yield str(path.relative_to(root)), path

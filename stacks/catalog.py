@@ -1,0 +1,189 @@
+"""The catalog: the FIFO queue of updates, the OpenSearch domain, the functions that write to it and purge it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from aws_cdk import Aws, CfnOutput, Duration, Fn, RemovalPolicy, Stack
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_opensearchservice as opensearch
+from constructs import Construct
+
+from stacks.functions import PythonFunction, function_role
+from stacks.queues import QueueWithDeadLetters
+from stacks.settings import Settings
+
+__all__ = ["INDEX", "Catalog"]
+
+INDEX = "imagerepository"
+"""The alias that every reader and writer uses."""
+
+
+class Catalog(Stack):
+    """Public attributes: what the other stacks read.
+
+    ``search_role`` is made here, not with its function: the domain's policy names every role that may reach it.
+    """
+
+    queue: QueueWithDeadLetters
+    domain: opensearch.Domain
+    domain_name: str
+    endpoint: str
+    search_role: iam.Role
+    catalog: PythonFunction
+    purge: PythonFunction
+    vpc: ec2.Vpc | None
+    client_security_group: ec2.SecurityGroup | None
+
+    def __init__(self, scope: Construct, construct_id: str, *, settings: Settings, **kwargs: Any) -> None:
+        super().__init__(scope, construct_id, **kwargs)
+        self.queue = QueueWithDeadLetters(
+            self,
+            "Updates",
+            fifo=True,
+            visibility_seconds=settings.catalog.visibility,
+            max_receives=settings.catalog.max_receives,
+            retention_days=settings.queue_days,
+            retain=settings.retain_data,
+        )
+        catalog_role = function_role(self, "CatalogRole", description="Of the function that writes the catalog")
+        purge_role = function_role(self, "PurgeRole", description="Of the function that purges tombstones")
+        self.search_role = function_role(self, "SearchRole", description="Of the function that answers searches")
+
+        self._network(settings)
+        self.domain_name = f"tagstream-{settings.stage}"
+        self.domain = self._domain(settings)
+        everything = ["es:ESHttpDelete", "es:ESHttpGet", "es:ESHttpHead", "es:ESHttpPost", "es:ESHttpPut"]
+        self._admit(
+            (catalog_role, everything, "*"),
+            (purge_role, everything, "*"),
+            (self.search_role, ["es:ESHttpGet", "es:ESHttpPost"], f"{INDEX}/_search"),
+        )
+        scheme = "http" if settings.local else "https"
+        self.endpoint = f"{scheme}://{self.domain.domain_endpoint}"
+        environment = {"OPENSEARCH_ENDPOINT": self.endpoint, "OPENSEARCH_INDEX": INDEX}
+
+        self.catalog = PythonFunction(
+            self,
+            "Catalog",
+            name="catalog",
+            description="Writes updates of images to the catalog, in order for each image",
+            size=settings.catalog,
+            settings=settings,
+            role=catalog_role,
+            environment=environment,
+            vpc=self.vpc,
+            security_group=self.client_security_group,
+        )
+        self.catalog.consume(self.queue, settings.catalog)
+
+        self.purge = PythonFunction(
+            self,
+            "Purge",
+            name="purge",
+            description="Purges the tombstones of images that were removed long ago",
+            size=settings.purge,
+            settings=settings,
+            role=purge_role,
+            environment={**environment, "TOMBSTONE_DAYS": str(settings.tombstone_days)},
+            vpc=self.vpc,
+            security_group=self.client_security_group,
+        )
+        # What one day leaves, the next one purges: late tries are of no use.
+        self.purge.function.configure_async_invoke(retry_attempts=2, max_event_age=Duration.hours(6))
+        events.Rule(
+            self,
+            "Daily",
+            description="Purges tombstones once a day",
+            schedule=events.Schedule.cron(minute="17", hour="3"),
+            targets=[targets.LambdaFunction(self.purge.function, retry_attempts=2, max_event_age=Duration.hours(6))],
+        )
+
+        CfnOutput(self, "CatalogQueueUrl", value=self.queue.queue.queue_url)
+        CfnOutput(self, "CatalogDeadLetterQueueUrl", value=self.queue.dead_letters.queue_url)
+        CfnOutput(self, "CatalogFunctionName", value=self.catalog.function.function_name)
+        CfnOutput(self, "PurgeFunctionName", value=self.purge.function.function_name)
+        CfnOutput(self, "DomainEndpoint", value=self.endpoint)
+
+    def _network(self, settings: Settings) -> None:
+        """Subnets without any way out, one in each zone: the functions in them only need the domain."""
+        self.vpc = self.client_security_group = None
+        if not settings.domain.in_vpc:
+            return
+        self.vpc = ec2.Vpc(
+            self,
+            "Vpc",
+            availability_zones=[Fn.select(zone, Fn.get_azs()) for zone in range(settings.domain.zones)],
+            nat_gateways=0,
+            subnet_configuration=[
+                ec2.SubnetConfiguration(name="isolated", subnet_type=ec2.SubnetType.PRIVATE_ISOLATED, cidr_mask=24)
+            ],
+            # Nothing is in the default group; emptying it would take a custom resource.
+            restrict_default_security_group=False,
+        )
+        self.client_security_group = ec2.SecurityGroup(
+            self,
+            "Clients",
+            vpc=self.vpc,
+            description="Functions that use the OpenSearch domain",
+            allow_all_outbound=False,
+        )
+
+    def _domain(self, settings: Settings) -> opensearch.Domain:
+        nodes = settings.domain
+        security_group = None
+        if self.vpc is not None and self.client_security_group is not None:
+            security_group = ec2.SecurityGroup(
+                self, "DomainGroup", vpc=self.vpc, description="The OpenSearch domain", allow_all_outbound=False
+            )
+            security_group.connections.allow_from(self.client_security_group, ec2.Port.tcp(443), "HTTPS")
+        return opensearch.Domain(
+            self,
+            "Domain",
+            domain_name=self.domain_name,
+            version=opensearch.EngineVersion.OPENSEARCH_3_7,
+            capacity=opensearch.CapacityConfig(
+                data_node_instance_type=nodes.instance_type,
+                data_nodes=nodes.data_nodes,
+                multi_az_with_standby_enabled=False,
+            ),
+            zone_awareness=opensearch.ZoneAwarenessConfig(enabled=True, availability_zone_count=nodes.zones)
+            if nodes.zones > 1
+            else None,
+            ebs=opensearch.EbsOptions(volume_size=nodes.volume_gb, volume_type=ec2.EbsDeviceVolumeType.GP3),
+            encryption_at_rest=opensearch.EncryptionAtRestOptions(enabled=True),
+            node_to_node_encryption=True,
+            enforce_https=True,
+            tls_security_policy=opensearch.TLSSecurityPolicy.TLS_1_2_PFS,
+            enable_auto_software_update=True,
+            vpc=self.vpc,
+            vpc_subnets=[ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_ISOLATED)] if self.vpc else None,
+            security_groups=[security_group] if security_group else None,
+            removal_policy=RemovalPolicy.RETAIN if settings.retain_data else RemovalPolicy.DESTROY,
+        )
+
+    def _admit(self, *readers: tuple[iam.Role, Sequence[str], str]) -> None:
+        """Let these roles, and nobody else, do these actions on these paths.
+
+        The policy is part of the domain: the library's own way sets it later, through a custom resource that
+        may run before the roles are known everywhere. It names the domain, since it cannot refer to it.
+        """
+        arn = f"arn:{Aws.PARTITION}:es:{Aws.REGION}:{Aws.ACCOUNT_ID}:domain/{self.domain_name}"
+        domain = self.domain.node.default_child
+        assert isinstance(domain, opensearch.CfnDomain)  # noqa: S101
+        domain.access_policies = {
+            "Version": "2012-10-17",
+            "Statement": [
+                {
+                    "Effect": "Allow",
+                    "Principal": {"AWS": role.role_arn},
+                    "Action": list(actions),
+                    "Resource": f"{arn}/{path}",
+                }
+                for role, actions, path in readers
+            ],
+        }

@@ -1,0 +1,165 @@
+"""The one way in which a Python function is made here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from aws_cdk import Annotations, AssetHashType, Duration, RemovalPolicy, Stack
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+
+from stacks import bundling
+from stacks.queues import QueueWithDeadLetters
+from stacks.settings import Consumer, Function, Settings
+
+__all__ = ["PythonFunction", "function_role"]
+
+# What AWSLambdaVPCAccessExecutionRole allows, without its logging on every log group.
+_NETWORK_INTERFACES = (
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:CreateNetworkInterface",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:UnassignPrivateIpAddresses",
+)
+
+
+def function_role(scope: Construct, construct_id: str, *, description: str) -> iam.Role:
+    """A role that Lambda may take on, and that allows nothing yet."""
+    return iam.Role(
+        scope, construct_id, assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"), description=description
+    )
+
+
+class PythonFunction(Construct):
+    """The function ``lambdas/<name>`` with its bundle, its log group and a role that allows only what is said.
+
+    ``role`` may come from another stack; what this function needs is attached to it from here.
+    """
+
+    function: lambda_.Function
+    role: iam.IRole
+    mapping: lambda_.EventSourceMapping | None
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        name: str,
+        description: str,
+        size: Function,
+        settings: Settings,
+        environment: Mapping[str, str],
+        role: iam.Role | None = None,
+        data: Mapping[str, Path] | None = None,
+        vpc: ec2.IVpc | None = None,
+        security_group: ec2.ISecurityGroup | None = None,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self.mapping = None
+        self.role = role or function_role(self, "Role", description=description)
+        log_group = logs.LogGroup(
+            self,
+            "Logs",
+            retention=_retention(settings.log_days),
+            removal_policy=RemovalPolicy.RETAIN if settings.retain_data else RemovalPolicy.DESTROY,
+        )
+        self._policy = iam.Policy(self, "Policy", roles=[self.role])
+        self.allow("logs:CreateLogStream", "logs:PutLogEvents", on=[log_group.log_group_arn])
+        if vpc is not None:
+            # EC2 knows no narrower resource for a network interface that is yet to be made.
+            self.allow(*_NETWORK_INTERFACES, on=["*"])
+
+        target = bundling.this_machine() if settings.local else bundling.aws()
+        self.function = lambda_.Function(
+            self,
+            "Function",
+            description=description,
+            runtime=lambda_.Runtime(f"python{target.python}", lambda_.RuntimeFamily.PYTHON),
+            architecture=_architecture(target),
+            handler="handler.handler",
+            code=self._code(bundling.Bundle(name, target, data or {})),
+            memory_size=size.memory_mb,
+            timeout=Duration.seconds(size.timeout_seconds),
+            role=self.role,
+            log_group=log_group,
+            tracing=lambda_.Tracing.ACTIVE,
+            vpc=vpc,
+            vpc_subnets=ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_ISOLATED) if vpc else None,
+            security_groups=[security_group] if security_group else None,
+            environment={
+                "POWERTOOLS_SERVICE_NAME": name,
+                "POWERTOOLS_METRICS_NAMESPACE": "Tagstream",
+                "POWERTOOLS_LOG_LEVEL": settings.log_level,
+                # The emulator has no X-Ray daemon to send segments to.
+                **({"POWERTOOLS_TRACE_DISABLED": "true"} if settings.local else {}),
+                **environment,
+            },
+        )
+        self.function.node.add_dependency(self._policy)
+
+    def allow(self, *actions: str, on: Sequence[str]) -> None:
+        """Let the function do ``actions`` on the resources with these ARNs."""
+        self._policy.add_statements(iam.PolicyStatement(actions=list(actions), resources=list(on)))
+
+    def consume(self, source: QueueWithDeadLetters, consumer: Consumer) -> None:
+        """Feed the function from a queue: partial batch responses, bounded concurrency, failures counted."""
+        queue = source.queue
+        self.allow("sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage", on=[queue.queue_arn])
+        window = consumer.batch_window_seconds
+        self.mapping = lambda_.EventSourceMapping(
+            self,
+            "Mapping",
+            target=self.function,
+            event_source_arn=queue.queue_arn,
+            batch_size=consumer.batch_size,
+            max_batching_window=Duration.seconds(window) if window else None,
+            max_concurrency=consumer.max_concurrency,
+            report_batch_item_failures=True,
+            # A partial failure is no error of the function: only this metric counts it.
+            metrics_config=lambda_.MetricsConfig(metrics=[lambda_.MetricType.EVENT_COUNT]),
+        )
+        # Lambda refuses a mapping whose function may not read the queue yet.
+        self.mapping.node.add_dependency(self._policy)
+
+    def _code(self, bundle: bundling.Bundle) -> lambda_.Code:
+        if Stack.of(self).bundling_required:
+            if bundle.target.compiler is None:
+                Annotations.of(self).add_warning_v2(
+                    "tagstream:no-compiler",
+                    f"no Python {bundle.target.python} was found to compile the {bundle.name} bundle with: it works, "
+                    "but cold starts compile its modules each time, 1.5 s more for classify. Install that version.",
+                )
+            path = bundle.build()
+        else:
+            path = bundle.source
+        return lambda_.Code.from_asset(str(path), asset_hash=bundle.digest, asset_hash_type=AssetHashType.CUSTOM)
+
+
+def _architecture(target: bundling.Target) -> lambda_.Architecture:
+    return lambda_.Architecture.ARM_64 if target.name in ("arm64", "aarch64") else lambda_.Architecture.X86_64
+
+
+def _retention(days: int) -> logs.RetentionDays:
+    # The enum's values are the numbers of days; its Python members only carry names.
+    named = {
+        1: "ONE_DAY",
+        3: "THREE_DAYS",
+        5: "FIVE_DAYS",
+        7: "ONE_WEEK",
+        14: "TWO_WEEKS",
+        30: "ONE_MONTH",
+        60: "TWO_MONTHS",
+        90: "THREE_MONTHS",
+        120: "FOUR_MONTHS",
+        150: "FIVE_MONTHS",
+        180: "SIX_MONTHS",
+        365: "ONE_YEAR",
+    }
+    return logs.RetentionDays[named[days]]

@@ -1,0 +1,234 @@
+"""Operations: alarms on what would go unnoticed, and a dashboard."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aws_cdk import Aws, CfnOutput, CfnParameter, Duration, Stack
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sns_subscriptions as subscriptions
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from stacks.catalog import Catalog
+from stacks.functions import PythonFunction
+from stacks.queues import QueueWithDeadLetters
+from stacks.settings import Settings
+
+__all__ = ["Operations"]
+
+_MINUTE = Duration.minutes(1)
+_FIVE_MINUTES = Duration.minutes(5)
+
+
+class Operations(Stack):
+    """Watches the queues and functions it is given, by name, and the catalog's domain."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        settings: Settings,
+        catalog: Catalog,
+        queues: Mapping[str, QueueWithDeadLetters],
+        functions: Mapping[str, PythonFunction],
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(scope, construct_id, **kwargs)
+        # CloudWatch may not publish to a topic under the AWS-managed key; alarms hold nothing secret.
+        self.topic = sns.Topic(self, "Alarms", display_name=f"Tagstream {settings.stage}", enforce_ssl=True)
+        self._address(settings)
+        for name, queue in queues.items():
+            self._watch_queue(name, queue, settings)
+        for name, function in functions.items():
+            self._watch_function(name, function)
+        self._watch_domain(catalog.domain_name, settings)
+        self._dashboard(settings, catalog, queues, functions)
+        CfnOutput(self, "AlarmTopicArn", value=self.topic.topic_arn)
+
+    def _address(self, settings: Settings) -> None:
+        email = settings.alarm_email
+        if email is None and settings.alarms_reach_a_person:
+            # Without a default: the stage can be synthesised, but not deployed, before somebody is named.
+            email = CfnParameter(
+                self,
+                "AlarmEmail",
+                description="Who gets the alarms; or deploy with -c alarm_email=someone@example.com.",
+                allowed_pattern=r"[^@\s]+@[^@\s]+\.[^@\s]+",
+                constraint_description="the mail address of who gets the alarms",
+            ).value_as_string
+        if email is not None:
+            self.topic.add_subscription(subscriptions.EmailSubscription(email))
+
+    def _alarm(
+        self,
+        name: str,
+        metric: cloudwatch.IMetric,
+        description: str,
+        *,
+        threshold: float = 0,
+        periods: int = 1,
+        comparison: cloudwatch.ComparisonOperator = cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
+    ) -> None:
+        alarm = cloudwatch.Alarm(
+            self,
+            name,
+            metric=metric,
+            alarm_description=description,
+            threshold=threshold,
+            evaluation_periods=periods,
+            comparison_operator=comparison,
+            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+        )
+        alarm.add_alarm_action(actions.SnsAction(self.topic))
+        alarm.add_ok_action(actions.SnsAction(self.topic))
+
+    def _watch_queue(self, name: str, queue: QueueWithDeadLetters, settings: Settings) -> None:
+        self._alarm(
+            f"{name}DeadLetters",
+            _depth(queue.dead_letters),
+            f"Messages of the {name} queue failed too often: find out why in the function's log, then redrive them.",
+        )
+        self._alarm(
+            f"{name}Age",
+            queue.queue.metric_approximate_age_of_oldest_message(period=_MINUTE, statistic="Maximum"),
+            f"The {name} queue is not worked off: its function is failing, throttled or too slow.",
+            threshold=settings.queue_age_alarm_seconds,
+            periods=5,
+        )
+
+    def _watch_function(self, name: str, function: PythonFunction) -> None:
+        self._alarm(
+            f"{name}Errors",
+            function.function.metric_errors(period=_FIVE_MINUTES),
+            f"The {name} function fails: see its log.",
+        )
+        self._alarm(
+            f"{name}Throttles",
+            function.function.metric_throttles(period=_FIVE_MINUTES),
+            f"The {name} function is throttled: raise the account's concurrency or lower the mappings' maximum.",
+            periods=3,
+        )
+        if function.mapping is not None:
+            self._alarm(
+                f"{name}PartialFailures",
+                _failed_events(function.mapping),
+                f"The {name} function gives messages back: they are tried again and at last dead-lettered.",
+                periods=3,
+            )
+
+    def _watch_domain(self, domain_name: str, settings: Settings) -> None:
+        for colour, periods, meaning in (
+            ("red", 1, "part of the catalog is lost until a node returns or a snapshot is restored"),
+            ("yellow", 15, "copies are missing: one more failure would lose data"),
+        ):
+            if colour == "yellow" and settings.domain.data_nodes == 1:
+                continue  # A single node has nowhere to put copies.
+            self._alarm(
+                f"Domain{colour.title()}",
+                _domain_metric(domain_name, f"ClusterStatus.{colour}", "Maximum"),
+                f"The OpenSearch domain is {colour}: {meaning}.",
+                periods=periods,
+            )
+        self._alarm(
+            "DomainStorage",
+            _domain_metric(domain_name, "FreeStorageSpace", "Minimum"),
+            "The OpenSearch domain runs out of disk: raise domain.volume_gb.",
+            threshold=settings.free_storage_alarm_mb,
+            comparison=cloudwatch.ComparisonOperator.LESS_THAN_OR_EQUAL_TO_THRESHOLD,
+        )
+        self._alarm(
+            "DomainWritesBlocked",
+            _domain_metric(domain_name, "ClusterIndexWritesBlocked", "Maximum"),
+            "The OpenSearch domain refuses writes: its disk or memory is full.",
+        )
+
+    def _dashboard(
+        self,
+        settings: Settings,
+        catalog: Catalog,
+        queues: Mapping[str, QueueWithDeadLetters],
+        functions: Mapping[str, PythonFunction],
+    ) -> None:
+        def graph(title: str, left: Sequence[cloudwatch.IMetric]) -> cloudwatch.GraphWidget:
+            return cloudwatch.GraphWidget(title=title, left=list(left), width=12)
+
+        listed = [(name, function.function) for name, function in functions.items()]
+        cloudwatch.Dashboard(
+            self,
+            "Dashboard",
+            dashboard_name=f"tagstream-{settings.stage}",
+            widgets=[
+                [
+                    graph("Messages waiting", [_depth(queue.queue, name) for name, queue in queues.items()]),
+                    graph("Dead letters", [_depth(queue.dead_letters, name) for name, queue in queues.items()]),
+                ],
+                [
+                    graph("Oldest message, seconds", [_age(queue.queue, name) for name, queue in queues.items()]),
+                    graph(
+                        "Messages given back",
+                        [
+                            _failed_events(function.mapping, name)
+                            for name, function in functions.items()
+                            if function.mapping is not None
+                        ],
+                    ),
+                ],
+                [
+                    graph("Invocations", [_function_metric(f, "invocations", name) for name, f in listed]),
+                    graph("Errors", [_function_metric(f, "errors", name) for name, f in listed]),
+                ],
+                [
+                    graph("Duration p95, ms", [_function_metric(f, "duration", name) for name, f in listed]),
+                    graph(
+                        "OpenSearch",
+                        [
+                            _domain_metric(catalog.domain_name, "SearchableDocuments", "Maximum"),
+                            _domain_metric(catalog.domain_name, "FreeStorageSpace", "Minimum"),
+                        ],
+                    ),
+                ],
+            ],
+        )
+
+
+def _depth(queue: sqs.Queue, label: str | None = None) -> cloudwatch.Metric:
+    return queue.metric_approximate_number_of_messages_visible(period=_MINUTE, statistic="Maximum", label=label)
+
+
+def _age(queue: sqs.Queue, label: str) -> cloudwatch.Metric:
+    return queue.metric_approximate_age_of_oldest_message(period=_MINUTE, statistic="Maximum", label=label)
+
+
+def _function_metric(function: lambda_.Function, name: str, label: str) -> cloudwatch.Metric:
+    if name == "duration":
+        return function.metric_duration(period=_FIVE_MINUTES, statistic="p95", label=label)
+    if name == "errors":
+        return function.metric_errors(period=_FIVE_MINUTES, label=label)
+    return function.metric_invocations(period=_FIVE_MINUTES, label=label)
+
+
+def _failed_events(mapping: lambda_.EventSourceMapping, label: str | None = None) -> cloudwatch.Metric:
+    return cloudwatch.Metric(
+        namespace="AWS/Lambda",
+        metric_name="FailedInvokeEventCount",
+        dimensions_map={"EventSourceMappingUUID": mapping.event_source_mapping_id},
+        statistic="Sum",
+        period=_FIVE_MINUTES,
+        label=label,
+    )
+
+
+def _domain_metric(domain_name: str, name: str, statistic: str) -> cloudwatch.Metric:
+    return cloudwatch.Metric(
+        namespace="AWS/ES",
+        metric_name=name,
+        dimensions_map={"DomainName": domain_name, "ClientId": Aws.ACCOUNT_ID},
+        statistic=statistic,
+        period=_MINUTE,
+    )

@@ -1,0 +1,313 @@
+"""The settings of every stage: typed, checked before anything is built, overridable by CDK context.
+
+A context value overrides the setting of its name: ``-c model=inception-v3 -c classify.memory_mb=3008``.
+Every problem is collected, so that one synth tells them all.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Any, get_type_hints
+
+__all__ = ["MODELS", "STAGES", "Consumer", "Domain", "Function", "Settings", "SettingsError", "settings_for"]
+
+MODELS = ("efficientnet-lite0", "efficientnet-lite2", "inception-v3")
+DEAD_LETTER_DAYS = 14
+"""The longest that SQS keeps a message."""
+
+_LOG_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653)
+_LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+
+class SettingsError(Exception):
+    """The settings are wrong; ``problems`` has one sentence for each, which says what to change."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function's size. Lambda gives one full vCPU at 1,769 MB, and CPU in proportion to memory."""
+
+    memory_mb: int
+    timeout_seconds: int
+
+
+@dataclass(frozen=True)
+class Consumer(Function):
+    """A function behind a queue.
+
+    ``visibility_seconds`` is how long a message stays hidden while it is worked on, and so also how long
+    a failed one waits for its next try; without a value it is the least that AWS advises, six timeouts.
+    """
+
+    max_concurrency: int
+    batch_size: int = 10
+    batch_window_seconds: int = 0
+    max_receives: int = 5
+    visibility_seconds: int | None = None
+
+    @property
+    def visibility(self) -> int:
+        return self.visibility_seconds or 6 * self.timeout_seconds
+
+
+@dataclass(frozen=True)
+class Domain:
+    """The OpenSearch domain: its nodes, the availability zones they are spread over, their disks."""
+
+    instance_type: str
+    data_nodes: int
+    zones: int
+    volume_gb: int
+    in_vpc: bool
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A stage. Days are whole days; ``prefix`` and ``suffix`` choose the keys that are classified.
+
+    ``model`` is the name of a model that ``tagstream models build`` made, or the path (with a ``/``) of a
+    directory that holds one's own ``model.tflite``, ``labels.txt`` and ``model.json``.
+    ``alarms_reach_a_person``: the deploy demands an address when ``alarm_email`` gives none.
+    """
+
+    stage: str
+    classify: Consumer
+    catalog: Consumer
+    purge: Function
+    search: Function
+    domain: Domain
+    retain_data: bool
+    alarms_reach_a_person: bool
+    log_days: int
+    model: str = "efficientnet-lite0"
+    prefix: str = ""
+    suffix: str = ""
+    alarm_email: str | None = None
+    log_level: str = "INFO"
+    queue_days: int = 4
+    tombstone_days: int = 40
+    noncurrent_version_days: int = 30
+    max_pixels: int = 64_000_000
+    max_bytes: int = 64 * 1024 * 1024
+    max_scans: int = 32
+    max_tags: int = 10
+    min_score: float = 0.01
+    queue_age_alarm_seconds: int = 900
+    free_storage_alarm_mb: int = 2048
+    local: bool = field(default=False)
+
+    @property
+    def is_own_model(self) -> bool:
+        return "/" in self.model
+
+
+STAGES = {
+    # On one machine, in the emulator: as little as will do, and short timeouts so that retries are seen soon.
+    "local": Settings(
+        stage="local",
+        local=True,
+        classify=Consumer(memory_mb=1769, timeout_seconds=15, max_concurrency=2),
+        catalog=Consumer(memory_mb=256, timeout_seconds=10, max_concurrency=2),
+        purge=Function(memory_mb=256, timeout_seconds=60),
+        search=Function(memory_mb=256, timeout_seconds=15),
+        domain=Domain(instance_type="t3.small.search", data_nodes=1, zones=1, volume_gb=10, in_vpc=False),
+        retain_data=False,
+        alarms_reach_a_person=False,
+        log_days=1,
+    ),
+    # Cheap: one small node, and nothing that is billed by the hour but that.
+    "dev": Settings(
+        stage="dev",
+        classify=Consumer(memory_mb=1769, timeout_seconds=60, max_concurrency=10),
+        catalog=Consumer(memory_mb=512, timeout_seconds=30, max_concurrency=5),
+        purge=Function(memory_mb=512, timeout_seconds=300),
+        search=Function(memory_mb=512, timeout_seconds=30),
+        domain=Domain(instance_type="t3.small.search", data_nodes=1, zones=1, volume_gb=10, in_vpc=False),
+        retain_data=False,
+        alarms_reach_a_person=False,
+        log_days=7,
+    ),
+    # Three nodes over three zones stay a quorum when one zone is lost.
+    "prod": Settings(
+        stage="prod",
+        classify=Consumer(memory_mb=1769, timeout_seconds=60, max_concurrency=100),
+        catalog=Consumer(memory_mb=512, timeout_seconds=30, max_concurrency=20),
+        purge=Function(memory_mb=512, timeout_seconds=300),
+        search=Function(memory_mb=512, timeout_seconds=30),
+        domain=Domain(instance_type="m7g.medium.search", data_nodes=3, zones=3, volume_gb=20, in_vpc=True),
+        retain_data=True,
+        alarms_reach_a_person=True,
+        log_days=90,
+        log_level="INFO",
+    ),
+}
+
+# What defines a stage rather than tunes it: another value would make it another stage.
+_FIXED = {"stage", "local"}
+
+
+def settings_for(context: Mapping[str, Any]) -> Settings:
+    """The settings of the stage that ``context`` names, with its overrides applied.
+
+    CDK's own context keys (they hold ``:`` or ``/``) are none of our business.
+    Raises :class:`SettingsError` with every problem found.
+    """
+    ours = {key: value for key, value in context.items() if ":" not in key and "/" not in key}
+    stage = ours.pop("stage", None)
+    if stage is None:
+        raise SettingsError([f"no stage is named: add -c stage= with one of {_listed(STAGES)}."])
+    if stage not in STAGES:
+        raise SettingsError([f"stage {stage!r} is not known: use one of {_listed(STAGES)}."])
+    settings = STAGES[stage]
+    known = {name: kind for name, kind in _names(settings) if name not in _FIXED}
+    problems = []
+    for name, value in sorted(ours.items()):
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            advice = f"did you mean {close[0]!r}?" if close else f"the settings are {_listed(sorted(known))}."
+            problems.append(f"setting {name!r} is not known: {advice}")
+            continue
+        try:
+            settings = _with(settings, name.split("."), _converted(value, known[name]))
+        except ValueError as error:
+            problems.append(f"setting {name} must be {error}, not {value!r}: change -c {name}=... .")
+    problems.extend(_problems(settings))
+    if problems:
+        raise SettingsError(problems)
+    return settings
+
+
+def _names(settings: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    hints = get_type_hints(type(settings))
+    for item in fields(settings):
+        value = getattr(settings, item.name)
+        if is_dataclass(value):
+            yield from _names(value, f"{prefix}{item.name}.")
+        else:
+            yield prefix + item.name, hints[item.name]
+
+
+def _with(settings: Any, path: list[str], value: Any) -> Any:
+    if len(path) == 1:
+        return replace(settings, **{path[0]: value})
+    return replace(settings, **{path[0]: _with(getattr(settings, path[0]), path[1:], value)})
+
+
+def _converted(value: Any, kind: Any) -> Any:
+    """``value`` as ``kind``; the command line gives strings, cdk.json may give JSON's own types."""
+    text = str(value).strip()
+    if kind is bool:
+        if text.lower() not in ("true", "false"):
+            raise ValueError("true or false")
+        return text.lower() == "true"
+    if kind in (int, int | None):
+        if not re.fullmatch(r"[+-]?\d+", text):
+            raise ValueError("a whole number")
+        return int(text)
+    if kind is float:
+        try:
+            return float(text)
+        except ValueError:
+            raise ValueError("a number") from None
+    return text
+
+
+def _problems(s: Settings) -> Iterator[str]:
+    yield from _consumer_problems("classify", s.classify, s.queue_days, largest_batch=10_000)
+    yield from _consumer_problems("catalog", s.catalog, s.queue_days, largest_batch=10)
+    if s.catalog.batch_window_seconds:
+        yield "catalog.batch_window_seconds must be 0: a FIFO queue has no batching window."
+    yield from _function_problems("purge", s.purge)
+    yield from _function_problems("search", s.search)
+    yield from _domain_problems(s.domain)
+    if not s.is_own_model and s.model not in MODELS:
+        yield (
+            f"model {s.model!r} is not known: use one of {_listed(MODELS)}, or the path of a directory with your own "
+            "model.tflite, labels.txt and model.json, such as ./my-model."
+        )
+    if s.log_level not in _LOG_LEVELS:
+        yield f"log_level {s.log_level!r} is not known: use one of {_listed(_LOG_LEVELS)}."
+    if s.log_days not in _LOG_DAYS:
+        yield f"log_days {s.log_days} is not a retention that CloudWatch offers: use one of {_listed(_LOG_DAYS)}."
+    yield from _range_problems("queue_days", s.queue_days, 1, 14)
+    # An event may wait in the ingest queue and its dead letters, be sent on, and wait in the catalog's as well.
+    longest = 2 * (s.queue_days + DEAD_LETTER_DAYS)
+    if s.tombstone_days < longest:
+        yield (
+            f"tombstone_days {s.tombstone_days} is shorter than an event may wait in the two queues and their "
+            f"dead-letter queues, {longest} days, so that a deleted image could come back: raise it to {longest} "
+            "or more, or lower queue_days."
+        )
+    for name in ("noncurrent_version_days", "max_pixels", "max_bytes", "max_scans", "max_tags"):
+        if getattr(s, name) < 1:
+            yield f"{name} {getattr(s, name)} is too small: use 1 or more."
+    for name in ("queue_age_alarm_seconds", "free_storage_alarm_mb"):
+        if getattr(s, name) < 1:
+            yield f"{name} {getattr(s, name)} is too small: use 1 or more."
+    if not 0 <= s.min_score < 1:
+        yield f"min_score {s.min_score} is no probability: use a number from 0 to below 1."
+    if len(s.prefix.encode()) + len(s.suffix.encode()) > 1024:
+        yield "prefix and suffix together are longer than an S3 key, 1,024 bytes: shorten them."
+    if s.alarm_email is not None and not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", s.alarm_email):
+        yield f"alarm_email {s.alarm_email!r} is no mail address: use one such as someone@example.com."
+
+
+def _function_problems(name: str, function: Function) -> Iterator[str]:
+    yield from _range_problems(f"{name}.memory_mb", function.memory_mb, 128, 10_240)
+    yield from _range_problems(f"{name}.timeout_seconds", function.timeout_seconds, 1, 900)
+
+
+def _consumer_problems(name: str, consumer: Consumer, queue_days: int, *, largest_batch: int) -> Iterator[str]:
+    yield from _function_problems(name, consumer)
+    yield from _range_problems(f"{name}.batch_size", consumer.batch_size, 1, largest_batch)
+    yield from _range_problems(f"{name}.batch_window_seconds", consumer.batch_window_seconds, 0, 300)
+    if consumer.batch_size > 10 and largest_batch > 10 and consumer.batch_window_seconds < 1:
+        yield f"{name}.batch_size {consumer.batch_size} is above 10: set {name}.batch_window_seconds to 1 or more too."
+    yield from _range_problems(f"{name}.max_concurrency", consumer.max_concurrency, 2, 1000)
+    # Throttled invocations count as receives: with fewer, a busy hour would send good messages to the dead letters.
+    yield from _range_problems(f"{name}.max_receives", consumer.max_receives, 5, 1000)
+    least = 6 * consumer.timeout_seconds
+    if consumer.visibility_seconds is not None and consumer.visibility_seconds < least:
+        yield (
+            f"{name}.visibility_seconds {consumer.visibility_seconds} is below six timeouts of the function: "
+            f"raise it to {least} or more, or lower {name}.timeout_seconds to {consumer.visibility_seconds // 6}."
+        )
+    if consumer.visibility > 43_200:
+        yield f"{name}.visibility_seconds {consumer.visibility} is above SQS' 43,200: lower it."
+    if consumer.visibility * consumer.max_receives >= queue_days * 86_400:
+        yield (
+            f"{name}.max_receives {consumer.max_receives} times {name}.visibility_seconds {consumer.visibility} is "
+            f"longer than queue_days {queue_days}, so that messages would expire before they are dead-lettered: "
+            "lower one of the first two or raise queue_days."
+        )
+
+
+def _domain_problems(domain: Domain) -> Iterator[str]:
+    if not re.fullmatch(r"[a-z0-9]+\.[a-z0-9]+\.search", domain.instance_type):
+        yield f"domain.instance_type {domain.instance_type!r} is none of OpenSearch: use one such as t3.small.search."
+    yield from _range_problems("domain.zones", domain.zones, 1, 3)
+    yield from _range_problems("domain.data_nodes", domain.data_nodes, 1, 80)
+    yield from _range_problems("domain.volume_gb", domain.volume_gb, 10, 3072)
+    if 1 <= domain.zones <= 3 and domain.data_nodes % domain.zones:
+        yield (
+            f"domain.data_nodes {domain.data_nodes} can't be spread evenly over domain.zones {domain.zones}: "
+            "use a multiple of it."
+        )
+
+
+def _range_problems(name: str, value: int, least: int, most: int) -> Iterator[str]:
+    if value < least:
+        yield f"{name} {value} is too small: use {least:,} to {most:,}."
+    elif value > most:
+        yield f"{name} {value} is too large: use {least:,} to {most:,}."
+
+
+def _listed(values: Any) -> str:
+    return ", ".join(str(value) for value in values)
