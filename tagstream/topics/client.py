@@ -311,13 +311,13 @@ class Topics:
         topic: str,
         messages: Iterable[Outgoing],
         *,
-        on_progress: Callable[[PublishResult], None] | None = None,
+        on_batch: Callable[[PublishResult, Sequence[Outgoing]], None] | None = None,
     ) -> PublishResult:
         """Publish any number of messages, in batches within both limits of SQS, several at the same time.
 
         Returns how many were accepted, and every message that was not, with the reason; transient failures were tried
         again before. ``messages`` is consumed as fast as SQS takes it, so that memory stays flat.
-        ``on_progress`` gets the result of each batch, in the caller's thread.
+        ``on_batch`` gets the result of each batch and the messages accepted in it, in the caller's thread.
 
         Raises :class:`TopicNotFound`, or :class:`PublishFailed` when a whole call fails for good (no permission,
         no connection): its ``result`` has what was accepted before, and the messages of the failed calls; what follows
@@ -325,7 +325,7 @@ class Topics:
         """
         url = self.url(topic)
         in_flight = 1 if self._is_fifo(topic) else self.settings.in_flight
-        total = _Total(on_progress)
+        total = _Total(on_batch)
         refused: list[Failed[Outgoing]] = []
 
         def sendable() -> Iterator[Outgoing]:
@@ -336,16 +336,16 @@ class Topics:
                 else:
                     refused.append(Failed(message, *problem))
 
-        running: set[Future[PublishResult]] = set()
+        running: set[Future[tuple[PublishResult, list[Outgoing]]]] = set()
         stop = threading.Event()
         fatal: list[BaseException] = []
 
-        def collect(finished: Iterable[Future[PublishResult]]) -> None:
+        def collect(finished: Iterable[Future[tuple[PublishResult, list[Outgoing]]]]) -> None:
             for future in finished:
                 try:
-                    total.add(future.result())
+                    total.add(*future.result())
                 except _CallFailed as failure:
-                    total.add(failure.result)
+                    total.add(failure.result, failure.accepted)
                     fatal.append(failure.cause)
                     stop.set()
 
@@ -379,10 +379,10 @@ class Topics:
             ) from cause
         return total.result
 
-    def _publish_batch(self, topic: str, url: str, batch: Sequence[Outgoing]) -> PublishResult:
+    def _publish_batch(self, topic: str, url: str, batch: Sequence[Outgoing]) -> tuple[PublishResult, list[Outgoing]]:
         """One batch, with retries of the entries that SQS failed to take through no fault of theirs."""
         requests = billed = 0
-        accepted = 0
+        accepted: list[Outgoing] = []
         failed: list[Failed[Outgoing]] = []
         pending = list(batch)
         for attempt in range(1, self.settings.attempts + 1):
@@ -396,10 +396,11 @@ class Topics:
                     else (type(error).__name__, str(error))
                 )
                 failed += [Failed(message, code, reason) for message in pending]
-                raise _CallFailed(PublishResult(accepted, tuple(failed), requests, billed), error) from error
+                result = PublishResult(len(accepted), tuple(failed), requests, billed)
+                raise _CallFailed(result, accepted, error) from error
             requests += 1
             billed += max(1, math.ceil(sum(message.size for message in pending) / BILLED_BYTES))
-            accepted += len(answer.get("Successful", []))
+            accepted += [pending[int(success["Id"])] for success in answer.get("Successful", [])]
             again: list[Outgoing] = []
             for failure in answer.get("Failed", []):
                 message = pending[int(failure["Id"])]
@@ -413,7 +414,7 @@ class Topics:
                 break
             log.info("topic %s: trying %d refused messages again", topic, len(pending))
             self._pause(attempt)
-        return PublishResult(accepted, tuple(failed), requests, billed)
+        return PublishResult(len(accepted), tuple(failed), requests, billed), accepted
 
     # Pulling
 
@@ -565,27 +566,28 @@ class Topics:
 
 
 class _CallFailed(Exception):
-    def __init__(self, result: PublishResult, cause: Exception) -> None:
+    def __init__(self, result: PublishResult, accepted: list[Outgoing], cause: Exception) -> None:
         super().__init__(str(cause))
         self.result = result
+        self.accepted = accepted
         self.cause = cause
 
 
 class _Total:
     """The sum of the batches' results."""
 
-    def __init__(self, on_progress: Callable[[PublishResult], None] | None) -> None:
-        self._on_progress = on_progress
+    def __init__(self, on_batch: Callable[[PublishResult, Sequence[Outgoing]], None] | None) -> None:
+        self._on_batch = on_batch
         self._accepted = self._requests = self._billed = 0
         self._failed: list[Failed[Outgoing]] = []
 
-    def add(self, result: PublishResult) -> None:
+    def add(self, result: PublishResult, accepted: Sequence[Outgoing] = ()) -> None:
         self._accepted += result.accepted
         self._requests += result.requests
         self._billed += result.billed
         self._failed += result.failed
-        if self._on_progress is not None and (result.accepted or result.failed):
-            self._on_progress(result)
+        if self._on_batch is not None and (result.accepted or result.failed):
+            self._on_batch(result, accepted)
 
     @property
     def result(self) -> PublishResult:

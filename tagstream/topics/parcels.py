@@ -163,16 +163,16 @@ class Parcel:
         last = lines.pop()
         return [line + b"\n" for line in lines] + ([last] if last else [])
 
-    def parts(self, max_lines: int, *, variant: str = "") -> Iterator[Parcel]:
-        """The parcel cut into parts of ``max_lines``, at least one; each says where it belongs.
+    def parts(self, max_lines: int) -> Iterator[Parcel]:
+        """The parcel cut into parts of ``max_lines``, at least one; each says where it belongs, and how it was cut.
 
         >>> [str(part.place) for part in Parcel("u", Place.of(7), b"a\\nb\\nc\\n").parts(2)]
-        ['7.0', '7.1$']
+        ['7.0~2', '7.1~2$']
         """
         lines = self.lines()
         starts = range(0, max(len(lines), 1), max_lines)
         for index, start in enumerate(starts):
-            place = self.place.part(index, last=index == len(starts) - 1, variant=variant)
+            place = self.place.part(index, last=index == len(starts) - 1, variant=str(max_lines))
             yield Parcel(self.upload_id, place, b"".join(lines[start : start + max_lines]))
 
 
