@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from opensearchpy import OpenSearch
-from opensearchpy.exceptions import RequestError, TransportError
+from opensearchpy.exceptions import NotFoundError, RequestError, TransportError
 
 from tagstream.catalog import mapping
 from tagstream.catalog.client import catalog_errors
@@ -65,7 +65,10 @@ def reindex_step(
 
 
 def _index_behind(client: OpenSearch, alias: str) -> str:
-    indexes = list(client.indices.get_alias(name=alias))
+    try:
+        indexes = list(client.indices.get_alias(name=alias))
+    except NotFoundError as error:
+        raise CatalogError(f"there is no catalog {alias} to reindex: it is made with the first image") from error
     if len(indexes) != 1:
         raise CatalogError(f"{alias} must be the alias of one index, but is of {', '.join(indexes)}")
     return str(indexes[0])

@@ -1,0 +1,171 @@
+"""Moving to a new index while the catalog is being written: nothing is lost, nothing gets older."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from opensearchpy import OpenSearch
+
+from tagstream.catalog.client import connect
+from tagstream.catalog.queries import parse_request
+from tagstream.catalog.reindex import SLICES, reindex_step
+from tagstream.catalog.store import Catalog
+from tagstream.catalog.updates import CatalogUpdate, Tag
+from tagstream.errors import CatalogError
+
+INDEX = "imagerepository"
+
+
+def update(key: str, sequencer: str = "0A", kind: str = "classified") -> CatalogUpdate:
+    return CatalogUpdate(
+        kind=kind,  # type: ignore[arg-type]
+        bucket="photos",
+        key=key,
+        sequencer=sequencer,
+        event_kind="created",
+        event_time="2026-01-01T00:00:00Z",
+        tags=(Tag("cat", 0.5),),
+        processed_at="2026-01-01T00:00:01Z",
+    )
+
+
+def contents(opensearch: OpenSearch) -> dict[str, str]:
+    opensearch.indices.refresh(index=INDEX)
+    hits = opensearch.search(index=INDEX, body={"size": 10_000})["hits"]["hits"]
+    return {hit["_source"]["key"]: hit["_source"]["sequencer"] for hit in hits}
+
+
+@pytest.fixture
+def catalog(opensearch: OpenSearch) -> Catalog:
+    made = Catalog(opensearch, INDEX)
+    made.apply([update(f"{n}.jpg") for n in range(300)])
+    return made
+
+
+def test_everything_moves_and_the_alias_with_it(catalog: Catalog, opensearch: OpenSearch) -> None:
+    catalog.apply([update("0.jpg", "0B"), update("gone.jpg", kind="removed")])
+    before = contents(opensearch)
+    moved = reindex_step(opensearch, INDEX, version=2)
+    assert (moved["state"], moved["index"]) == ("done", f"{INDEX}-v2")
+    assert list(opensearch.indices.get_alias(name=INDEX)) == [f"{INDEX}-v2"]
+    assert contents(opensearch) == before
+    # Writing and searching go on in the new one, and order still holds.
+    assert [o.state for o in catalog.apply([update("0.jpg", "0A"), update("1.jpg", "0C"), update("new.jpg")])] == [
+        "stale",
+        "applied",
+        "applied",
+    ]
+    assert contents(opensearch) == before | {"1.jpg": "0C", "new.jpg": "0A"}
+    assert catalog.search(parse_request({"query": "tag", "tag": "cat"}))["total"] == 301
+    assert reindex_step(opensearch, INDEX, version=2)["state"] == "done"
+
+
+def test_steps_are_bounded_and_can_be_repeated_or_begun_anew(catalog: Catalog, opensearch: OpenSearch) -> None:
+    before = contents(opensearch)
+    ticks: Iterator[int] = iter(range(10**6))
+    progress: dict[str, Any] | None = None
+    steps = []
+    for _ in range(1000):
+        last, progress = (
+            progress,
+            reindex_step(opensearch, INDEX, progress, version=2, seconds=60, clock=lambda: float(next(ticks))),
+        )
+        steps.append(progress["slice"])
+        if progress["state"] == "done":
+            break
+        if len(steps) == 2:
+            # The answer got lost, and the step is done again; then somebody else begins from the start.
+            assert reindex_step(opensearch, INDEX, last, version=2, seconds=0)["slice"] == steps[0] + 1
+            reindex_step(opensearch, INDEX, version=2, seconds=0)
+        catalog.apply([update("0.jpg", f"{0x10 + len(steps):x}"), update(f"during {len(steps)}.jpg")])
+    assert steps == [60, 120, 180, 240, SLICES]
+    assert contents(opensearch) == before | {"0.jpg": "14"} | {f"during {n}.jpg": "0A" for n in (1, 2, 3, 4)}
+
+
+def test_a_writer_that_read_before_the_switch_does_not_write_after_it(
+    catalog: Catalog, opensearch: OpenSearch, osmem_clone: Any
+) -> None:
+    class SlowWriter:
+        def __init__(self, client: OpenSearch) -> None:
+            self.client, self.mget, self.moved = client, client.mget, False
+
+        def bulk(self, **arguments: Any) -> Any:
+            if not self.moved:
+                self.moved = True
+                reindex_step(opensearch, INDEX, version=2)
+            return self.client.bulk(**arguments)
+
+    slow = Catalog(SlowWriter(connect(osmem_clone.url)), INDEX)  # type: ignore[arg-type]
+    batch = [update("0.jpg", "0B"), update("new.jpg")]
+    assert {outcome.state for outcome in slow.apply(batch)} == {"failed"}
+    assert {outcome.state for outcome in slow.apply(batch)} == {"applied"}
+    assert contents(opensearch)["0.jpg"] == "0B"
+
+
+def test_nothing_is_lost_under_concurrent_writers(catalog: Catalog, opensearch: OpenSearch, osmem_clone: Any) -> None:
+    stop = threading.Event()
+    written: list[dict[str, str]] = [{}, {}]
+
+    def write(writer: int) -> None:
+        mine, client = Catalog(connect(osmem_clone.url), INDEX), written[writer]
+        number = 0
+        while not stop.is_set():
+            number += 1
+            batch = [
+                update(f"{writer}-{number % 50}.jpg", f"{0x1000 + number:x}"),
+                update(f"{writer}-{number}-new.jpg"),
+            ]
+            while any(outcome.state == "failed" for outcome in mine.apply(batch)):
+                pass  # the queue delivers again
+            client |= {one.key: one.sequencer for one in batch}
+
+    threads = [threading.Thread(target=write, args=(writer,)) for writer in range(2)]
+    before = contents(opensearch)
+    for thread in threads:
+        thread.start()
+    assert reindex_step(opensearch, INDEX, version=2)["state"] == "done"
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert all(written)
+    assert contents(opensearch) == before | written[0] | written[1]
+
+
+def test_a_failed_switch_opens_the_old_index_again(catalog: Catalog, opensearch: OpenSearch) -> None:
+    # A document that the new index can't take: the copy must stop, and say so, with the catalog as it was.
+    class Broken:
+        def __init__(self) -> None:
+            self.reindex, self.indices = opensearch.reindex, self
+            self.get_alias, self.create = opensearch.indices.get_alias, opensearch.indices.create
+            self.put_settings, self.add_block = opensearch.indices.put_settings, opensearch.indices.add_block
+
+        def refresh(self, **_: Any) -> None:
+            raise CatalogError("away")
+
+    with pytest.raises(CatalogError, match="away"):
+        reindex_step(Broken(), INDEX, version=2)  # type: ignore[arg-type]
+    assert list(opensearch.indices.get_alias(name=INDEX)) == [f"{INDEX}-v1"]
+    assert [outcome.state for outcome in catalog.apply([update("after.jpg")])] == ["applied"]
+    assert reindex_step(opensearch, INDEX, version=2)["state"] == "done"
+    assert contents(opensearch)["after.jpg"] == "0A"
+
+
+def test_older_code_does_not_move_the_catalog_back(catalog: Catalog, opensearch: OpenSearch) -> None:
+    reindex_step(opensearch, INDEX, version=3)
+    with pytest.raises(CatalogError, match="deploy the new code"):
+        reindex_step(opensearch, INDEX, version=2)
+
+
+def test_without_a_catalog_there_is_nothing_to_move(opensearch: OpenSearch) -> None:
+    with pytest.raises(CatalogError, match="there is no catalog"):
+        reindex_step(opensearch, INDEX, version=2)
+
+
+def test_the_purge_drops_replaced_indexes_only(catalog: Catalog, opensearch: OpenSearch) -> None:
+    reindex_step(opensearch, INDEX, version=2)
+    opensearch.indices.create(index=f"{INDEX}-v3")  # being filled
+    assert catalog.purge(older_than_days=1) == {"tombstones": 0, "indexes": [f"{INDEX}-v1"]}
+    assert sorted(opensearch.indices.get_alias(index=f"{INDEX}-v*")) == [f"{INDEX}-v2", f"{INDEX}-v3"]
