@@ -1,0 +1,193 @@
+"""The deployed functions, as Lambda calls them, against a real OpenSearch API."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from opensearchpy import OpenSearch
+
+from tagstream.catalog.updates import CatalogUpdate, Tag
+
+INDEX = "imagerepository"
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass
+class Context:
+    function_name: str = "catalog"
+    memory_limit_in_mb: int = 256
+    invoked_function_arn: str = "arn:aws:lambda:eu-west-1:123456789012:function:catalog"
+    aws_request_id: str = "1"
+
+
+def load(name: str, monkeypatch: pytest.MonkeyPatch, endpoint: str) -> ModuleType:
+    """A fresh copy of the function's module, as a cold start gives."""
+    for variable, value in {
+        "OPENSEARCH_ENDPOINT": endpoint,
+        "OPENSEARCH_INDEX": INDEX,
+        "TOMBSTONE_DAYS": "60",
+        "POWERTOOLS_SERVICE_NAME": name,
+        "POWERTOOLS_METRICS_NAMESPACE": "Tagstream",
+        "POWERTOOLS_TRACE_DISABLED": "1",
+    }.items():
+        monkeypatch.setenv(variable, value)
+    spec = importlib.util.spec_from_file_location(f"function_{name}", ROOT / "lambdas" / name / "handler.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, spec.name, module)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def functions(monkeypatch: pytest.MonkeyPatch, osmem_clone: Any) -> dict[str, ModuleType]:
+    return {name: load(name, monkeypatch, osmem_clone.url) for name in ("catalog", "search", "purge")}
+
+
+def update(key: str = "cat.jpg", sequencer: str = "0A", **fields: Any) -> CatalogUpdate:
+    made = CatalogUpdate("classified", "photos", key, sequencer, "created", "2026-01-01T00:00:00Z")
+    return replace(made, tags=(Tag("cat", 0.9),), processed_at="2026-01-01T00:00:01Z", **fields)
+
+
+def batch(*bodies: CatalogUpdate | tuple[str, str]) -> dict[str, Any]:
+    """An SQS event; a message is an update, or a group and a body. Message ids are 0, 1, 2 …"""
+    records = []
+    for number, body in enumerate(bodies):
+        group, text = (body.document_id, body.to_json()) if isinstance(body, CatalogUpdate) else body
+        records.append(
+            {
+                "messageId": str(number),
+                "receiptHandle": "x",
+                "body": text,
+                "attributes": {"MessageGroupId": group, "ApproximateReceiveCount": "1"},
+                "messageAttributes": {},
+                "eventSource": "aws:sqs",
+                "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:catalog.fifo",
+                "awsRegion": "eu-west-1",
+            }
+        )
+    return {"Records": records}
+
+
+def failed(response: dict[str, Any]) -> list[str]:
+    assert response.keys() == {"batchItemFailures"}
+    return [item["itemIdentifier"] for item in response["batchItemFailures"]]
+
+
+def metrics(output: str) -> dict[str, Any]:
+    blobs = [json.loads(line) for line in output.splitlines() if line.startswith("{") and '"_aws"' in line]
+    assert len(blobs) == 1
+    return dict(blobs[0])
+
+
+def test_a_batch_is_applied(
+    functions: dict[str, ModuleType],
+    opensearch: OpenSearch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    event = batch(update(), update("dog.jpg"), update(sequencer="09"))
+    assert failed(functions["catalog"].handler(event, Context())) == []
+    counted = metrics(capsys.readouterr().out)
+    assert [counted[name] for name in ("UpdatesApplied", "UpdatesStale", "Failures")] == [[2.0], [1.0], [0.0]]
+    logged = [(vars(record)["document"], record.getMessage()) for record in caplog.records]
+    assert (update().document_id, "update applied") in logged
+    assert (update().document_id, "update stale") in logged
+    assert opensearch.exists(index=INDEX, id=update("dog.jpg").document_id)
+
+
+def test_a_failure_holds_up_its_own_group_only(functions: dict[str, ModuleType], opensearch: OpenSearch) -> None:
+    cat = update().document_id
+    event = batch((cat, "garbage"), update("dog.jpg"), update(), ("other", "[" * 50_000), update("bird.jpg"))
+    assert failed(functions["catalog"].handler(event, Context())) == ["0", "2", "3"]
+    assert opensearch.exists(index=INDEX, id=update("bird.jpg").document_id)
+
+
+@pytest.mark.parametrize("body", ["", "null", "{}", '"\\ud800"', "\x00", "NaN", "9" * 5000])
+def test_no_message_crashes_the_function(functions: dict[str, ModuleType], body: str) -> None:
+    assert failed(functions["catalog"].handler(batch(("g", body)), Context())) == ["0"]
+
+
+def test_a_second_batch_starts_clean(functions: dict[str, ModuleType]) -> None:
+    handler = functions["catalog"].handler
+    assert failed(handler(batch((update().document_id, "garbage")), Context())) == ["0"]
+    assert failed(handler(batch(update()), Context())) == []
+
+
+def test_opensearch_away_fails_all_without_raising(monkeypatch: pytest.MonkeyPatch) -> None:
+    handler = load("catalog", monkeypatch, "http://127.0.0.1:1").handler
+    assert failed(handler(batch(update(), update("dog.jpg")), Context())) == ["0", "1"]
+
+
+def test_search_answers_in_the_agreed_form(functions: dict[str, ModuleType], opensearch: OpenSearch) -> None:
+    functions["catalog"].handler(batch(update(size=7, width=4, height=3, model="lite0")), Context())
+    opensearch.indices.refresh(index=INDEX)
+    answer = functions["search"].handler({"query": "tag", "tag": "cat", "min_score": 0.5}, Context())
+    assert answer == {
+        "total": 1,
+        "images": [
+            {
+                "title": "cat.jpg",
+                "s3_location": "s3://photos/cat.jpg",
+                "bucket": "photos",
+                "key": "cat.jpg",
+                "status": "classified",
+                "score": 0.9,
+                "tag": "cat",
+                "tags": [{"tag": "cat", "score": 0.9}],
+                "width": 4,
+                "height": 3,
+                "size": 7,
+                "model": "lite0",
+                "uploaded_at": "2026-01-01T00:00:00Z",
+                "classified_at": "2026-01-01T00:00:01Z",
+            }
+        ],
+        "after": None,
+    }
+    assert json.loads(json.dumps(answer)) == answer
+
+
+@pytest.mark.parametrize("event", [None, [], "x", {}, {"query": "tag"}, {"query": "tag", "tag": "cat", "limit": 10**9}])
+def test_a_bad_request_gets_a_sentence(functions: dict[str, ModuleType], event: Any) -> None:
+    answer = functions["search"].handler(event, Context())
+    assert answer.keys() == {"error"}
+    assert answer["error"].endswith(".")
+
+
+def test_the_schedule_purges_and_the_action_reindexes(functions: dict[str, ModuleType], opensearch: OpenSearch) -> None:
+    purge = functions["purge"].handler
+    scheduled = {"version": "0", "detail-type": "Scheduled Event", "source": "aws.events", "detail": {}}
+    assert purge(scheduled, Context()) == {"tombstones": 0, "indexes": []}
+    functions["catalog"].handler(batch(replace(update(), kind="removed")), Context())
+    opensearch.update(index=INDEX, id=update().document_id, body={"doc": {"indexed_at": "2020-01-01T00:00:00Z"}})
+    opensearch.indices.refresh(index=INDEX)
+    assert purge(scheduled, Context()) == {"tombstones": 1, "indexes": []}
+    moved = purge({"action": "reindex"}, Context())
+    assert (moved["state"], moved["index"]) == ("done", f"{INDEX}-v1")
+
+
+@pytest.mark.parametrize("name", ["catalog", "search", "purge"])
+def test_nothing_heavy_is_imported_and_nothing_read_at_import(name: str) -> None:
+    heavy = {"tensorflow", "ai_edge_litert", "numpy", "PIL", "aws_cdk", "click", "rich", "boto3", "grpc"}
+    script = (
+        f"import runpy, sys; runpy.run_path({str(ROOT / 'lambdas' / name / 'handler.py')!r}, run_name='handler');"
+        f"print(sorted({heavy!r} & sys.modules.keys()))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONPATH": str(ROOT), "POWERTOOLS_TRACE_DISABLED": "1"},
+    )
+    assert run.stdout.strip() == "[]"
