@@ -1,0 +1,133 @@
+"""``tagstream local``: the whole system on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from tagstream.cli.common import FAILED, emit, json_option
+
+__all__ = ["local"]
+
+
+@click.group()
+def local() -> None:
+    """Run the whole system on this machine, without an account and without Docker.
+
+    \b
+    Examples:
+      tagstream local demo
+      tagstream local up
+      eval "$(tagstream local env)"
+      tagstream local down
+    """
+
+
+@contextlib.contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP end a command as Ctrl-C does: with everything stopped that it had started."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _report(line: str) -> None:
+    click.echo(line, err=True)
+
+
+@local.command()
+@click.option("--port", type=click.IntRange(1, 65535), help="AWS' port on 127.0.0.1.  [default: 4566]")
+def up(port: int | None) -> None:
+    """Start the local cloud, deploy the stacks into it, and leave it running.
+
+    If it runs already, what has changed is deployed. What it holds lives until 'tagstream local down'.
+    """
+    from tagstream.local import cloud
+
+    with _stopped_by_signals():
+        connection = cloud.up(port=port, report=_report)
+    click.echo("\nThe local cloud is up. What next:\n")
+    click.echo("  tagstream images upload ~/Pictures       # photos in")
+    click.echo("  tagstream images search cat              # found by what they show")
+    click.echo("  tagstream topics list                    # queues the PubSub way")
+    click.echo("  tagstream local down                     # stop it and delete what it holds\n")
+    click.echo('For the AWS CLI, the SDKs and cdk:  eval "$(tagstream local env)", which says\n')
+    click.echo(_exports(connection.environment()))
+
+
+def _exports(environment: dict[str, str]) -> str:
+    return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in environment.items())
+
+
+@local.command()
+def down() -> None:
+    """Stop the local cloud and delete what it holds."""
+    from tagstream.local import cloud
+
+    stopped = cloud.down()
+    click.echo("The local cloud is stopped." if stopped else "There is no local cloud to stop.", err=True)
+
+
+@local.command()
+@json_option
+def status(*, as_json: bool) -> None:
+    """Say whether the local cloud runs, where, and what is deployed in it; exit code 1 if it doesn't run."""
+    from tagstream.local import cloud
+
+    now = cloud.status()
+    where = now.connection
+    row = {
+        "state": now.state,
+        "endpoint_url": where.endpoint_url if where else None,
+        "search_url": where.search_url if where else None,
+        "stacks": list(now.stacks),
+    }
+    if as_json:
+        emit([row], as_json=True)
+    else:
+        click.echo(f"The local cloud is {now.state}." if now.state != "crashed" else "The local cloud has crashed.")
+        if where and now.state == "running":
+            click.echo(f"AWS at {where.endpoint_url}, OpenSearch at {where.search_url}")
+            click.echo(f"Stacks: {', '.join(now.stacks) or 'none'}")
+    if now.state != "running":
+        sys.exit(FAILED)
+
+
+@local.command()
+def env() -> None:
+    """Print the variables that point the AWS CLI, the SDKs and cdk at the local cloud, for a shell's eval."""
+    from tagstream.local import cloud
+
+    click.echo(_exports(cloud.connection().environment()))
+
+
+@local.command()
+@click.option(
+    "--photos",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="A folder of your own, instead of the demo's photos.",
+)
+def demo(photos: Path | None) -> None:
+    """Show everything once: start a cloud, deploy, upload photos, find them, stop the cloud.
+
+    Exits with 0 if every photo is found by a tag that it should have. The cloud is one of its own, on free
+    ports; one that runs already is left alone.
+    """
+    from tagstream.local.demo import run
+
+    with _stopped_by_signals():
+        sys.exit(0 if run(photos) else FAILED)
