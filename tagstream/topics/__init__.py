@@ -11,10 +11,12 @@ from tagstream.topics.client import Topics, TopicSettings
 from tagstream.topics.memory import Chaos, MemorySqs, VirtualClock
 from tagstream.topics.messages import Counts, Failed, Message, Outgoing, PublishResult
 from tagstream.topics.parcels import Parcel, ParcelSettings, Place, outgoing, parcels_of, unpack
+from tagstream.topics.transfer import DownloadResult, UploadResult, download, upload
 
 __all__ = [
     "Chaos",
     "Counts",
+    "DownloadResult",
     "Failed",
     "MemorySqs",
     "Message",
@@ -25,8 +27,11 @@ __all__ = [
     "PublishResult",
     "TopicSettings",
     "Topics",
+    "UploadResult",
     "VirtualClock",
+    "download",
     "outgoing",
     "parcels_of",
     "unpack",
+    "upload",
 ]

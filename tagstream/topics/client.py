@@ -527,6 +527,10 @@ class Topics:
                 self._pause(attempt)
         return failed
 
+    def now(self) -> float:
+        """Seconds, by the clock that this object was given."""
+        return self._clock()
+
     # Calls
 
     def _on(self, topic: str, call: Callable[..., Any], *positional: Any, **parameters: Any) -> Any:

@@ -52,9 +52,9 @@ _READABLE = BILLED_BYTES // BATCH_ENTRIES - 512
 class ParcelSettings:
     """How lines become parcels.
 
-    ``max_lines`` a parcel, and never more than ``max_bytes`` of lines. More lines a parcel cost fewer requests and
-    make coarser work for steps. ``encoding``: ``auto`` costs least (see the module); ``plain`` keeps every body
-    readable that can be; ``bz2`` compresses always.
+    ``max_lines`` a parcel, and not more than ``max_bytes`` of lines (a longer line goes alone). More lines a parcel
+    cost fewer requests and make coarser work for steps. ``encoding``: ``auto`` costs least (see the module);
+    ``plain`` keeps every body readable that can be; ``bz2`` compresses whatever gets smaller.
     """
 
     max_lines: int = 1_000
@@ -176,6 +176,11 @@ class Parcel:
             yield Parcel(self.upload_id, place, b"".join(lines[start : start + max_lines]))
 
 
+def is_upload_id(text: str) -> bool:
+    """Whether this can be an upload's id: 1 to 80 letters, digits, hyphens and underscores."""
+    return _UPLOAD_ID.fullmatch(text) is not None
+
+
 def checksum(content: bytes) -> str:
     """BLAKE2b of the content, 64 bits, in hexadecimal: finds damage and differences, not forgery."""
     return hashlib.blake2b(content, digest_size=8).hexdigest()
@@ -260,7 +265,7 @@ def unpack(message: Message) -> Parcel | None:
     lines, expected = message.attributes.get(_LINES), message.attributes.get(_CHECKSUM)
     if not (isinstance(upload, str) and isinstance(sequence, str) and isinstance(expected, str)):
         return None
-    if not _UPLOAD_ID.fullmatch(upload):
+    if not is_upload_id(upload):
         return None
     try:
         place = Place.parse(sequence)
@@ -279,6 +284,12 @@ def unpack(message: Message) -> Parcel | None:
             f"parcel {place} of upload {upload} (message {message.id}) is damaged: it stays unacknowledged."
         )
     return parcel
+
+
+def packed_content(message: Message) -> bytes | None:
+    """A parcel's content as it travelled, compressed by bzip2; None when it was not compressed."""
+    packed = message.attributes.get(_BZ2)
+    return packed if isinstance(packed, bytes) else None
 
 
 def _decompress(packed: bytes) -> bytes | None:
