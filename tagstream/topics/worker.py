@@ -1,0 +1,755 @@
+"""A worker: pulls from an input topic, runs a step, publishes what it made, acknowledges.
+
+What holds, whatever dies when:
+
+* Output is published before its input is acknowledged, and its identity comes from its input's and the
+  workflow's alone: a message that is processed twice gives the same output twice, which a download drops.
+* The deadlines of all that is held are refreshed from the moment of receipt. What could not be refreshed in
+  time belongs to someone else: it is neither published nor acknowledged.
+* A step that fails leaves its input to be retried. On the last receive that the topic allows, the worker
+  moves the input to the dead-letter topic itself, with the attributes ``failure`` (why) and
+  ``failure_output`` (what the step printed last); SQS' own redrive, which says no reason, remains for crashes.
+* Nothing more is held than is being processed, plus about half a second's worth of work.
+* On a FIFO topic one message is received at a time: a batch would hold the next messages of a group, and
+  each failure of the first would count as a receive of the others, until they are dead-lettered as well.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields, replace
+from itertools import accumulate
+from typing import cast
+
+from tagstream.errors import ConfigurationError, TopicError
+from tagstream.topics.client import Topics
+from tagstream.topics.errors import MessageTooLarge, ParcelDamaged, StepFailed
+from tagstream.topics.messages import BATCH_ENTRIES, MAX_BYTES, Attribute, Message, Outgoing, is_legal_text
+from tagstream.topics.parcels import Parcel, ParcelSettings, Place, checksum, outgoing, parcels_of, unpack
+from tagstream.topics.step import Step
+
+__all__ = ["Totals", "Worker", "WorkerSettings", "outputs", "parcel_in", "process"]
+
+_log = logging.getLogger(__name__)
+
+# Received ahead of what is being processed, so that quick steps don't wait for the network, while those that
+# take long leave the rest to other workers.
+_AHEAD_SECONDS = 0.5
+_AHEAD_MESSAGES = 20
+# A long poll cannot be broken off without losing what it is just being given: short enough to drain soon.
+_POLL_SECONDS = 5.0
+_REPORT_SECONDS = 10.0
+_FAILURE_OUTPUT_BYTES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """How a worker works; all times in seconds.
+
+    ``workers`` steps run at once. ``batch_size`` is the number of lines that a step gets: a larger parcel is
+    split and republished to the input topic (on a FIFO topic: run batch by batch, to keep the order), smaller
+    ones are gathered until there are at least as many, or no more come; ``None`` runs the step on each parcel
+    as it comes. Gathering is for steps that write a line for each line: only then can each parcel's output be
+    told apart.
+
+    ``deadline`` is the acknowledgement deadline (visibility timeout): how soon others take over what a killed
+    worker held. ``retry_delay`` is how long a failed input stays hidden. The worker ends when the topic
+    has been empty for ``idle_timeout``, in flight and delayed messages included, or never if that is ``None``.
+    """
+
+    workers: int = 1
+    batch_size: int | None = None
+    deadline: int = 60
+    retry_delay: int = 0
+    idle_timeout: float | None = 20.0
+
+    def __post_init__(self) -> None:
+        wrong = []
+        if self.workers < 1:
+            wrong.append(f"workers is {self.workers}, and must be 1 or more")
+        if self.batch_size is not None and self.batch_size < 1:
+            wrong.append(f"batch size is {self.batch_size} lines, and must be 1 or more")
+        if not 1 <= self.deadline <= 43_200:
+            wrong.append(f"deadline is {self.deadline} s, and must be from 1 to 43,200")
+        if not 0 <= self.retry_delay <= 43_200:
+            wrong.append(f"retry delay is {self.retry_delay} s, and must be from 0 to 43,200")
+        if wrong:
+            raise ConfigurationError("; ".join(wrong) + ".")
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What a worker has done. ``messages_in`` were processed and acknowledged, ``messages_out`` published for them.
+
+    ``repackaged`` parcels were split and republished, ``failed`` runs of the step went wrong, ``dead_lettered``
+    inputs were given up, ``released`` ones were given back unprocessed, ``lost`` ones outlived their deadline.
+    """
+
+    messages_in: int = 0
+    lines_in: int = 0
+    messages_out: int = 0
+    lines_out: int = 0
+    repackaged: int = 0
+    failed: int = 0
+    dead_lettered: int = 0
+    released: int = 0
+    lost: int = 0
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        seconds = max(self.seconds, 1e-9)
+        text = (
+            f"{self.messages_in:,} messages in ({self.messages_in / seconds:,.1f}/s), {self.messages_out:,} out; "
+            f"{self.lines_in:,} lines in ({self.lines_in / seconds:,.0f}/s), {self.lines_out:,} out"
+        )
+        others = ("repackaged", "failed", "dead_lettered", "released", "lost")
+        rest = [f"{getattr(self, name):,} {name.replace('_', '-')}" for name in others if getattr(self, name)]
+        return "; ".join([text, *rest])
+
+
+@dataclass(eq=False, slots=True)
+class _Held:
+    """A message that is ours until ``expires`` (of the monotonic clock)."""
+
+    message: Message
+    expires: float
+    lost: bool = False
+
+
+class _Leases:
+    """Refreshes the deadlines of all that is held, three times before each would end, from a thread of its own."""
+
+    def __init__(self, topics: Topics, topic: str, deadline: int) -> None:
+        self._topics = topics
+        self._topic = topic
+        self._deadline = deadline
+        self._held: set[_Held] = set()
+        self._lock = threading.Lock()
+        self._beating = threading.Lock()
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._beat_on, name="deadlines", daemon=True)
+
+    def __enter__(self) -> _Leases:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._thread.join()
+
+    def hold(self, messages: Iterable[Message]) -> list[_Held]:
+        expires = time.monotonic() + self._deadline
+        held = [_Held(message, expires) for message in messages]
+        with self._lock:
+            self._held.update(held)
+        return held
+
+    def drop(self, held: Iterable[_Held]) -> None:
+        """Refresh these no more."""
+        with self._lock:
+            self._held.difference_update(held)
+
+    def release(self, held: Sequence[_Held], delay: int = 0) -> None:
+        """Give these back: others see them after ``delay`` seconds."""
+        # Not in the middle of a beat, which would take them back.
+        with self._beating:
+            self.drop(held)
+        mine = [item.message for item in held if _is_ours(item)]
+        if mine:
+            for failed in self._topics.refresh_deadline(self._topic, mine, delay):
+                _log.warning(
+                    "topic %s: message %s could not be given back (%s); it shows up when its deadline ends",
+                    self._topic,
+                    failed.message.id,
+                    failed.reason,
+                )
+
+    def release_all(self) -> int:
+        """Give back whatever is still held; returns how much that was."""
+        held = list(self._held)
+        self.release(held)
+        return len(held)
+
+    def _beat_on(self) -> None:
+        pause = self._deadline / 3
+        while not self._end.wait(pause):
+            with self._beating:
+                with self._lock:
+                    held = {item.message.receipt: item for item in self._held if _is_ours(item)}
+                if held:
+                    self._beat(held)
+
+    def _beat(self, held: dict[str, _Held]) -> None:
+        started = time.monotonic()
+        messages = [item.message for item in held.values()]
+        try:
+            refused = self._topics.refresh_deadline(self._topic, messages, self._deadline)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next beat tries again until it is too late
+            _log.warning("topic %s: deadlines could not be refreshed: %s", self._topic, error)
+            return
+        for failed in refused:
+            item = held.pop(failed.message.receipt)
+            with self._lock:
+                if item not in self._held:
+                    continue  # acknowledged meanwhile
+            _log.warning(
+                "topic %s: the deadline of message %s could not be refreshed: %s",
+                self._topic,
+                failed.message.id,
+                failed.reason,
+            )
+            item.lost = True
+        for item in held.values():
+            item.expires = started + self._deadline
+
+
+def _is_ours(held: _Held) -> bool:
+    return not held.lost and time.monotonic() < held.expires
+
+
+class _Job:
+    """Some messages that one run of the step works on; it is over when each of them is dealt with."""
+
+    def __init__(self, held: list[_Held]) -> None:
+        self.held = held
+        self.pending = len(held)
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    """What is to be published to ``topic`` before ``held`` is acknowledged."""
+
+    job: _Job
+    held: tuple[_Held, ...]
+    topic: str
+    outgoing: tuple[Outgoing, ...]
+    done: Totals
+
+
+class Worker:
+    """Runs ``step`` over the messages of one topic; see the module for what it guarantees.
+
+    :meth:`run` blocks until the topic is empty, or until :meth:`drain` or :meth:`kill`, which may be called from
+    other threads and from a signal handler of the main thread while :meth:`run` is in another one.
+    ``on_progress`` gets the totals whenever messages were dealt with, from a thread of the worker's.
+    """
+
+    def __init__(
+        self,
+        topics: Topics,
+        input_topic: str,
+        output_topic: str,
+        step: Step,
+        *,
+        settings: WorkerSettings | None = None,
+        parcels: ParcelSettings | None = None,
+        on_progress: Callable[[Totals], None] | None = None,
+    ) -> None:
+        if input_topic == output_topic:
+            raise ConfigurationError(f"topic {input_topic!r} can't be both input and output: it would never be empty.")
+        self._topics = topics
+        self._input = input_topic
+        self._output = output_topic
+        self._step = step
+        self._settings = settings or WorkerSettings()
+        self._parcels = parcels or ParcelSettings()
+        self._on_progress = on_progress
+        self._workflow = step.workflow_id or step.name
+        self._fifo = input_topic.endswith(".fifo")
+        self._leases = _Leases(topics, input_topic, self._settings.deadline)
+        self._results: queue.SimpleQueue[_Result | None] = queue.SimpleQueue()
+        self._changed = threading.Condition()
+        self._jobs = 0
+        self._step_seconds: float | None = None
+        self._totals = Totals()
+        self._draining = False
+        self._killed = False
+        self._error: BaseException | None = None
+        self._started = self._reported = time.monotonic()
+        self._dead_letters: str | None = None
+        self._max_receives: float = math.inf
+
+    def run(self) -> Totals:
+        """Work until there is nothing left to do; returns what was done.
+
+        Raises what makes going on pointless (:class:`TopicNotFound`, :class:`PublishFailed`, a step that can't be
+        executed, no connection), after everything held was given back.
+        """
+        self._started = self._reported = time.monotonic()
+        self._topics.url(self._output)
+        policy = json.loads(self._topics.attributes(self._input).get("RedrivePolicy", "null"))
+        if policy is not None:
+            self._dead_letters = str(policy["deadLetterTargetArn"]).rsplit(":", 1)[1]
+            self._max_receives = int(policy["maxReceiveCount"])
+        publisher = threading.Thread(target=self._publish_on, name="publish", daemon=True)
+        with self._leases:
+            publisher.start()
+            try:
+                with ThreadPoolExecutor(self._settings.workers, thread_name_prefix="step") as pool:
+                    try:
+                        self._pull_on(pool)
+                    except BaseException:
+                        self.drain()
+                        raise
+            finally:
+                self._results.put(None)
+                publisher.join()
+                # After an error only: all else has been dealt with.
+                self._count(Totals(released=self._leases.release_all()))
+        if self._error is not None:
+            raise self._error
+        _log.info("%s -> %s: done: %s", self._input, self._output, self.totals)
+        return self.totals
+
+    @property
+    def totals(self) -> Totals:
+        return replace(self._totals, seconds=time.monotonic() - self._started)
+
+    def drain(self) -> None:
+        """Receive no more, finish the steps that run, give the rest back."""
+        with self._changed:
+            self._draining = True
+            self._changed.notify_all()
+
+    def kill(self) -> None:
+        """Like :meth:`drain`, but kill the steps that run and give their input back as well."""
+        self._killed = True
+        self.drain()
+        self._step.kill()
+
+    # Pulling: in the thread of run()
+
+    def _pull_on(self, pool: ThreadPoolExecutor) -> None:
+        idle_timeout = self._settings.idle_timeout
+        poll = _POLL_SECONDS if idle_timeout is None else min(_POLL_SECONDS, idle_timeout)
+        gathered: list[_Held] = []
+        idle_since = time.monotonic()
+        while (room := self._await_room()) > 0:
+            messages = self._topics.pull(
+                self._input,
+                max_messages=room,
+                timeout=min(poll, 1.0) if gathered else poll,
+                visibility_timeout=self._settings.deadline,
+            )
+            gathered += self._leases.hold(messages)
+            gathered = self._start(pool, gathered, more=bool(messages))
+            if messages:
+                idle_since = time.monotonic()
+                continue
+            if self._jobs == 0 and idle_timeout is not None and time.monotonic() - idle_since >= idle_timeout:
+                if self._topics.counts(self._input).total == 0:
+                    return
+                idle_since = time.monotonic()
+            with self._changed:
+                if self._jobs:
+                    idle_since = time.monotonic()
+                # With an idle timeout below a second, or an endpoint that does not wait: no busy loop.
+                self._changed.wait(0.05)
+        self._start(pool, gathered, more=False)
+
+    def _await_room(self) -> int:
+        """How many messages may be received now; 0 when no more are wanted."""
+        workers = self._settings.workers
+        with self._changed:
+            while not self._draining:
+                if self._settings.batch_size is not None:
+                    room, wanted = (BATCH_ENTRIES, 1) if self._jobs <= workers else (0, 1)
+                else:
+                    ahead = 0
+                    if self._step_seconds is not None:
+                        ahead = min(_AHEAD_MESSAGES, int(workers * _AHEAD_SECONDS / self._step_seconds))
+                    room, wanted = workers + ahead - self._jobs, max(1, min(BATCH_ENTRIES, ahead))
+                if self._fifo:
+                    room, wanted = min(room, 1), 1
+                if room >= wanted:
+                    return room
+                self._changed.wait()
+        return 0
+
+    def _start(self, pool: ThreadPoolExecutor, gathered: list[_Held], *, more: bool) -> list[_Held]:
+        """Start the jobs that are complete; returns what is still to be gathered for, if ``more`` may come."""
+        batch_size = self._settings.batch_size
+        if batch_size is None:
+            for held in gathered:
+                self._submit(pool, [held])
+            return []
+        batch: list[_Held] = []
+        lines = 0
+        for held in gathered:
+            count = _lines_in(held.message)
+            if count > batch_size:
+                self._submit(pool, [held])
+                continue
+            batch.append(held)
+            lines += count
+            if lines >= batch_size:
+                self._submit(pool, batch)
+                batch, lines = [], 0
+        if batch and not more:
+            self._submit(pool, batch)
+            batch = []
+        return batch
+
+    def _submit(self, pool: ThreadPoolExecutor, held: list[_Held]) -> None:
+        job = _Job(held)
+        with self._changed:
+            self._jobs += 1
+        pool.submit(self._run, job)
+
+    # Processing: in the threads of the pool
+
+    def _run(self, job: _Job) -> None:
+        try:
+            held = self._still_ours(job, job.held)
+            # Released on its last receive, a message would be dead-lettered without having been tried.
+            if self._draining and (self._killed or all(h.message.receive_count < self._max_receives for h in held)):
+                self._release(job, held)
+            elif held:
+                self._process(job, held)
+        except BaseException as error:  # noqa: BLE001 - run() raises it
+            self._abort(error)
+
+    def _process(self, job: _Job, held: Sequence[_Held]) -> None:
+        try:
+            results = self._results_of(job, held)
+        except (StepFailed, ParcelDamaged, MessageTooLarge) as failure:
+            if self._killed:
+                self._release(job, held)
+                return
+            self._count(Totals(failed=1))
+            if len(held) > 1:
+                _log.warning("topic %s: %s Trying the %d inputs one by one.", self._input, failure, len(held))
+                for item in held:
+                    self._process(job, [item])
+            else:
+                self._fail(job, held[0], failure)
+            return
+        for result in results:
+            self._results.put(result)
+
+    def _results_of(self, job: _Job, held: Sequence[_Held]) -> list[_Result]:
+        parcels = [parcel_in(item.message) for item in held]
+        lines = sum(parcel.line_count for parcel in parcels)
+        batch_size = self._settings.batch_size
+        too_large = len(parcels) == 1 and batch_size is not None and lines > batch_size
+        if too_large and not self._fifo:
+            parts = parcels[0].parts(cast(int, batch_size))
+            messages = tuple(outgoing(part, self._parcels) for part in parts)
+            return [_Result(job, tuple(held), self._input, messages, Totals(repackaged=1))]
+        if too_large:
+            # Republished, the parts would come after the rest of their group.
+            output = b"".join(self._step_on(part.content) for part in parcels[0].parts(cast(int, batch_size)))
+        else:
+            output = self._step_on(b"".join(_ended(parcel.content) for parcel in parcels[:-1]) + parcels[-1].content)
+        each = _shares(output, [parcel.line_count for parcel in parcels])
+        if each is None:
+            return [self._result(job, held, _together(parcels), output, lines)]
+        return [
+            self._result(job, [item], parcel, share, parcel.line_count)
+            for item, parcel, share in zip(held, parcels, each, strict=True)
+        ]
+
+    def _step_on(self, content: bytes) -> bytes:
+        if not content:
+            return b""  # an earlier step had nothing to say
+        started = time.monotonic()
+        output = self._step.run(content)
+        seconds = max(time.monotonic() - started, 1e-6)
+        known = self._step_seconds
+        self._step_seconds = seconds if known is None else 0.8 * known + 0.2 * seconds
+        return _ended(output) if content.endswith(b"\n") else output
+
+    def _result(self, job: _Job, held: Sequence[_Held], parcel: Parcel, output: bytes, lines_in: int) -> _Result:
+        messages = tuple(
+            outputs(
+                parcel,
+                output,
+                workflow=self._workflow,
+                topic=self._output,
+                group_id=held[0].message.group_id,
+                settings=self._parcels,
+            )
+        )
+        done = Totals(
+            messages_in=len(held), lines_in=lines_in, messages_out=len(messages), lines_out=_count_lines(output)
+        )
+        return _Result(job, tuple(held), self._output, messages, done)
+
+    # What becomes of a message: published and acknowledged, given back, dead-lettered, or lost
+
+    def _publish_on(self) -> None:
+        while (first := self._results.get()) is not None:
+            batch, more = [first], True
+            while more and sum(len(result.outgoing) for result in batch) < 4 * BATCH_ENTRIES:
+                try:
+                    result = self._results.get_nowait()
+                except queue.Empty:
+                    break
+                if result is None:
+                    self._results.put(None)
+                    more = False
+                else:
+                    batch.append(result)
+            try:
+                if self._error is None:
+                    self._publish(batch)
+            except BaseException as error:  # noqa: BLE001 - run() raises it
+                self._abort(error)
+
+    def _publish(self, batch: Sequence[_Result]) -> None:
+        owned = []
+        for result in batch:
+            ours = self._still_ours(result.job, result.held)
+            if len(ours) == len(result.held):
+                owned.append(result)
+            else:
+                # What a step made of several inputs is not the output of those that are left.
+                self._release(result.job, ours)
+        refused: dict[int, str] = {}
+        for topic in dict.fromkeys(result.topic for result in owned):
+            messages = [message for result in owned if result.topic == topic for message in result.outgoing]
+            answer = self._topics.publish_all(topic, messages)
+            refused |= {id(failed.message): f"{failed.code}: {failed.reason}" for failed in answer.failed}
+        published = []
+        for result in owned:
+            reasons = [refused[id(message)] for message in result.outgoing if id(message) in refused]
+            if not reasons:
+                published.append(result)
+            for held in result.held if reasons else ():
+                self._fail(result.job, held, TopicError(f"topic {result.topic!r} refused the output: {reasons[0]}"))
+        self._acknowledge(published)
+
+    def _acknowledge(self, published: Sequence[_Result]) -> None:
+        held = {item for result in published for item in self._still_ours(result.job, result.held)}
+        answer = self._topics.acknowledge(self._input, [item.message for item in held])
+        self._leases.drop(held)
+        refused = {failed.message.receipt: failed.reason for failed in answer}
+        for failed in answer:
+            _log.warning(
+                "topic %s: message %s was processed and could not be acknowledged, and will be again: %s",
+                self._input,
+                failed.message.id,
+                failed.reason,
+            )
+        for result in published:
+            kept = [item for item in result.held if item in held]
+            done = [item for item in kept if item.message.receipt not in refused]
+            totals = replace(result.done, lost=len(kept) - len(done))
+            if len(done) < len(result.held):
+                totals = replace(totals, messages_in=len(done), lines_in=0)
+            self._count(totals)
+            self._settled(result.job, len(kept))
+        self._report()
+
+    def _fail(self, job: _Job, held: _Held, failure: TopicError) -> None:
+        message = held.message
+        about = f"topic {self._input}: message {message.id} (receive {message.receive_count}): {failure}"
+        if message.receive_count >= self._max_receives and self._dead_letters is not None:
+            letter = _dead_letter(message, failure)
+            try:
+                if letter is not None and not self._topics.publish_all(self._dead_letters, [letter]).failed:
+                    _log.error("%s Moved to %s.", about, self._dead_letters)
+                    refused = self._topics.acknowledge(self._input, [message]) if _is_ours(held) else []
+                    self._leases.drop([held])
+                    self._count(Totals(dead_lettered=1, lost=len(refused)))
+                    self._settled(job, 1)
+                    return
+            except TopicError as error:
+                _log.warning("topic %s takes no dead letter from here: %s", self._dead_letters, error)
+            _log.error("%s SQS moves it to %s, without this reason.", about, self._dead_letters)
+        else:
+            _log.warning("%s Given back to be tried again.", about)
+        self._release(job, [held], delay=self._settings.retry_delay, failed=True)
+
+    def _release(self, job: _Job, held: Sequence[_Held], *, delay: int = 0, failed: bool = False) -> None:
+        if held:
+            self._leases.release(held, delay)
+            self._count(Totals(released=0 if failed else len(held)))
+            self._settled(job, len(held))
+
+    def _still_ours(self, job: _Job, held: Sequence[_Held]) -> list[_Held]:
+        """Those whose deadline has not passed; the others are with somebody else by now, and are let go."""
+        lost = [item for item in held if not _is_ours(item)]
+        if lost:
+            _log.warning("topic %s: lost %d messages, whose deadlines passed", self._input, len(lost))
+            self._leases.drop(lost)
+            self._count(Totals(lost=len(lost)))
+            self._settled(job, len(lost))
+        return [item for item in held if item not in lost]
+
+    def _settled(self, job: _Job, messages: int) -> None:
+        with self._changed:
+            job.pending -= messages
+            if job.pending == 0:
+                self._jobs -= 1
+                self._changed.notify_all()
+
+    def _abort(self, error: BaseException) -> None:
+        self._error = self._error or error
+        self.drain()
+
+    def _count(self, more: Totals) -> None:
+        with self._changed:
+            names = (item.name for item in fields(Totals))
+            self._totals = Totals(**{name: getattr(self._totals, name) + getattr(more, name) for name in names})
+
+    def _report(self) -> None:
+        totals = self.totals
+        if self._on_progress is not None:
+            self._on_progress(totals)
+        if time.monotonic() - self._reported >= _REPORT_SECONDS:
+            self._reported = time.monotonic()
+            _log.info("%s -> %s: %s", self._input, self._output, totals)
+
+
+def process(
+    topics: Topics,
+    input_topic: str,
+    output_topic: str,
+    step: str | os.PathLike[str],
+    *,
+    settings_file: str | os.PathLike[str] | None = None,
+    workflow_id: str = "",
+    step_timeout: float = 900.0,
+    settings: WorkerSettings | None = None,
+) -> tuple[int, int]:
+    """Run ``step`` over all messages of a topic; returns how many were processed and how many published for them.
+
+    >>> from tagstream.topics import MemorySqs, Outgoing
+    >>> topics = Topics(MemorySqs())
+    >>> for name in ("smiles", "copies"):
+    ...     topics.create(name)
+    >>> topics.publish_all("smiles", [Outgoing("CCO"), Outgoing("C")]).accepted
+    2
+    >>> process(topics, "smiles", "copies", "cp", settings=WorkerSettings(idle_timeout=0))
+    (2, 2)
+    """
+    program = Step(step, settings_file=settings_file, workflow_id=workflow_id, timeout=step_timeout)
+    totals = Worker(topics, input_topic, output_topic, program, settings=settings).run()
+    return totals.messages_in, totals.messages_out
+
+
+def parcel_in(message: Message) -> Parcel:
+    """The parcel in a message; the body of a message that others published is a parcel of its own.
+
+    Raises :class:`ParcelDamaged`.
+    """
+    parcel = unpack(message)
+    if parcel is not None:
+        return parcel
+    return Parcel(f"message-{message.id}", Place.of(0, last=True), message.body.encode() + b"\n")
+
+
+def outputs(
+    parcel: Parcel,
+    output: bytes,
+    *,
+    workflow: str,
+    topic: str,
+    group_id: str | None = None,
+    settings: ParcelSettings | None = None,
+) -> Iterator[Outgoing]:
+    """The messages that carry what the step of ``workflow`` made of ``parcel``, to be published to ``topic``.
+
+    At least one, so that a later download knows that nothing is missing. Their identity is that of ``parcel``, the
+    workflow and the output: published twice, they are the same. They have as many lines as ``settings`` allow, or as
+    many as ``parcel`` has, if that is more. In a FIFO topic they are of group ``group_id``, or of the upload's.
+
+    >>> made = outputs(Parcel("u", Place.of(7), b"C\\nCC\\n"), b"c\\ncc\\n", workflow="lower", topic="low")
+    >>> [message.attributes["parcel-sequence"] for message in made]
+    ['7.0~c09d6c7b$']
+
+    Raises :class:`MessageTooLarge` for a line that fits no message.
+    """
+    settings = settings or ParcelSettings()
+    chunks = _cut(output, max(settings.max_lines, parcel.line_count), settings.max_bytes)
+    upload_id = f"{parcel.upload_id}-{checksum(workflow.encode())[:8]}"
+    if len(upload_id) > 80:
+        upload_id = checksum(upload_id.encode())
+    fifo = topic.endswith(".fifo")
+    for part in parcels_of(upload_id, chunks, parent=parcel.place, variant=checksum(output)[:8]):
+        message = outgoing(part, settings, fifo=fifo)
+        yield replace(message, group_id=group_id) if fifo and group_id else message
+
+
+def _cut(content: bytes, max_lines: int, max_bytes: int) -> Iterator[bytes]:
+    chunk: list[bytes] = []
+    size = 0
+    for line in _lines(content):
+        if len(line) > max_bytes:
+            raise MessageTooLarge(f"a line of the step's output has {len(line):,} bytes; {max_bytes:,} fit a message.")
+        if chunk and (len(chunk) == max_lines or size + len(line) > max_bytes):
+            yield b"".join(chunk)
+            chunk, size = [], 0
+        chunk.append(line)
+        size += len(line)
+    if chunk:
+        yield b"".join(chunk)
+
+
+def _lines(content: bytes) -> list[bytes]:
+    return Parcel("", Place(()), content).lines()
+
+
+def _count_lines(content: bytes) -> int:
+    return Parcel("", Place(()), content).line_count
+
+
+def _lines_in(message: Message) -> int:
+    """How many lines a message says that it has, without unpacking it."""
+    lines = message.attributes.get("parcel-lines")
+    return lines if isinstance(lines, int) else message.body.count("\n") + 1
+
+
+def _ended(content: bytes) -> bytes:
+    """With a newline at the end, so that what follows starts a line."""
+    return content + b"\n" if content and not content.endswith(b"\n") else content
+
+
+def _shares(output: bytes, counts: Sequence[int]) -> list[bytes] | None:
+    """The output of each of several inputs, if there is a line for each of their lines; None if there is not.
+
+    >>> _shares(b"a\\nb\\nc\\n", [2, 1]), _shares(b"a\\n", [2, 1]), _shares(b"a\\n", [3])
+    ([b'a\\nb\\n', b'c\\n'], None, [b'a\\n'])
+    """
+    if len(counts) == 1:
+        return [output]
+    lines = _lines(output)
+    if len(lines) != sum(counts):
+        return None
+    ends = list(accumulate(counts))
+    return [b"".join(lines[end - count : end]) for count, end in zip(counts, ends, strict=True)]
+
+
+def _together(parcels: Sequence[Parcel]) -> Parcel:
+    """What stands for several parcels whose output can't be told apart: its identity is that of their set."""
+    members = sorted(f"{parcel.upload_id}/{parcel.place.identity}" for parcel in parcels)
+    lines = b"".join(_ended(parcel.content) for parcel in parcels)
+    return Parcel(f"set-{checksum(chr(10).join(members).encode())}", Place.of(0, last=True), lines)
+
+
+def _dead_letter(message: Message, failure: TopicError) -> Outgoing | None:
+    """A copy of the message that says why it failed; None if it has no room for that."""
+    printed = failure.stderr if isinstance(failure, StepFailed) else ""
+    attributes: dict[str, Attribute] = dict(message.attributes)
+    attributes["failure"] = _legal(str(failure))
+    copy = Outgoing(message.body, attributes, group_id=message.group_id, deduplication_id=f"{message.id}-failed")
+    tail = _legal(printed)[-_FAILURE_OUTPUT_BYTES:]
+    if tail and len(attributes) < 10:
+        longer = replace(copy, attributes={**attributes, "failure_output": tail})
+        if longer.size <= MAX_BYTES:
+            copy = longer
+    return copy if copy.size <= MAX_BYTES and len(copy.attributes) <= 10 else None
+
+
+def _legal(text: str) -> str:
+    """With the characters that SQS refuses replaced."""
+    return "".join(char if is_legal_text(char) else "\ufffd" for char in text)
