@@ -33,22 +33,44 @@ KEPT_BUNDLES = 3
 # wheels carry that of the oldest glibc they run on.
 _AWS_PLATFORMS = (*(f"manylinux_2_{minor}_aarch64" for minor in range(34, 16, -1)), "manylinux2014_aarch64")
 
-# Never used by a function, and two fifths of what pip installs. Each is a glob below the bundle's root.
+# What pip installs and no function uses, as globs below the bundle's root: half of it.
 _STRIPPED = (
-    "**/__pycache__",
-    "**/*.pyi",
-    "**/tests",
     "bin",
-    "ai_edge_litert/**/*WebGpu*",
-    "ai_edge_litert/**/*webgpu*",
-    "ai_edge_litert/tools",
+    "**/__pycache__",
+    "**/tests",
+    "**/*.pyi",
+    "**/*.c",
+    # LiteRT: everything but the interpreter, which needs none of the packages it names either.
+    "ai_edge_litert/*WebGpu*",
+    "ai_edge_litert/*webgpu*",
+    "ai_edge_litert/libLiteRt.so",
+    "ai_edge_litert/*_pb2.py",
+    "ai_edge_litert/schema_py_generated.py",
     "ai_edge_litert/aot",
-    "ai_edge_litert/vendors",
     "ai_edge_litert/internal",
-    "numpy/f2py",
+    "ai_edge_litert/tools",
+    "ai_edge_litert/vendors",
+    "flatbuffers",
+    "ml_dtypes",
+    "tqdm",
     "numpy/_core/include",
     "numpy/_core/lib",
-    "numpy/random/lib",
+    "numpy/distutils",
+    "numpy/f2py",
+    "numpy/polynomial",
+    "numpy/random",
+    # Pillow: fonts.
+    "PIL/_imagingft.*",
+    "pillow.libs/libbrotli*",
+    "pillow.libs/libfreetype*",
+    "pillow.libs/libharfbuzz*",
+    "pillow.libs/libpng*",
+    # opensearch-py: its other transport.
+    "google",
+    "grpc",
+    "opensearch",
+    # Powertools: HTTP APIs.
+    "aws_lambda_powertools/event_handler",
 )
 # botocore describes every service of AWS in its data; the functions talk to these, and sign for OpenSearch.
 _SERVICES = frozenset({"s3", "sqs", "sts", "xray"})
