@@ -1,0 +1,187 @@
+"""The classify function as it is deployed: the size of its bundle, its cold start, its memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from benchmarks.classification import DEFAULT, build
+from benchmarks.measure import interleaved, pinned, say
+from benchmarks.photos import enlarged, originals
+from benchmarks.report import Results, Skipped, faster, limited, median, noted
+
+__all__ = ["bundle"]
+
+HERE = Path(__file__).parent
+# Lambda's limit for a function's unzipped code; AWS writes MB and means 262,144,000 bytes.
+LAMBDA_LIMIT = 262_144_000
+MIB = 1_048_576
+
+
+def bundle(rounds: int) -> Results:
+    """Builds the bundle for AWS and the one for this machine; measures both sizes, and runs the latter."""
+    from stacks import bundling
+
+    results = Results()
+    model = Path(build(DEFAULT, "fp16")).resolve()
+    say("  building the bundles that are missing ...")
+    here = bundling.Bundle("classify", bundling.this_machine(), {"model": model}).build()
+    try:
+        aws = bundling.Bundle("classify", bundling.aws(), {"model": model}).build()
+    except bundling.BundlingError as error:
+        results.skipped.append(Skipped("classify bundle for AWS", str(error)))
+    else:
+        _sizes(results, aws, "for AWS (arm64)")
+    _sizes(results, here, "for this machine")
+    with tempfile.TemporaryDirectory(prefix="tagstream-bench-") as scratch:
+        with zipfile.ZipFile(here) as zipped:
+            zipped.extractall(scratch)
+        # Not the virtual environment's: the bundle has to bring all that it needs.
+        python = str(Path(sys._base_executable).resolve())  # type: ignore[attr-defined]
+        program = [python, "-I", "-S", str(HERE / "deployed.py"), scratch]
+        _cold_start(results, program, rounds)
+        _memory(results, program)
+    return results
+
+
+def _sizes(results: Results, archive: Path, where: str) -> None:
+    with zipfile.ZipFile(archive) as zipped:
+        unzipped = sum(entry.file_size for entry in zipped.infolist())
+    size = archive.stat().st_size
+    results.rows.append(
+        limited(
+            f"classify bundle {where}, unzipped (at most 120 MiB), of Lambda's 250 MB",
+            unzipped / MIB,
+            LAMBDA_LIMIT / MIB,
+            unit="MiB",
+            at_most=120.0,
+        )
+    )
+    results.rows.append(
+        limited(
+            f"classify bundle {where}, zipped (at most 45 MB), of Lambda's 250 MB",
+            size / 1e6,
+            LAMBDA_LIMIT / 1e6,
+            unit="MB",
+            at_most=45.0,
+        )
+    )
+
+
+def _cold_start(results: Results, program: list[str], rounds: int) -> None:
+    photo = enlarged(originals()[:1], 2)[0]
+    classic = [sys.executable, str(HERE / "classic.py"), str(photo)]
+    with _storage(photo) as endpoint:
+        environment = {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "AWS_ENDPOINT_URL": endpoint,
+            "AWS_REGION": "us-east-1",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "CATALOG_QUEUE_URL": f"{endpoint}/000000000000/catalog.fifo",
+            "POWERTOOLS_SERVICE_NAME": "classify",
+            "POWERTOOLS_METRICS_NAMESPACE": "Tagstream",
+            "POWERTOOLS_TRACE_DISABLED": "true",
+        }
+        about = {"bucket": {"name": "photos"}, "object": {"key": "photo.jpg", "sequencer": "0A"}}
+        record = {"eventName": "ObjectCreated:Put", "eventTime": "2026-01-01T00:00:00Z", "s3": about}
+        message = {"messageId": "1", "eventSource": "aws:sqs", "body": json.dumps({"Records": [record]})}
+        ours = [*program, "answer", json.dumps({"Records": [message]})]
+
+        def start_ours(_: int) -> float:
+            seconds, answer = _first_answer(ours, environment)
+            if answer != {"batchItemFailures": []}:
+                raise RuntimeError(f"the function answered {answer}")
+            return 1e3 * seconds
+
+        def start_classic(_: int) -> float:
+            return 1e3 * _first_answer(classic, {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"})[0]
+
+        say(f"  {rounds} rounds of cold starts ...")
+        # One core, about what Lambda grants the function. The first start reads from the disk.
+        with pinned(1):
+            times = interleaved({"ours": start_ours, "classic": start_classic}, rounds, warm_ups=1)
+    results.rows.append(
+        faster(
+            "cold start to first answer, 1 core, from the deployed bundle, against 2016's way",
+            times["ours"],
+            times["classic"],
+            target=13.0,
+        )
+    )
+
+
+def _first_answer(program: list[str], environment: Mapping[str, str]) -> tuple[float, Any]:
+    """Seconds from the start of a process to the line with its answer, and the answer."""
+    started = time.perf_counter()
+    with subprocess.Popen(
+        program, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        said = []
+        for line in process.stdout or ():
+            if line.startswith("ANSWER "):
+                seconds = time.perf_counter() - started
+                process.communicate()
+                return seconds, json.loads(line.removeprefix("ANSWER "))
+            said.append(line)
+        errors = process.stderr.read() if process.stderr else ""
+    raise RuntimeError(f"{program[:5]} gave no answer: {''.join(said)}{errors}")
+
+
+@contextmanager
+def _storage(photo: Path) -> Iterator[str]:
+    """S3 with one photo and SQS, on 127.0.0.1, that answer at once; gives the endpoint's URL."""
+    content = photo.read_bytes()
+
+    class Answers(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self._answer(content, "image/jpeg", {"ETag": '"d41d8cd98f00b204e9800998ecf8427e"'})
+
+        def do_POST(self) -> None:
+            request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            accepted = [{"Id": entry["Id"], "MessageId": "1", "MD5OfMessageBody": ""} for entry in request["Entries"]]
+            self._answer(json.dumps({"Successful": accepted, "Failed": []}).encode(), "application/x-amz-json-1.0", {})
+
+        def _answer(self, body: bytes, kind: str, headers: Mapping[str, str]) -> None:
+            self.send_response(200)
+            for name, value in {"Content-Type": kind, "Content-Length": str(len(body)), **headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Nobody reads it."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def _memory(results: Results, program: list[str]) -> None:
+    """Medians of three fresh processes: they hardly differ."""
+    photo = enlarged(originals()[:1], 50)[0]
+    environment = {"PATH": os.defpath, "CATALOG_QUEUE_URL": "http://127.0.0.1/q", "AWS_REGION": "us-east-1"}
+    environment |= {"AWS_DEFAULT_REGION": "us-east-1", "POWERTOOLS_METRICS_NAMESPACE": "Tagstream"}
+    answers = [_first_answer([*program, "memory", str(photo)], environment)[1] for _ in range(3)]
+    for name, what in (("rest", "memory at rest, model loaded"), ("peak", "peak memory with a 50-megapixel JPEG")):
+        results.rows.append(noted(what, median(answer[name] for answer in answers), unit="MB"))
