@@ -8,6 +8,19 @@
 """
 
 from tagstream.topics.client import Topics, TopicSettings
+from tagstream.topics.errors import (
+    DownloadIncomplete,
+    DownloadRefused,
+    InvalidTopic,
+    MessageTooLarge,
+    ParcelDamaged,
+    PublishFailed,
+    StepFailed,
+    TopicBusy,
+    TopicError,
+    TopicExists,
+    TopicNotFound,
+)
 from tagstream.topics.memory import Chaos, MemorySqs, VirtualClock
 from tagstream.topics.messages import Counts, Failed, Message, Outgoing, PublishResult
 from tagstream.topics.parcels import Parcel, ParcelSettings, Place, outgoing, parcels_of, unpack
@@ -16,15 +29,26 @@ from tagstream.topics.transfer import DownloadResult, UploadResult, download, up
 __all__ = [
     "Chaos",
     "Counts",
+    "DownloadIncomplete",
+    "DownloadRefused",
     "DownloadResult",
     "Failed",
+    "InvalidTopic",
     "MemorySqs",
     "Message",
+    "MessageTooLarge",
     "Outgoing",
     "Parcel",
+    "ParcelDamaged",
     "ParcelSettings",
     "Place",
+    "PublishFailed",
     "PublishResult",
+    "StepFailed",
+    "TopicBusy",
+    "TopicError",
+    "TopicExists",
+    "TopicNotFound",
     "TopicSettings",
     "Topics",
     "UploadResult",

@@ -151,6 +151,7 @@ def upload(
     Raises :class:`PublishFailed` when SQS did not accept everything. ``on_start`` gets the ids before anything is sent.
     """
     settings = settings or ParcelSettings()
+    topics.url(topic)
     names = [str(file) for file in files]
     totals = [_measure(name) for name in names]
     ids = _upload_ids(len(names), upload_id)
