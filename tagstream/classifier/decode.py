@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import re
+import struct
 import threading
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
@@ -37,11 +39,15 @@ _ROTATIONS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_ROWS_PER_STRIP, _TILE_WIDTH, _TILE_LENGTH = 278, 322, 323
 # A JPEG is scaled down while it is decoded, but not below this: smaller ones begin to change the answers.
 _DRAFT_SIDE = 512
 # Canvases above this many pixels (64 MB and more) are decoded one at a time, whatever the number of threads.
 _LARGE = 16_000_000
 _one_large_at_a_time = threading.Lock()
+
+# Pillow warns of garbled EXIF and of large canvases; neither keeps a photo from being decoded, within our limits.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +108,7 @@ def decode(
             image.draft(image.mode, (side, side))
         large = (width * height if progressive else image.width * image.height) > _LARGE
         with _one_large_at_a_time if large else contextlib.nullcontext():
-            image.load()
+            _load(image, width * height)
             square = _square(_eight_bit(image), size, crop, _RESAMPLING[interpolation])
             del image
     if orientation in _ROTATIONS:
@@ -113,9 +119,21 @@ def decode(
     return Decoded(np.asarray(square), width, height, {"HEIF": "HEIC", "MPO": "JPEG"}.get(name, name))
 
 
+def _load(image: Image.Image, pixels: int) -> None:
+    try:
+        image.load()
+    except MemoryError:
+        raise
+    except Exception:
+        # Not every decoder says that it was memory that it lacked: see whether there is as much as it may have wanted.
+        np.empty(8 * pixels, np.uint8)
+        raise
+
+
 def _read(path: Path, limits: Limits) -> bytes:
     with path.open("rb") as file:
-        data = file.read(limits.max_bytes + 1)
+        # Asking for all that is allowed would take, and give back, that much memory for every photo.
+        data = file.read(min(path.stat().st_size, limits.max_bytes) + 1)
         if len(data) > limits.max_bytes:
             raise _too_many_bytes(path.stat().st_size, limits)
     return data
@@ -130,6 +148,9 @@ def _check_pixels(count: int, limits: Limits) -> None:
         raise ImageRejected(f"the image is too large: {count:,} pixels, and {limits.max_pixels:,} are allowed")
 
 
+_OUT_OF_MEMORY = re.compile(r"out of memory|memory allocation error(?!.*limit)|decoder error -9$", re.IGNORECASE)
+
+
 @contextlib.contextmanager
 def _rejections() -> Iterator[None]:
     """Whatever a decoder says about bytes that are all there will be the same next time, except for memory."""
@@ -138,12 +159,12 @@ def _rejections() -> Iterator[None]:
     except (ImageRejected, MemoryError):
         raise
     except UnidentifiedImageError as error:
-        raise ImageRejected(f"this is no image, or none of {', '.join(FORMATS)}") from error
+        raise ImageRejected(f"this is no image that can be read; known formats are {', '.join(FORMATS)}") from error
     except Image.DecompressionBombError as error:
         raise ImageRejected("the image is too large: its canvas has more pixels than any photo") from error
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        if "memory" in reason.lower() and "limit" not in reason.lower():
+        if _OUT_OF_MEMORY.search(reason):
             raise MemoryError(reason) from error
         what = "is cut off" if "truncated" in reason.lower() else "is damaged"
         raise ImageRejected(f"the image {what}: {reason[:200]}") from error
@@ -156,35 +177,50 @@ def _open(data: bytes, limits: Limits) -> Image.Image:
     elif data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         # Pillow takes memory for the whole canvas as soon as it opens a WebP.
         _check_pixels(_webp_pixels(data), limits)
+    elif data[:4] == b"GIF8":
+        # The same for a GIF whose first frame is to be disposed of.
+        _check_pixels(_gif_pixels(data), limits)
     elif data[:2] in (b"II", b"MM"):
         data = _first_page(data)
     elif data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS and b"avif" not in data[16:64]:
-        from pillow_heif import HeifImageFile
+        from pi_heif import HeifImageFile
 
-        image: Image.Image = HeifImageFile(BytesIO(data))  # type: ignore[no-untyped-call]
-        return image
+        heif: Image.Image = HeifImageFile(BytesIO(data))  # type: ignore[no-untyped-call,unused-ignore]
+        return heif
     image = Image.open(BytesIO(data), formats=_PLUGINS)
     if image.format == "TIFF":
         # libtiff takes memory for a whole tile, which may be larger than the canvas.
         tags = image.tag_v2  # type: ignore[attr-defined]
-        _check_pixels(int(tags.get(322, 1)) * int(tags.get(323, 1)), limits)
+        _check_pixels(int(tags.get(_TILE_WIDTH, 1)) * int(tags.get(_TILE_LENGTH, 1)), limits)
+        if 2**31 <= int(tags.get(_ROWS_PER_STRIP, 1)) < 2**32 - 1:
+            raise ImageRejected("the image is damaged: a strip has more rows than any TIFF")
     return image
 
 
 _MARKER = re.compile(rb"\xff+([^\x00\xff])")
+_SEQUENTIAL = {0xC0, 0xC1, 0xC9}  # frames that are not progressive
 
 
 def _check_scans(data: bytes, limits: Limits) -> None:
-    """Count the scans (SOS markers) of a JPEG, as far as its end-of-image marker; what follows is no part of it."""
-    if data.count(b"\xff\xda") <= limits.max_scans:
-        return
-    position, scans = 2, 0
+    """Count the scans (SOS markers) of a JPEG, as far as its end-of-image marker; what follows is no part of it.
+
+    Of most photos only the head is looked at: libjpeg reads no other scan after one that holds all components of a
+    sequential image.
+    """
+    position, scans, components = 2, 0, 0
     while found := _MARKER.search(data, position):
         marker, position = found[1][0], found.end()
         if marker == 0xD9:
             return
+        if marker in _SEQUENTIAL:
+            components = int.from_bytes(data[position + 7 : position + 8])
         if marker == 0xDA:
             scans += 1
+            if scans == 1:
+                if components and int.from_bytes(data[position + 2 : position + 3]) == components:
+                    return
+                if data.count(b"\xff\xda") <= limits.max_scans:
+                    return
             if scans > limits.max_scans:
                 raise ImageRejected(f"the JPEG has more than {limits.max_scans} scans: it would take too long")
         if marker != 0x01 and not 0xD0 <= marker <= 0xD8:
@@ -205,6 +241,24 @@ def _webp_pixels(data: bytes) -> int:
         bits = int.from_bytes(body[1:5], "little")
         return ((bits & 0x3FFF) + 1) * ((bits >> 14 & 0x3FFF) + 1)
     return (int.from_bytes(body[6:8], "little") & 0x3FFF) * (int.from_bytes(body[8:10], "little") & 0x3FFF)
+
+
+def _gif_pixels(data: bytes) -> int:
+    """Width times height of the canvas that a GIF's first frame needs; 0 if there is none.
+
+    Source: https://www.w3.org/Graphics/GIF/spec-gif89a.txt
+    """
+    width, height, flags = struct.unpack_from("<HHB", data.ljust(13, b"\0"), 6)
+    position = 13 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
+    while data[position : position + 1] == b"!":
+        position += 2
+        while position < len(data) and data[position]:
+            position += 1 + data[position]
+        position += 1
+    if data[position : position + 1] != b"," or position + 9 > len(data):
+        return 0
+    left, top, across, down = struct.unpack_from("<HHHH", data, position + 1)
+    return int(max(width, left + across) * max(height, top + down))
 
 
 def _first_page(data: bytes) -> bytes:

@@ -1,0 +1,369 @@
+"""Decoding: the right pixels from every kind of photo, and no harm from any other file."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import random
+import struct
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageCms, ImageOps
+from pillow_heif import from_pillow
+
+from tagstream.classifier.decode import Decoded, Limits, decode
+from tagstream.errors import ImageRejected
+
+# As the module itself has it; pytest turns warnings into errors.
+pytestmark = pytest.mark.filterwarnings(r"ignore:::PIL\.")
+
+SIZE = 64
+
+
+def look(photo: bytes | Path, **options: Any) -> Decoded:
+    return decode(photo, **({"size": SIZE, "crop": 0.875, "interpolation": "bicubic"} | options))
+
+
+def encode(image: Image.Image, kind: str, **options: Any) -> bytes:
+    file = io.BytesIO()
+    if kind == "HEIC":
+        written = from_pillow(image)
+        written.info |= {name: value.tobytes() for name, value in options.items()}
+        written.save(file)
+    else:
+        image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def scene(width: int = 320, height: int = 240) -> Image.Image:
+    """A smooth picture whose four corners differ, so that every turn and every mistaken channel shows."""
+    across, down = np.meshgrid(np.linspace(0, 255, width), np.linspace(0, 255, height))
+    return Image.fromarray(np.stack([across, down, (255 - across) * 0.5 + 40], axis=-1).astype(np.uint8))
+
+
+def expected(image: Image.Image) -> np.ndarray[Any, Any]:
+    """What the net should see, made in the plainest way."""
+    image = image.convert("RGB")
+    width, height = image.size
+    side = min(width, height) * 0.875
+    left, top = (width - side) / 2, (height - side) / 2
+    box = (left, top, left + side, top + side)
+    return np.asarray(image.resize((SIZE, SIZE), Image.Resampling.BICUBIC, box=box))
+
+
+def far(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> float:
+    """The mean difference of two pictures, of 255."""
+    return float(np.abs(one.astype(float) - other.astype(float)).mean())
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "TIFF", "AVIF", "HEIC", "GIF"])
+def test_every_format_gives_the_same_pixels(kind: str) -> None:
+    seen = look(encode(scene(), kind))
+    assert (seen.format, seen.width, seen.height) == (kind, 320, 240)
+    assert far(seen.pixels, expected(scene())) < (6 if kind == "GIF" else 2.5)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF", "HEIC", "TIFF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied_once(kind: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    turned = scene()
+    turned.getexif()[0x0112] = orientation
+    upright = ImageOps.exif_transpose(turned)
+    seen = look(encode(scene(), kind, exif=exif))
+    assert (seen.width, seen.height) == upright.size
+    assert far(seen.pixels, expected(upright)) < 3
+
+
+def test_garbled_exif_is_no_reason_to_reject() -> None:
+    assert look(encode(scene(), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")).width == 320
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "CMYK", "1", "I;16", "YCbCr"])
+def test_modes_become_rgb(mode: str) -> None:
+    picture = scene()
+    grey = np.asarray(picture.convert("L"))
+    if mode == "I;16":
+        data = encode(Image.fromarray(grey.astype(np.uint16) * 257), "PNG")
+    elif mode == "1":
+        data = encode(Image.fromarray(grey).convert("1"), "PNG")
+    elif mode == "P":
+        data = encode(picture.quantize(256), "PNG")
+    else:
+        data = encode(picture.convert(mode), {"CMYK": "JPEG", "YCbCr": "TIFF"}.get(mode, "PNG"))
+    wanted = Image.fromarray(grey) if mode in ("L", "LA", "1", "I;16") else picture
+    # A picture of black dots on white is right on the average of its dots only.
+    tolerance = {"1": 12, "P": 8, "YCbCr": 4}.get(mode, 3)
+    assert far(look(data).pixels, expected(wanted)) < tolerance
+
+
+def test_sixteen_bits_are_scaled_and_not_clipped() -> None:
+    dark = np.full((50, 50), 0x4000, np.uint16)
+    assert look(encode(Image.fromarray(dark), "PNG")).pixels.mean() == pytest.approx(64, abs=1)
+    assert look(encode(Image.fromarray(dark), "TIFF")).pixels.mean() == pytest.approx(64, abs=1)
+    as_int = Image.fromarray(dark.astype(np.int32))
+    assert look(encode(as_int, "TIFF")).pixels.mean() == pytest.approx(64, abs=1)
+    as_float = Image.fromarray(np.full((50, 50), 0.25, np.float32))
+    assert look(encode(as_float, "TIFF")).pixels.mean() == pytest.approx(64, abs=1)
+    with_nan = Image.fromarray(np.array([[np.nan, 1.0], [np.inf, 0.0]], np.float32))
+    assert look(encode(with_nan, "TIFF")).pixels.shape == (SIZE, SIZE, 3)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "AVIF"])
+def test_what_is_transparent_is_white(kind: str) -> None:
+    assert look(encode(Image.new("RGBA", (50, 50), (255, 0, 0, 0)), kind)).pixels.min() > 250
+
+
+def test_transparency_of_a_palette_and_of_a_key_colour() -> None:
+    palette = Image.new("P", (50, 50))
+    palette.putpalette([255, 0, 0, 0, 0, 255])
+    assert look(encode(palette, "PNG")).pixels[:, :, 1].max() == 0
+    assert look(encode(palette, "PNG", transparency=0)).pixels.min() == 255
+    assert look(encode(Image.new("RGB", (50, 50), (1, 2, 3)), "PNG", transparency=(1, 2, 3))).pixels.min() == 255
+
+
+def test_cmyk_of_others_than_adobe_is_not_inverted() -> None:
+    red = Image.new("CMYK", (64, 64), (0, 255, 255, 0))
+    adobe = encode(red, "JPEG")
+    start = adobe.index(b"\xff\xee")
+    length = int.from_bytes(adobe[start + 2 : start + 4])
+    plain = adobe[:start] + adobe[start + 2 + length :]
+    assert look(adobe).pixels.mean(axis=(0, 1)) == pytest.approx([254, 0, 0], abs=4)
+    # The same numbers, without Adobe's mark, mean the opposite amounts of ink.
+    assert look(plain).pixels.mean(axis=(0, 1)) == pytest.approx([0, 0, 0], abs=4)
+
+
+def test_the_first_frame_counts() -> None:
+    frames = [Image.new("RGB", (40, 40), colour) for colour in ("red", "blue", "green")]
+    for kind, options in (("GIF", {}), ("WEBP", {"lossless": True}), ("TIFF", {}), ("PNG", {}), ("AVIF", {})):
+        data = encode(frames[0], kind, save_all=True, append_images=frames[1:], **options)
+        assert look(data).pixels.mean(axis=(0, 1)) == pytest.approx([255, 0, 0], abs=4), kind
+
+
+def test_only_the_centre_is_looked_at() -> None:
+    framed = Image.new("RGB", (800, 400), "blue")
+    framed.paste("red", (200 + 25, 25, 600 - 25, 400 - 25))
+    assert look(encode(framed, "PNG")).pixels[:, :, 0].min() > 200
+    assert look(encode(framed, "PNG"), crop=1.0).pixels[0, 0, 0] < 60
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (1, 3000), (3000, 1), (2, 7), (5000, 3)])
+def test_odd_shapes(width: int, height: int) -> None:
+    seen = look(encode(Image.new("RGB", (width, height), "red"), "PNG"))
+    assert (seen.width, seen.height) == (width, height)
+    assert seen.pixels.mean(axis=(0, 1)) == pytest.approx([255, 0, 0], abs=1)
+
+
+def test_scaling_while_decoding_changes_next_to_nothing() -> None:
+    data = encode(scene(4100, 3000), "JPEG", quality=92)
+    fast, full = look(data), look(data, fast=False)
+    assert (fast.width, fast.height) == (full.width, full.height) == (4100, 3000)
+    assert far(fast.pixels, full.pixels) < 1
+
+
+def test_the_type_is_told_by_the_content(tmp_path: Path) -> None:
+    (tmp_path / "photo.txt").write_bytes(encode(scene(), "PNG"))
+    assert look(tmp_path / "photo.txt").format == "PNG"
+    (tmp_path / "text.jpg").write_text("a text file\n" * 100)
+    with pytest.raises(ImageRejected, match="no image"):
+        look(tmp_path / "text.jpg")
+    with pytest.raises(FileNotFoundError):
+        look(tmp_path / "none.jpg")
+
+
+@pytest.mark.parametrize(
+    "data", [b"%PDF-1.7\n%x", b"%!PS-Adobe-3.0 EPSF-3.0\n", b"P6 1 1 255\n\0\0\0", b"\xff\xd8\xff"]
+)
+def test_formats_not_meant_are_never_tried(data: bytes) -> None:
+    with pytest.raises(ImageRejected):
+        look(data)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIC"])
+def test_truncated_photos_are_rejected_with_a_reason(kind: str) -> None:
+    data = encode(scene(), kind)
+    with pytest.raises(ImageRejected, match=r"cut off|damaged|no image") as caught:
+        look(data[: len(data) // 2])
+    assert caught.value.reason
+
+
+def test_an_empty_file_says_so() -> None:
+    with pytest.raises(ImageRejected, match="empty"):
+        look(b"")
+
+
+def test_limits_of_bytes_and_pixels(tmp_path: Path) -> None:
+    data = encode(scene(), "PNG")
+    (tmp_path / "photo").write_bytes(data)
+    for photo in (data, tmp_path / "photo"):
+        assert look(photo, limits=Limits(max_bytes=len(data))).width == 320
+        with pytest.raises(ImageRejected, match=f"{len(data):,} bytes"):
+            look(photo, limits=Limits(max_bytes=len(data) - 1))
+    assert look(data, limits=Limits(max_pixels=320 * 240)).width == 320
+    with pytest.raises(ImageRejected, match="76,800 pixels"):
+        look(data, limits=Limits(max_pixels=320 * 240 - 1))
+
+
+def many_scans(count: int) -> bytes:
+    """A progressive JPEG of ``count`` scans, the last one over and over again."""
+    data = encode(scene(), "JPEG", progressive=True)
+    last = data.rindex(b"\xff\xda")
+    before = data.count(b"\xff\xda") - 1
+    return data[:last] + data[last:-2] * (count - before) + b"\xff\xd9"
+
+
+def test_scans_are_limited() -> None:
+    assert look(many_scans(32)).width == 320
+    with pytest.raises(ImageRejected, match="more than 32 scans"):
+        look(many_scans(33))
+
+
+def test_markers_that_start_no_scan_are_not_counted() -> None:
+    markers = b"\xff\xda" * 100
+    after_the_end = encode(scene(), "JPEG") + markers
+    assert look(after_the_end).width == 320
+    in_a_comment = encode(scene(), "JPEG", comment=markers)
+    assert look(in_a_comment).width == 320
+    plain = encode(scene(), "JPEG")
+    filled = plain[:2] + b"\xff\xfe" + struct.pack(">H", 2 + len(markers)) + markers + plain[2:]
+    with pytest.raises(ImageRejected, match="scans"):
+        look(many_scans(33) + filled)
+
+
+def png(width: int, height: int, depth: int, colour: int, rows: bytes, *, extra: bytes = b"") -> bytes:
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    chunks = chunk(b"IHDR", header) + extra + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunks
+
+
+def chunk(name: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+
+def tiff(width: int, height: int, body: bytes, tags: dict[int, int]) -> bytes:
+    """A grey TIFF of deflated rows; ``tags`` are more or other ones. -1 stands for where the rows begin."""
+    entries = {256: width, 257: height, 258: 8, 259: 8, 262: 1, 277: 1} | tags
+    start = 8 + 2 + 12 * len(entries) + 4
+    table = b"".join(
+        struct.pack("<HHII", tag, 4, 1, start if value == -1 else value) for tag, value in sorted(entries.items())
+    )
+    return b"II*\0" + struct.pack("<IH", 8, len(entries)) + table + bytes(4) + body
+
+
+def bombs() -> dict[str, bytes]:
+    zeros = zlib.compress(bytes(300_000_000), 9)
+    webp = encode(scene(), "WEBP")
+    canvas = b"VP8X" + struct.pack("<I", 10) + b"\2\0\0\0" + b"\xfe\x3f\0" + b"\xfe\x3f\0"
+    gif = b"GIF89a" + struct.pack("<HHBBB", 13000, 13000, 0, 0, 0) + b"\x21\xf9\x04\x08\0\0\0\0\x2c"
+    gif += struct.pack("<HHHHB", 0, 0, 13000, 13000, 0x80) + bytes(6) + b"\x02\x02\x44\x01\0\x3b"
+    return {
+        "png canvas": png(13300, 13300, 1, 0, bytes((13300 // 8 + 1) * 13300)),
+        "png enormous canvas": png(65000, 65000, 8, 2, bytes(1000)),
+        "png text": png(10, 10, 8, 0, bytes(110), extra=chunk(b"zTXt", b"k\0\0" + zeros)),
+        "png texts": png(
+            10, 10, 8, 0, bytes(110), extra=chunk(b"zTXt", b"k\0\0" + zlib.compress(bytes(1_000_000))) * 90
+        ),
+        "webp canvas": b"RIFF" + struct.pack("<I", len(webp) + 10) + b"WEBP" + canvas + webp[12:],
+        "gif canvas": gif,
+        "tiff tile": tiff(99, 99, zeros, {322: 38000, 323: 39000, 324: -1, 325: len(zeros)}),
+        "tiff strip": tiff(99, 99, zeros, {273: -1, 278: 2**31, 279: len(zeros)}),
+        "jpeg scans": many_scans(400),
+    }
+
+
+IN_LITTLE_MEMORY = """
+import resource, sys
+from pathlib import Path
+from PIL import Image
+from tagstream.classifier.decode import decode
+from tagstream.errors import ImageRejected
+now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (now + int(sys.argv[1]), -1))
+for name in sys.argv[2:]:
+    try:
+        decode(Path(name), size=64, crop=0.875, interpolation="bicubic")
+        print("decoded")
+    except ImageRejected:
+        print("rejected")
+    except MemoryError:
+        print("out of memory")
+"""
+
+
+def in_little_memory(megabytes: int, folder: Path, photos: dict[str, bytes]) -> dict[str, str]:
+    """What becomes of photos in a process that may take no more than this."""
+    paths = [folder / name for name in photos]
+    for path, data in zip(paths, photos.values(), strict=True):
+        path.write_bytes(data)
+    command = [sys.executable, "-W", "ignore", "-c", IN_LITTLE_MEMORY, str(megabytes * 1_000_000), *map(str, paths)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    return dict(zip(photos, done.stdout.splitlines(), strict=True))
+
+
+def test_bombs_are_rejected_before_memory_is_taken(tmp_path: Path) -> None:
+    results = in_little_memory(150, tmp_path, bombs())
+    assert results == dict.fromkeys(results, "rejected")
+
+
+def test_running_out_of_memory_is_no_rejection(tmp_path: Path) -> None:
+    large = {
+        "png": png(4400, 4400, 8, 2, bytes((4400 * 3 + 1) * 4400)),
+        "bmp": encode(Image.new("RGB", (4400, 4400)), "BMP"),
+        "tiff": encode(Image.new("RGB", (4400, 4400)), "TIFF", compression="tiff_deflate"),
+        "jpeg": encode(Image.new("RGB", (4400, 4400)), "JPEG", progressive=True),
+    }
+    assert in_little_memory(60, tmp_path, large) == dict.fromkeys(large, "out of memory")
+    assert in_little_memory(900, tmp_path, large) == dict.fromkeys(large, "decoded")
+
+
+def test_a_photo_of_fifty_megapixels() -> None:
+    seen = look(encode(Image.new("RGB", (8660, 5774), (10, 200, 30)), "JPEG"))
+    assert seen.width * seen.height > 50_000_000
+    assert seen.pixels.mean(axis=(0, 1)) == pytest.approx([10, 200, 30], abs=3)
+
+
+def test_only_the_first_page_of_a_tiff_is_walked_to() -> None:
+    page = tiff(10, 10, b"", {259: 1, 273: 8, 278: 10, 279: 100})[8:]
+    pages = b"".join(page[:-4] + struct.pack("<I", 8 + (number + 1) * len(page)) for number in range(300_000))
+    seen = look(b"II*\0" + struct.pack("<I", 8) + pages + bytes(100))
+    assert (seen.width, seen.height) == (10, 10)
+
+
+SEEDS = {
+    kind: encode(scene(48, 32), kind, **options)
+    for kind, options in {
+        "JPEG": {"progressive": True},
+        "PNG": {},
+        "WEBP": {},
+        "GIF": {},
+        "BMP": {},
+        "TIFF": {"compression": "tiff_lzw"},
+        "AVIF": {},
+        "HEIC": {},
+    }.items()
+}
+
+
+@pytest.mark.parametrize("kind", SEEDS)
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32), count=st.integers(1, 12))
+def test_damage_anywhere_is_decoded_or_rejected(kind: str, seed: int, count: int) -> None:
+    data, chance = bytearray(SEEDS[kind]), random.Random(seed)
+    for _ in range(count):
+        data[chance.randrange(len(data))] = chance.randrange(256)
+    with contextlib.suppress(ImageRejected):
+        assert look(bytes(data), limits=Limits(max_pixels=1_000_000)).pixels.shape == (SIZE, SIZE, 3)
+
+
+def test_a_colour_profile_is_no_obstacle() -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    assert far(look(encode(scene(), "JPEG", icc_profile=profile)).pixels, expected(scene())) < 2.5
