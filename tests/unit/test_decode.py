@@ -36,7 +36,7 @@ def encode(image: Image.Image, kind: str, **options: Any) -> bytes:
     file = io.BytesIO()
     if kind == "HEIC":
         written = from_pillow(image)
-        written.info |= {name: value.tobytes() for name, value in options.items()}
+        written.info.update({name: value.tobytes() for name, value in options.items()})
         written.save(file)
     else:
         image.save(file, kind, **options)
