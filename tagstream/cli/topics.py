@@ -571,6 +571,7 @@ def upload(
                     paths,
                     settings=ParcelSettings(max_lines=lines, encoding=encoding),
                     upload_id=upload_id,
+                    names=["standard input" if file == "-" else file for file in files],
                     on_start=on_start,
                     on_progress=on_progress,
                 )

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import ConnectionError as NoConnection
 
 from tagstream.errors import TopicError
 from tagstream.topics.errors import InvalidTopic, MessageTooLarge, PublishFailed, TopicBusy, TopicExists, TopicNotFound
@@ -446,7 +447,7 @@ class Topics:
             started = self._clock()
             received = self._receive(topic, url, asked, seconds, visibility_timeout)
             pulled += received
-            if left <= 0 and not received:
+            if not received and self._clock() >= end:
                 break
             if len(pulled) >= min_messages and len(received) < asked:
                 break
@@ -553,7 +554,7 @@ class Topics:
         for attempt in range(1, self.settings.attempts + 1):
             try:
                 return call(*positional, **parameters)
-            except (ClientError, HTTPClientError) as error:
+            except (ClientError, HTTPClientError, NoConnection) as error:
                 if attempt == self.settings.attempts or not _is_transient(error):
                     raise
                 log.info("trying again after %s", error)
@@ -721,7 +722,7 @@ def _problem(topic: str, message: Outgoing) -> tuple[str, str] | None:
 
 def _is_transient(error: Exception) -> bool:
     if not isinstance(error, ClientError):
-        return True  # HTTPClientError: no connection, closed, timed out
+        return True  # no connection, closed, timed out
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     return status >= 500 or _code(error) in _TRANSIENT
 

@@ -122,8 +122,9 @@ class MemorySqs:
     >>> [message.body for message in topics.pull("smiles")]
     ['CCO']
 
-    ``calls`` counts the calls by operation. ``intercept(operation, parameters)`` is called before each, and may raise.
-    ``name_wait`` are the seconds for which a deleted name cannot be used again (60 on AWS).
+    ``calls`` counts the calls by operation, ``throttled`` those of them that chaos refused.
+    ``intercept(operation, parameters)`` is called before each, and may raise. ``name_wait`` are the seconds for which a
+    deleted name cannot be used again (60 on AWS).
     """
 
     def __init__(
@@ -135,6 +136,7 @@ class MemorySqs:
         name_wait: float = 0.0,
     ) -> None:
         self.calls: dict[str, int] = {}
+        self.throttled: dict[str, int] = {}
         self._chaos = chaos or Chaos()
         self._random = random.Random(self._chaos.seed)  # noqa: S311 - faults to test with, no secrets
         self._clock = clock
@@ -317,6 +319,7 @@ class MemorySqs:
         with self._changed:
             self.calls[operation] = self.calls.get(operation, 0) + 1
             if self._random.random() < self._chaos.throttles:
+                self.throttled[operation] = self.throttled.get(operation, 0) + 1
                 raise _error("RequestThrottled", "Rate exceeded")
         return self._changed
 

@@ -136,6 +136,7 @@ def upload(
     *,
     settings: ParcelSettings | None = None,
     upload_id: str | None = None,
+    names: Sequence[str] | None = None,
     on_start: Callable[[Sequence[str]], None] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> UploadResult:
@@ -149,11 +150,12 @@ def upload(
     ``ID-0000``, ``ID-0001`` … for several): a download drops what comes twice.
 
     Raises :class:`PublishFailed` when SQS did not accept everything. ``on_start`` gets the ids before anything is sent.
+    ``names`` is what errors and the result call the files, where it is not their paths.
     """
     settings = settings or ParcelSettings()
     topics.url(topic)
-    names = [str(file) for file in files]
-    totals = [_measure(name) for name in names]
+    names = [str(file) for file in files] if names is None else names
+    totals = [_measure(file, name) for file, name in zip(files, names, strict=True)]
     ids = _upload_ids(len(names), upload_id)
     if on_start is not None:
         on_start(ids)
@@ -162,8 +164,8 @@ def upload(
     progress = Progress(total_lines=sum(lines for lines, _ in totals), total_bytes=sum(size for _, size in totals))
 
     def parcels() -> Iterator[Parcel]:
-        for name, id_ in zip(names, ids, strict=True):
-            with _open(name) as stream:
+        for file, name, id_ in zip(files, names, ids, strict=True):
+            with _open(file) as stream:
                 for parcel in parcels_of(id_, content_chunks(stream, settings, name)):
                     sizes[parcel.upload_id, str(parcel.place)] = len(parcel.content)
                     yield parcel
@@ -301,12 +303,12 @@ def _too_long(name: str, line: int) -> MessageTooLarge:
     )
 
 
-def _measure(name: str) -> tuple[int, int]:
+def _measure(path: str | Path, name: str) -> tuple[int, int]:
     """Lines and bytes of a file, read to its end: what cannot be uploaded is found before anything is sent."""
     lines = size = 0
     tail = 0  # length so far of the line that the last block ended in
     try:
-        with _open(name) as stream:
+        with _open(path) as stream:
             while block := stream.read(_BLOCK):
                 parts = block.split(b"\n")
                 if tail + len(parts[0]) + (len(parts) > 1) > MAX_PARCEL_BYTES:
@@ -323,8 +325,8 @@ def _measure(name: str) -> tuple[int, int]:
     return lines + (tail > 0), size
 
 
-def _open(name: str) -> IO[bytes]:
-    file = Path(name).open("rb")  # noqa: SIM115 - whoever reads the stream closes it
+def _open(path: str | Path) -> IO[bytes]:
+    file = Path(path).open("rb")  # noqa: SIM115 - whoever reads the stream closes it
     try:
         magic = file.read(4)
         file.seek(0)
@@ -669,7 +671,7 @@ class _Spool:
                     file.write(content)
                     messages, lines = messages + 1, lines + count
                     ends_line = content.endswith(b"\n") if content else ends_line
-            for (body,) in self._db.execute("SELECT body FROM strangers ORDER BY sent, number, id"):
+            for (body,) in self._db.execute("SELECT body FROM strangers ORDER BY sent, number, rowid"):
                 newlines += self._end_line(file, ends_line)
                 file.write(body if body.endswith(b"\n") else body + b"\n")
                 ends_line = True
