@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from aws_cdk import App, Tags
 
+from stacks.bundling import discard_torn
 from stacks.catalog import Catalog
 from stacks.ingest import Ingest
 from stacks.operations import Operations
@@ -23,6 +25,7 @@ def application(*, context: Mapping[str, Any] | None = None, outdir: str | None 
     """
     app = App(context=context, outdir=outdir)
     settings = settings_for(app.node.get_all_context())
+    discard_torn(Path(app.outdir))
 
     def common(capability: str) -> dict[str, Any]:
         return {

@@ -16,18 +16,17 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["AWS_PYTHON", "Bundle", "BundlingError", "Target", "aws", "this_machine"]
+__all__ = ["AWS_PYTHON", "Bundle", "BundlingError", "Target", "aws", "discard_torn", "this_machine"]
 
 ROOT = Path(__file__).resolve().parent.parent
 BUNDLES = ROOT / "build" / "bundles"
 AWS_PYTHON = "3.13"
-KEPT_BUNDLES = 3
-"""Of one function on one platform; older ones are removed."""
 
 # Amazon Linux 2023, the base of Lambda's Python 3.12 and later, has glibc 2.34. pip matches tags exactly, and
 # wheels carry that of the oldest glibc they run on.
@@ -137,7 +136,7 @@ def _version_of(python: Path) -> str | None:
 class Bundle:
     """The bundle of the function ``lambdas/<name>``.
 
-    ``data`` are further files and directories: their place in the bundle → where they are now.
+    ``data`` are further files: their place in the bundle → where they are now.
     """
 
     name: str
@@ -151,82 +150,126 @@ class Bundle:
     @functools.cached_property
     def digest(self) -> str:
         """Changes with anything that the bundle is made from, this builder included."""
-        inputs: dict[str, Path] = dict(self._files())
-        inputs["constraints.txt"] = ROOT / "constraints.txt"
-        inputs["requirements.txt"] = self.source / "requirements.txt"
-        inputs["bundling.py"] = Path(__file__)
-        compiled = self.target.compiler is not None
-        digest = hashlib.sha256(repr((self.name, self.target.python, self.target.platforms, compiled)).encode())
-        if not self.target.platforms:
-            digest.update(repr((platform.system(), platform.machine())).encode())
-        for place, path in sorted(inputs.items()):
-            content = hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else "missing"
-            digest.update(f"{place}\0{content}\n".encode())
+        digest = hashlib.sha256(f"{self.name}\0{self._packages_digest}\n".encode())
+        for place, path in sorted(self._files()):
+            digest.update(f"{place}\0{_checksum(path)}\n".encode())
         return digest.hexdigest()
 
     def build(self) -> Path:
         """The finished zip: the one at hand, or a new one. Raises :class:`BundlingError`."""
-        stem = f"{self.name}-{self.target.name}-py{self.target.python}-"
-        finished = BUNDLES / f"{stem}{self.digest[:20]}.zip"
+        finished = BUNDLES / f"{self.name}-{self.target.name}-py{self.target.python}-{self.digest[:20]}.zip"
         if finished.exists():
             finished.touch()
             return finished
-        BUNDLES.mkdir(parents=True, exist_ok=True)
         print(f"Bundling {self.name} for {self.target.name} ...", file=sys.stderr, flush=True)  # noqa: T201
+        BUNDLES.mkdir(parents=True, exist_ok=True)
+        _prune()
+        packages = self._packages()
         # In the same directory, so that the last step is a rename: others see a whole bundle or none.
-        with tempfile.TemporaryDirectory(prefix=f".{stem}", dir=BUNDLES) as scratch:
+        with tempfile.TemporaryDirectory(prefix=".making-", dir=BUNDLES) as scratch:
             root = Path(scratch, "root")
-            root.mkdir()
-            self._install(root)
-            _strip(root)
             for place, path in self._files():
                 destination = root / place
                 destination.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, destination)
             self._compile(root)
             archive = Path(scratch, "bundle.zip")
-            _zip(root, archive)
+            _zip([packages, root], archive)
             archive.replace(finished)
-        same = sorted(BUNDLES.glob(f"{stem}*.zip"), key=lambda path: path.stat().st_mtime, reverse=True)
-        for old in same[KEPT_BUNDLES:]:
-            old.unlink(missing_ok=True)
         return finished
 
     def _files(self) -> Iterator[tuple[str, Path]]:
         """Our own files: the handler's directory, the modules of ``tagstream`` it reaches, the data."""
-        yield from _tree("", self.source, skip={"requirements.txt"})
+        for path in _files_below(self.source):
+            if path.name != "requirements.txt" and "__pycache__" not in path.parts:
+                yield str(path.relative_to(self.source)), path
         for path in _modules(self.source):
             yield str(path.relative_to(ROOT)), path
-        for place, path in self.data.items():
-            if path.is_file():
-                yield place, path
-            yield from _tree(f"{place}/", path)
+        yield from self.data.items()
 
-    def _install(self, root: Path) -> None:
+    @functools.cached_property
+    def _requirements(self) -> list[str]:
+        lines = (self.source / "requirements.txt").read_text().splitlines()
+        return sorted(filter(None, (line.partition("#")[0].strip() for line in lines)))
+
+    @functools.cached_property
+    def _packages_digest(self) -> str:
+        machine = () if self.target.platforms else (platform.system(), platform.machine())
+        parts = (
+            self._requirements,
+            self.target.python,
+            self.target.platforms,
+            self.target.compiler is not None,
+            machine,
+            _checksum(ROOT / "constraints.txt"),
+            _checksum(Path(__file__)),
+        )
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+    def _packages(self) -> Path:
+        """The directory with the installed packages; functions that require the same share it."""
+        finished = BUNDLES / f"packages-{self.target.name}-py{self.target.python}-{self._packages_digest[:20]}"
+        if finished.exists():
+            os.utime(finished)
+            return finished
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
         command += ["--only-binary=:all:", "--implementation", "cp", "--python-version", self.target.python]
         for tag in self.target.platforms:
             command += ["--platform", tag]
-        command += ["--target", str(root), "-r", "requirements.txt", "-c", str(ROOT / "constraints.txt")]
-        run = subprocess.run(command, cwd=self.source, capture_output=True, text=True, check=False)
-        if run.returncode:
-            output = (run.stdout + run.stderr).strip()
-            raise BundlingError(f"pip could not install the packages of lambdas/{self.name}:\n{output}")
+        with tempfile.TemporaryDirectory(prefix=".making-", dir=BUNDLES) as scratch:
+            root = Path(scratch, "packages")
+            command += ["--target", str(root), "--constraint", str(ROOT / "constraints.txt"), *self._requirements]
+            run = subprocess.run(command, capture_output=True, text=True, check=False)
+            if run.returncode:
+                output = (run.stdout + run.stderr).strip()
+                raise BundlingError(f"pip could not install the packages of lambdas/{self.name}:\n{output}")
+            _strip(root)
+            self._compile(root)
+            try:
+                root.rename(finished)
+            except OSError:
+                # Another process was faster, with the same.
+                if not finished.is_dir():
+                    raise
+        return finished
 
     def _compile(self, root: Path) -> None:
         if self.target.compiler is None:
             return
-        # Zip archives and deployments change timestamps: modules are trusted without looking at them.
+        # Archives and deployments change timestamps: modules are trusted without looking at them.
         command = [str(self.target.compiler), "-I", "-m", "compileall", "-q", "-j", "0"]
         command += ["-s", str(root), "-p", "/var/task", "--invalidation-mode", "unchecked-hash", str(root)]
-        # Templates and samples inside packages may not compile for this version; importing them would say so.
+        # Templates and samples inside packages may not compile; that would be said on importing them.
         subprocess.run(command, capture_output=True, check=False)
+        if not any(root.rglob("*.pyc")):
+            raise BundlingError(f"{self.target.compiler} compiled nothing for lambdas/{self.name}: is it broken?")
 
 
-def _tree(prefix: str, root: Path, skip: frozenset[str] | set[str] = frozenset()) -> Iterator[tuple[str, Path]]:
-    for path in sorted(root.rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts and path.name not in skip:
-            yield prefix + str(path.relative_to(root)), path
+def discard_torn(assembly: Path) -> None:
+    """Remove archives that an interrupted synth left incomplete: the next one would take them as they are."""
+    for archive in assembly.glob("asset.*.zip"):
+        if not zipfile.is_zipfile(archive):
+            archive.unlink()
+
+
+def _prune() -> None:
+    """Remove what no synth used for a week, and what an interrupted one left behind."""
+    now = time.time()
+    for path in BUNDLES.iterdir():
+        allowed = 3600 if path.name.startswith(".") else 7 * 86400
+        if now - path.stat().st_mtime > allowed:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def _files_below(root: Path) -> list[Path]:
+    return sorted(path for path in root.rglob("*") if path.is_file())
+
+
+def _checksum(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "missing"
 
 
 def _modules(source: Path) -> list[Path]:
@@ -280,18 +323,13 @@ def _strip(root: Path) -> None:
                 shutil.rmtree(service)
 
 
-def _zip(root: Path, archive: Path) -> None:
+def _zip(roots: list[Path], archive: Path) -> None:
     """The same content gives the same bytes: sorted names, one timestamp, one mode."""
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as zipped:
-        for place, path in _tree_with_caches(root):
-            entry = zipfile.ZipInfo(place)
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            # Lambda runs functions as a user of its own: everyone may read, and load what is a library.
-            entry.external_attr = 0o100755 << 16
-            zipped.writestr(entry, path.read_bytes())
-
-
-def _tree_with_caches(root: Path) -> Iterator[tuple[str, Path]]:
-    for path in sorted(root.rglob("*")):
-        if path.is_file():
-            yield str(path.relative_to(root)), path
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as zipped:
+        for root in roots:
+            for path in _files_below(root):
+                entry = zipfile.ZipInfo(str(path.relative_to(root)))
+                entry.compress_type = zipfile.ZIP_DEFLATED
+                # Lambda runs functions as a user of its own: everyone may read, and load what is a library.
+                entry.external_attr = 0o100755 << 16
+                zipped.writestr(entry, path.read_bytes())

@@ -57,11 +57,12 @@ class Catalog(Stack):
         self._network(settings)
         self.domain_name = f"tagstream-{settings.stage}"
         self.domain = self._domain(settings)
-        everything = ["es:ESHttpDelete", "es:ESHttpGet", "es:ESHttpHead", "es:ESHttpPost", "es:ESHttpPut"]
+        # The methods that each of them uses: reading and writing in bulk and creating the index; purging, and
+        # moving to a new index; searching.
         self._admit(
-            (catalog_role, everything, "*"),
-            (purge_role, everything, "*"),
-            (self.search_role, ["es:ESHttpGet", "es:ESHttpPost"], f"{INDEX}/_search"),
+            (catalog_role, ("Head", "Post", "Put"), "*"),
+            (purge_role, ("Delete", "Get", "Post", "Put"), "*"),
+            (self.search_role, ("Post",), f"{INDEX}/_search"),
         )
         scheme = "http" if settings.local else "https"
         self.endpoint = f"{scheme}://{self.domain.domain_endpoint}"
@@ -166,8 +167,8 @@ class Catalog(Stack):
             removal_policy=RemovalPolicy.RETAIN if settings.retain_data else RemovalPolicy.DESTROY,
         )
 
-    def _admit(self, *readers: tuple[iam.Role, Sequence[str], str]) -> None:
-        """Let these roles, and nobody else, do these actions on these paths.
+    def _admit(self, *users: tuple[iam.Role, Sequence[str], str]) -> None:
+        """Let these roles, and nobody else, use these HTTP methods on these paths.
 
         The policy is part of the domain: the library's own way sets it later, through a custom resource that
         may run before the roles are known everywhere. It names the domain, since it cannot refer to it.
@@ -181,9 +182,9 @@ class Catalog(Stack):
                 {
                     "Effect": "Allow",
                     "Principal": {"AWS": role.role_arn},
-                    "Action": list(actions),
+                    "Action": [f"es:ESHttp{method}" for method in methods],
                     "Resource": f"{arn}/{path}",
                 }
-                for role, actions, path in readers
+                for role, methods, path in users
             ],
         }

@@ -65,11 +65,11 @@ class PythonFunction(Construct):
         self.mapping = None
         self.role = role or function_role(self, "Role", description=description)
         log_group = logs.LogGroup(
-            self,
-            "Logs",
-            retention=_retention(settings.log_days),
-            removal_policy=RemovalPolicy.RETAIN if settings.retain_data else RemovalPolicy.DESTROY,
+            self, "Logs", removal_policy=RemovalPolicy.RETAIN if settings.retain_data else RemovalPolicy.DESTROY
         )
+        resource = log_group.node.default_child
+        assert isinstance(resource, logs.CfnLogGroup)  # noqa: S101
+        resource.retention_in_days = settings.log_days
         self._policy = iam.Policy(self, "Policy", roles=[self.role])
         self.allow("logs:CreateLogStream", "logs:PutLogEvents", on=[log_group.log_group_arn])
         if vpc is not None:
@@ -144,22 +144,3 @@ class PythonFunction(Construct):
 
 def _architecture(target: bundling.Target) -> lambda_.Architecture:
     return lambda_.Architecture.ARM_64 if target.name in ("arm64", "aarch64") else lambda_.Architecture.X86_64
-
-
-def _retention(days: int) -> logs.RetentionDays:
-    # The enum's values are the numbers of days; its Python members only carry names.
-    named = {
-        1: "ONE_DAY",
-        3: "THREE_DAYS",
-        5: "FIVE_DAYS",
-        7: "ONE_WEEK",
-        14: "TWO_WEEKS",
-        30: "ONE_MONTH",
-        60: "TWO_MONTHS",
-        90: "THREE_MONTHS",
-        120: "FOUR_MONTHS",
-        150: "FIVE_MONTHS",
-        180: "SIX_MONTHS",
-        365: "ONE_YEAR",
-    }
-    return logs.RetentionDays[named[days]]

@@ -51,7 +51,7 @@ class Ingest(Stack):
             description="Classifies new photos and tells the catalog",
             size=settings.classify,
             settings=settings,
-            data={"model": self._model(settings)},
+            data=self._model(settings),
             environment={
                 "CATALOG_QUEUE_URL": catalog.queue.queue.queue_url,
                 "MAX_PIXELS": str(settings.max_pixels),
@@ -129,11 +129,13 @@ class Ingest(Stack):
         resource.node.add_dependency(policy)
         return bucket
 
-    def _model(self, settings: Settings) -> Path:
+    def _model(self, settings: Settings) -> dict[str, Path]:
         model = Path(settings.model).expanduser() if settings.is_own_model else ROOT / "build/models" / settings.model
         missing = [name for name in _MODEL_FILES if not (model / name).is_file()]
-        if self.bundling_required and missing:
+        if missing and self.bundling_required:
             if settings.is_own_model:
-                raise BundlingError(f"model {settings.model} lacks {', '.join(missing)}: put them there.")
-            raise BundlingError(f"model {settings.model} is not built: run 'tagstream models build {settings.model}'.")
-        return model
+                raise BundlingError(f"the model {settings.model} lacks {', '.join(missing)}: put that there.")
+            raise BundlingError(
+                f"the model {settings.model} is not built: run '.venv/bin/tagstream models build {settings.model}'."
+            )
+        return {f"model/{name}": model / name for name in _MODEL_FILES}
