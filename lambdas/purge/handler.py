@@ -47,10 +47,11 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  #
     settings = Settings.from_environment()
     opensearch = client(settings.endpoint)
     if event.get("action") == "reindex":
+        metrics.add_metric(name="ReindexSteps", unit=MetricUnit.Count, value=1)
         moved = reindex_step(opensearch, settings.index, event.get("progress"))
         logger.info("reindexed", extra=moved)
-        metrics.add_metric(name="ReindexSteps", unit=MetricUnit.Count, value=1)
         return moved
+    metrics.add_metric(name="Purges", unit=MetricUnit.Count, value=1)
     purged = Catalog(opensearch, settings.index).purge(older_than_days=settings.tombstone_days)
     logger.info("purged", extra=purged)
     metrics.add_metric(name="TombstonesPurged", unit=MetricUnit.Count, value=purged["tombstones"])

@@ -47,6 +47,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  #
 
     Raises :class:`tagstream.errors.CatalogError` when OpenSearch does not answer.
     """
+    metrics.add_metric(name="Searches", unit=MetricUnit.Count, value=1)
     try:
         query = parse_request(event)
     except QueryError as error:
@@ -55,5 +56,4 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  #
         return {"error": str(error)}
     found = catalog().search(query)
     logger.info("searched", extra={"query": query.kind, "text": query.text, "total": found["total"]})
-    metrics.add_metric(name="Searches", unit=MetricUnit.Count, value=1)
     return found

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from tagstream.cli.classify import classify
 from tagstream.cli.common import (
     DONE_IN_PART,
     FAILED,
@@ -314,9 +315,4 @@ def reindex(aws: Aws) -> None:
     click.echo(f"The catalog is in {moved['index']}.", err=True)
 
 
-try:
-    from tagstream.cli.classify import classify
-except ModuleNotFoundError:
-    pass
-else:
-    images.add_command(classify)
+images.add_command(classify)

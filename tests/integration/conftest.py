@@ -5,8 +5,12 @@ osmem's own pytest plugin gives ``osmem_clone``, an empty server of the test's o
 
 from __future__ import annotations
 
+import importlib.util
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -53,3 +57,39 @@ def aws() -> Iterator[boto3.Session]:
     """A boto3 session in an empty AWS account of the test's own."""
     with mock_aws():
         yield boto3.Session(region_name="eu-west-1")
+
+
+@dataclass
+class Context:
+    """What Lambda hands to a function beside the event."""
+
+    function_name: str
+    memory_limit_in_mb: int = 256
+    invoked_function_arn: str = "arn:aws:lambda:eu-west-1:123456789012:function:it"
+    aws_request_id: str = "1"
+
+
+@pytest.fixture
+def function(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Callable[[Any], Any]]:
+    """``function(name, endpoint)`` is a cold start of the function over the OpenSearch there; call it with events."""
+
+    def load(name: str, endpoint: str) -> Callable[[Any], Any]:
+        for variable, value in {
+            "OPENSEARCH_ENDPOINT": endpoint,
+            "OPENSEARCH_INDEX": "imagerepository",
+            "TOMBSTONE_DAYS": "60",
+            "POWERTOOLS_SERVICE_NAME": name,
+            "POWERTOOLS_METRICS_NAMESPACE": "Tagstream",
+            "POWERTOOLS_TRACE_DISABLED": "1",
+        }.items():
+            monkeypatch.setenv(variable, value)
+        path = Path(__file__).parents[2] / "lambdas" / name / "handler.py"
+        spec = importlib.util.spec_from_file_location(f"function_{name}", path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, spec.name, module)
+        spec.loader.exec_module(module)
+        return lambda event: module.handler(event, Context(name))
+
+    return load

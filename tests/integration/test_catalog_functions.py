@@ -2,55 +2,29 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 from opensearchpy import OpenSearch
 
 from tagstream.catalog.updates import CatalogUpdate, Tag
 
+Handler: TypeAlias = Callable[[Any], dict[str, Any]]
+Function: TypeAlias = Callable[[str, str], Handler]
+
 INDEX = "imagerepository"
 ROOT = Path(__file__).parents[2]
 
 
-@dataclass
-class Context:
-    function_name: str = "catalog"
-    memory_limit_in_mb: int = 256
-    invoked_function_arn: str = "arn:aws:lambda:eu-west-1:123456789012:function:catalog"
-    aws_request_id: str = "1"
-
-
-def load(name: str, monkeypatch: pytest.MonkeyPatch, endpoint: str) -> ModuleType:
-    """A fresh copy of the function's module, as a cold start gives."""
-    for variable, value in {
-        "OPENSEARCH_ENDPOINT": endpoint,
-        "OPENSEARCH_INDEX": INDEX,
-        "TOMBSTONE_DAYS": "60",
-        "POWERTOOLS_SERVICE_NAME": name,
-        "POWERTOOLS_METRICS_NAMESPACE": "Tagstream",
-        "POWERTOOLS_TRACE_DISABLED": "1",
-    }.items():
-        monkeypatch.setenv(variable, value)
-    spec = importlib.util.spec_from_file_location(f"function_{name}", ROOT / "lambdas" / name / "handler.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, spec.name, module)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture
-def functions(monkeypatch: pytest.MonkeyPatch, osmem_clone: Any) -> dict[str, ModuleType]:
-    return {name: load(name, monkeypatch, osmem_clone.url) for name in ("catalog", "search", "purge")}
+def functions(function: Function, osmem_clone: Any) -> dict[str, Handler]:
+    return {name: function(name, osmem_clone.url) for name in ("catalog", "search", "purge")}
 
 
 def update(key: str = "cat.jpg", sequencer: str = "0A", **fields: Any) -> CatalogUpdate:
@@ -90,13 +64,13 @@ def metrics(output: str) -> dict[str, Any]:
 
 
 def test_a_batch_is_applied(
-    functions: dict[str, ModuleType],
+    functions: dict[str, Handler],
     opensearch: OpenSearch,
     capsys: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     event = batch(update(), update("dog.jpg"), update(sequencer="09"))
-    assert failed(functions["catalog"].handler(event, Context())) == []
+    assert failed(functions["catalog"](event)) == []
     counted = metrics(capsys.readouterr().out)
     assert [counted[name] for name in ("UpdatesApplied", "UpdatesStale", "Failures")] == [[2.0], [1.0], [0.0]]
     logged = [(vars(record)["document"], record.getMessage()) for record in caplog.records]
@@ -105,33 +79,33 @@ def test_a_batch_is_applied(
     assert opensearch.exists(index=INDEX, id=update("dog.jpg").document_id)
 
 
-def test_a_failure_holds_up_its_own_group_only(functions: dict[str, ModuleType], opensearch: OpenSearch) -> None:
+def test_a_failure_holds_up_its_own_group_only(functions: dict[str, Handler], opensearch: OpenSearch) -> None:
     cat = update().document_id
     event = batch((cat, "garbage"), update("dog.jpg"), update(), ("other", "[" * 50_000), update("bird.jpg"))
-    assert failed(functions["catalog"].handler(event, Context())) == ["0", "2", "3"]
+    assert failed(functions["catalog"](event)) == ["0", "2", "3"]
     assert opensearch.exists(index=INDEX, id=update("bird.jpg").document_id)
 
 
 @pytest.mark.parametrize("body", ["", "null", "{}", '"\\ud800"', "\x00", "NaN", "9" * 5000])
-def test_no_message_crashes_the_function(functions: dict[str, ModuleType], body: str) -> None:
-    assert failed(functions["catalog"].handler(batch(("g", body)), Context())) == ["0"]
+def test_no_message_crashes_the_function(functions: dict[str, Handler], body: str) -> None:
+    assert failed(functions["catalog"](batch(("g", body)))) == ["0"]
 
 
-def test_a_second_batch_starts_clean(functions: dict[str, ModuleType]) -> None:
-    handler = functions["catalog"].handler
-    assert failed(handler(batch((update().document_id, "garbage")), Context())) == ["0"]
-    assert failed(handler(batch(update()), Context())) == []
+def test_a_second_batch_starts_clean(functions: dict[str, Handler]) -> None:
+    handler = functions["catalog"]
+    assert failed(handler(batch((update().document_id, "garbage")))) == ["0"]
+    assert failed(handler(batch(update()))) == []
 
 
-def test_opensearch_away_fails_all_without_raising(monkeypatch: pytest.MonkeyPatch) -> None:
-    handler = load("catalog", monkeypatch, "http://127.0.0.1:1").handler
-    assert failed(handler(batch(update(), update("dog.jpg")), Context())) == ["0", "1"]
+def test_opensearch_away_fails_all_without_raising(function: Function) -> None:
+    handler = function("catalog", "http://127.0.0.1:1")
+    assert failed(handler(batch(update(), update("dog.jpg")))) == ["0", "1"]
 
 
-def test_search_answers_in_the_agreed_form(functions: dict[str, ModuleType], opensearch: OpenSearch) -> None:
-    functions["catalog"].handler(batch(update(size=7, width=4, height=3, model="lite0")), Context())
+def test_search_answers_in_the_agreed_form(functions: dict[str, Handler], opensearch: OpenSearch) -> None:
+    functions["catalog"](batch(update(size=7, width=4, height=3, model="lite0")))
     opensearch.indices.refresh(index=INDEX)
-    answer = functions["search"].handler({"query": "tag", "tag": "cat", "min_score": 0.5}, Context())
+    answer = functions["search"]({"query": "tag", "tag": "cat", "min_score": 0.5})
     assert answer == {
         "total": 1,
         "images": [
@@ -158,21 +132,21 @@ def test_search_answers_in_the_agreed_form(functions: dict[str, ModuleType], ope
 
 
 @pytest.mark.parametrize("event", [None, [], "x", {}, {"query": "tag"}, {"query": "tag", "tag": "cat", "limit": 10**9}])
-def test_a_bad_request_gets_a_sentence(functions: dict[str, ModuleType], event: Any) -> None:
-    answer = functions["search"].handler(event, Context())
+def test_a_bad_request_gets_a_sentence(functions: dict[str, Handler], event: Any) -> None:
+    answer = functions["search"](event)
     assert answer.keys() == {"error"}
     assert answer["error"].endswith(".")
 
 
-def test_the_schedule_purges_and_the_action_reindexes(functions: dict[str, ModuleType], opensearch: OpenSearch) -> None:
-    purge = functions["purge"].handler
+def test_the_schedule_purges_and_the_action_reindexes(functions: dict[str, Handler], opensearch: OpenSearch) -> None:
+    purge = functions["purge"]
     scheduled = {"version": "0", "detail-type": "Scheduled Event", "source": "aws.events", "detail": {}}
-    assert purge(scheduled, Context()) == {"tombstones": 0, "indexes": []}
-    functions["catalog"].handler(batch(replace(update(), kind="removed")), Context())
+    assert purge(scheduled) == {"tombstones": 0, "indexes": []}
+    functions["catalog"](batch(replace(update(), kind="removed")))
     opensearch.update(index=INDEX, id=update().document_id, body={"doc": {"indexed_at": "2020-01-01T00:00:00Z"}})
     opensearch.indices.refresh(index=INDEX)
-    assert purge(scheduled, Context()) == {"tombstones": 1, "indexes": []}
-    moved = purge({"action": "reindex"}, Context())
+    assert purge(scheduled) == {"tombstones": 1, "indexes": []}
+    moved = purge({"action": "reindex"})
     assert (moved["state"], moved["index"]) == ("done", f"{INDEX}-v1")
 
 

@@ -1,0 +1,265 @@
+"""``tagstream images`` against S3 and CloudFormation by moto, and the real functions on a real OpenSearch API."""
+
+from __future__ import annotations
+
+import json
+import threading
+import urllib.request
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from click.testing import CliRunner, Result
+from moto.server import DomainDispatcherApplication, create_backend_app
+from opensearchpy import OpenSearch
+from werkzeug.serving import make_server
+
+from tagstream.catalog.store import Catalog
+from tagstream.catalog.updates import CatalogUpdate, Tag
+from tagstream.cli import main
+
+INDEX = "imagerepository"
+BUCKET = "photos-of-the-test"
+_INVOKE = "/2015-03-31/functions/"
+
+
+def stack(**outputs: str) -> str:
+    queue = {"Type": "AWS::SQS::Queue", "Properties": {}}
+    return json.dumps(
+        {"Resources": {"It": queue}, "Outputs": {name: {"Value": value} for name, value in outputs.items()}}
+    )
+
+
+@pytest.fixture
+def endpoint(
+    function: Callable[[str, str], Callable[[Any], Any]], osmem_clone: Any, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
+    """One URL for all of AWS: moto, but for Lambda's Invoke, which runs the real handlers."""
+    # They are printed, and would be among what the command prints.
+    monkeypatch.setenv("POWERTOOLS_METRICS_DISABLED", "1")
+    aws = DomainDispatcherApplication(create_backend_app)
+    functions = {"search-function": function("search", osmem_clone.url), "purge": function("purge", osmem_clone.url)}
+
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        path = environ["PATH_INFO"]
+        if not path.startswith(_INVOKE):
+            return aws(environ, start_response)
+        name = path.removeprefix(_INVOKE).partition("/")[0]
+        event = json.loads(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])))
+        headers = [("Content-Type", "application/json")]
+        try:
+            answer = functions[name](event)
+        except Exception as error:  # noqa: BLE001 - as Lambda does
+            headers.append(("X-Amz-Function-Error", "Unhandled"))
+            answer = {"errorMessage": str(error), "errorType": type(error).__name__}
+        start_response("200 OK", headers)
+        return [json.dumps(answer).encode()]
+
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    url = f"http://127.0.0.1:{server.server_port}"
+    session = boto3.Session(region_name="eu-west-1")
+    cloudformation = session.client("cloudformation", endpoint_url=url)
+    for capability, outputs in {
+        "ingest": {"BucketName": BUCKET},
+        "search": {"SearchFunctionName": "search-function"},
+        "catalog": {"PurgeFunctionName": "purge"},
+    }.items():
+        cloudformation.create_stack(StackName=f"tagstream-local-{capability}", TemplateBody=stack(**outputs))
+    s3 = session.client("s3", endpoint_url=url)
+    s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    try:
+        yield url
+    finally:
+        with urllib.request.urlopen(urllib.request.Request(f"{url}/moto-api/reset", method="POST")):  # noqa: S310
+            pass
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(endpoint: str) -> Run:
+    def invoke(*arguments: str, input: str | None = None) -> Result:
+        environment = {"AWS_ENDPOINT_URL": endpoint, "AWS_REGION": "eu-west-1"}
+        return CliRunner().invoke(main, ["images", *arguments], env=environment, input=input, catch_exceptions=False)
+
+    return invoke
+
+
+@pytest.fixture
+def s3(endpoint: str) -> Any:
+    return boto3.Session(region_name="eu-west-1").client("s3", endpoint_url=endpoint)
+
+
+def keys(s3: Any) -> list[str]:
+    return [entry["Key"] for entry in s3.list_objects_v2(Bucket=BUCKET).get("Contents", [])]
+
+
+def lines(result: Result) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def fill(opensearch: OpenSearch, count: int) -> None:
+    updates = [
+        CatalogUpdate(
+            kind="classified",
+            bucket=BUCKET,
+            key=f"2026/[red] {number:03}.jpg",
+            sequencer="0A",
+            event_kind="created",
+            event_time="2026-01-01T00:00:00Z",
+            width=40,
+            height=30,
+            model="efficientnet-lite0",
+            tags=(Tag("hot dog", round(1 - number / 1000, 3)), Tag("plate", 0.0005)),
+            processed_at="2026-01-01T00:00:01Z",
+        )
+        for number in range(count)
+    ]
+    bad = CatalogUpdate("rejected", BUCKET, "notes.jpg", "0A", "created", "", reason="it is a text")
+    assert {outcome.state for outcome in Catalog(opensearch, INDEX).apply([*updates, bad])} == {"applied"}
+    opensearch.indices.refresh(index=INDEX)
+
+
+def test_search_as_a_table_and_as_json(run: Run, opensearch: OpenSearch) -> None:
+    fill(opensearch, 250)
+    table = run("search", "hot dogs", "--min-score", "0.99")
+    assert table.exit_code == 0
+    assert "[red] 000.jpg" in table.stdout
+    assert f"s3://{BUCKET}/2026/[red] 010.jpg" in table.stdout
+    assert "011.jpg" not in table.stdout
+    everything = run("search", "hot dog", "--limit", "1000", "--json")
+    assert [image["title"] for image in lines(everything)] == [f"[red] {number:03}.jpg" for number in range(250)]
+    some = run("search", "hot dog", "--limit", "101", "--json")
+    assert len(lines(some)) == 101
+    assert "20 of 250" in run("search", "hot dog").stderr
+
+
+@pytest.mark.parametrize("arguments", [["search", "cat"], ["show", "x.jpg"], ["rejected"]])
+@pytest.mark.parametrize("json_", [[], ["--json"]])
+def test_nothing_found_is_3(run: Run, arguments: list[str], json_: list[str]) -> None:
+    result = run(*arguments, *json_)
+    assert result.exit_code == 3
+    assert result.stdout == ""
+    assert result.stderr
+
+
+def test_show_and_rejected(run: Run, opensearch: OpenSearch) -> None:
+    fill(opensearch, 2)
+    shown = run("show", "[RED] 001.jpg")
+    assert shown.exit_code == 0
+    assert "hot dog" in shown.stdout
+    assert "0.999" in shown.stdout
+    assert "40 x 30 pixels" in shown.stdout
+    assert lines(run("show", "[red] 001.jpg", "--json"))[0]["tags"][0] == {"tag": "hot dog", "score": 0.999}
+    assert "it is a text" in run("show", "notes.jpg").stdout
+    assert "it is a text" in run("rejected").stdout
+    assert [image["key"] for image in lines(run("rejected", "--json"))] == ["notes.jpg"]
+    assert len(lines(run("show", "--words", "red", "--json"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["search", "cat", "--min-score", "90"], 2, "0<=x<=1"),
+        (["search", "  "], 1, "must be a text"),
+        (["search", "cat", "--limit", "0"], 2, "x>=1"),
+        (["search", "cat", "--stage", "dev"], 1, "tagstream-dev-search is not deployed"),
+        (["upload", "no-such-file.jpg"], 2, "does not exist"),
+        (["rm", "s3://another/cat.jpg", "--yes"], 1, "not in this stage's bucket"),
+    ],
+)
+def test_errors_are_one_sentence(run: Run, arguments: list[str], code: int, message: str) -> None:
+    result = run(*arguments)
+    assert result.exit_code == code
+    assert message in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_a_failing_function_is_an_error(run: Run, osmem_clone: Any) -> None:
+    osmem_clone.close()
+    result = run("search", "cat")
+    assert result.exit_code == 1
+    assert "function search-function failed: OpenSearch did not do as asked" in result.stderr
+
+
+def test_upload_of_files_and_folders(run: Run, s3: Any, tmp_path: Path) -> None:
+    album = tmp_path / "album"
+    (album / "sub" / ".thumbs").mkdir(parents=True)
+    for name in ("a.JPG", "sub/héllo +%🐈.png", "sub/.thumbs/x.jpg", ".hidden.jpg", "notes.txt"):
+        (album / name).write_bytes(name.encode())
+    single = tmp_path / "single file"
+    single.write_bytes(b"no ending")
+    result = run("upload", str(album), str(single), str(album / "a.JPG"), "--prefix", "2026/")
+    assert result.exit_code == 0
+    assert keys(s3) == ["2026/a.JPG", "2026/single file", "2026/sub/héllo +%🐈.png"]
+    assert "Uploaded 3 of 3" in result.stderr
+    assert "notes.txt" in result.stderr
+    found = s3.get_object(Bucket=BUCKET, Key="2026/sub/héllo +%🐈.png")
+    assert found["Body"].read() == "sub/héllo +%🐈.png".encode()
+    assert found["ContentType"] == "image/png"
+
+
+def test_upload_many_as_json(run: Run, s3: Any, tmp_path: Path) -> None:
+    for number in range(60):
+        (tmp_path / f"{number:02}.jpg").write_bytes(bytes([number]))
+    result = run("upload", str(tmp_path), "--json", "-j", "16")
+    assert result.exit_code == 0
+    assert sorted(row["key"] for row in lines(result)) == keys(s3) == [f"{number:02}.jpg" for number in range(60)]
+
+
+def test_an_upload_that_fails_says_so(run: Run, s3: Any, tmp_path: Path) -> None:
+    (tmp_path / "good.jpg").write_bytes(b"x")
+    s3.delete_bucket(Bucket=BUCKET)
+    result = run("upload", str(tmp_path))
+    assert result.exit_code == 1
+    assert "NoSuchBucket" in result.stdout
+    assert "Uploaded 0 of 1" in result.stderr
+
+
+def test_two_files_for_one_key_are_refused_before_anything_is_sent(run: Run, s3: Any, tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "same.jpg").write_bytes(folder.encode())
+    result = run("upload", str(tmp_path / "one"), str(tmp_path / "two"))
+    assert result.exit_code == 1
+    assert "would both become 'same.jpg'" in result.stderr
+    assert keys(s3) == []
+
+
+def test_an_empty_folder_is_nothing_found(run: Run, tmp_path: Path) -> None:
+    assert run("upload", str(tmp_path)).exit_code == 3
+
+
+def test_rm_asks_and_says_what_was_not_there(run: Run, s3: Any) -> None:
+    for key in ("a.jpg", "b +%🐈.jpg", "c.jpg", "d.jpg"):
+        s3.put_object(Bucket=BUCKET, Key=key, Body=b"x")
+    assert run("rm", "a.jpg", input="n\n").exit_code == 1
+    assert run("rm", "a.jpg").exit_code == 1
+    assert len(keys(s3)) == 4
+    assert run("rm", "a.jpg", input="y\n").exit_code == 0
+    assert keys(s3) == ["b +%🐈.jpg", "c.jpg", "d.jpg"]
+    part = run("rm", "--yes", f"s3://{BUCKET}/b +%🐈.jpg", "a.jpg", "--json")
+    assert part.exit_code == 4
+    assert lines(part) == [{"key": "a.jpg", "error": "no such image"}, {"key": "b +%🐈.jpg"}]
+    assert run("rm", "--yes", "a.jpg").exit_code == 3
+    assert run("rm", "--yes", "c.jpg", "d.jpg").exit_code == 0
+    assert keys(s3) == []
+
+
+def test_reindex(run: Run, opensearch: OpenSearch) -> None:
+    missing = run("reindex")
+    assert missing.exit_code == 1
+    assert "there is no catalog" in missing.stderr
+    fill(opensearch, 1)
+    done = run("reindex")
+    assert done.exit_code == 0
+    assert f"{INDEX}-v1" in done.stderr
