@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
+import json
 import os
 import platform
 import shutil
@@ -22,10 +23,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["AWS_PYTHON", "Bundle", "BundlingError", "Target", "aws", "discard_torn", "this_machine"]
+__all__ = ["AWS_PYTHON", "Bundle", "BundlingError", "Target", "aws", "discard_torn", "find_python", "this_machine"]
 
 ROOT = Path(__file__).resolve().parent.parent
-BUNDLES = ROOT / "build" / "bundles"
 AWS_PYTHON = "3.13"
 
 # Amazon Linux 2023, the base of Lambda's Python 3.12 and later, has glibc 2.34. pip matches tags exactly, and
@@ -100,7 +100,7 @@ class Target:
 @functools.cache
 def aws() -> Target:
     """Lambda's Python on Graviton."""
-    return Target("arm64", AWS_PYTHON, _AWS_PLATFORMS, _find_python(AWS_PYTHON))
+    return Target("arm64", AWS_PYTHON, _AWS_PLATFORMS, find_python(AWS_PYTHON))
 
 
 @functools.cache
@@ -113,7 +113,7 @@ def this_machine() -> Target:
     return Target(platform.machine(), version, (), python)
 
 
-def _find_python(version: str) -> Path | None:
+def find_python(version: str) -> Path | None:
     """A Python of that version which really runs: a shim on the PATH may stand for one that is not installed."""
     versions = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
     candidates = [Path(sys.executable)]
@@ -134,7 +134,7 @@ def _version_of(python: Path) -> str | None:
 
 @dataclass(frozen=True)
 class Bundle:
-    """The bundle of the function ``lambdas/<name>``.
+    """The bundle of the function ``lambdas/<name>`` below ``root``.
 
     ``data`` are further files: their place in the bundle → where they are now.
     """
@@ -142,10 +142,15 @@ class Bundle:
     name: str
     target: Target
     data: Mapping[str, Path] = field(default_factory=dict)
+    root: Path = ROOT
 
     @property
     def source(self) -> Path:
-        return ROOT / "lambdas" / self.name
+        return self.root / "lambdas" / self.name
+
+    @property
+    def _bundles(self) -> Path:
+        return self.root / "build" / "bundles"
 
     @functools.cached_property
     def digest(self) -> str:
@@ -157,16 +162,16 @@ class Bundle:
 
     def build(self) -> Path:
         """The finished zip: the one at hand, or a new one. Raises :class:`BundlingError`."""
-        finished = BUNDLES / f"{self.name}-{self.target.name}-py{self.target.python}-{self.digest[:20]}.zip"
+        finished = self._bundles / f"{self.name}-{self.target.name}-py{self.target.python}-{self.digest[:20]}.zip"
         if finished.exists():
             finished.touch()
             return finished
         print(f"Bundling {self.name} for {self.target.name} ...", file=sys.stderr, flush=True)  # noqa: T201
-        BUNDLES.mkdir(parents=True, exist_ok=True)
-        _prune()
+        self._bundles.mkdir(parents=True, exist_ok=True)
+        _prune(self._bundles)
         packages = self._packages()
         # In the same directory, so that the last step is a rename: others see a whole bundle or none.
-        with tempfile.TemporaryDirectory(prefix=".making-", dir=BUNDLES) as scratch:
+        with tempfile.TemporaryDirectory(prefix=".making-", dir=self._bundles) as scratch:
             root = Path(scratch, "root")
             for place, path in self._files():
                 destination = root / place
@@ -183,8 +188,8 @@ class Bundle:
         for path in _files_below(self.source):
             if path.name != "requirements.txt" and "__pycache__" not in path.parts:
                 yield str(path.relative_to(self.source)), path
-        for path in _modules(self.source):
-            yield str(path.relative_to(ROOT)), path
+        for path in _modules(self.source, self.root):
+            yield str(path.relative_to(self.root)), path
         yield from self.data.items()
 
     @functools.cached_property
@@ -201,14 +206,14 @@ class Bundle:
             self.target.platforms,
             self.target.compiler is not None,
             machine,
-            _checksum(ROOT / "constraints.txt"),
+            _checksum(self.root / "constraints.txt"),
             _checksum(Path(__file__)),
         )
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     def _packages(self) -> Path:
         """The directory with the installed packages; functions that require the same share it."""
-        finished = BUNDLES / f"packages-{self.target.name}-py{self.target.python}-{self._packages_digest[:20]}"
+        finished = self._bundles / f"packages-{self.target.name}-py{self.target.python}-{self._packages_digest[:20]}"
         if finished.exists():
             os.utime(finished)
             return finished
@@ -216,9 +221,9 @@ class Bundle:
         command += ["--only-binary=:all:", "--implementation", "cp", "--python-version", self.target.python]
         for tag in self.target.platforms:
             command += ["--platform", tag]
-        with tempfile.TemporaryDirectory(prefix=".making-", dir=BUNDLES) as scratch:
+        with tempfile.TemporaryDirectory(prefix=".making-", dir=self._bundles) as scratch:
             root = Path(scratch, "packages")
-            command += ["--target", str(root), "--constraint", str(ROOT / "constraints.txt"), *self._requirements]
+            command += ["--target", str(root), "--constraint", str(self.root / "constraints.txt"), *self._requirements]
             run = subprocess.run(command, capture_output=True, text=True, check=False)
             if run.returncode:
                 output = (run.stdout + run.stderr).strip()
@@ -252,10 +257,10 @@ def discard_torn(assembly: Path) -> None:
             archive.unlink()
 
 
-def _prune() -> None:
+def _prune(bundles: Path) -> None:
     """Remove what no synth used for a week, and what an interrupted one left behind."""
     now = time.time()
-    for path in BUNDLES.iterdir():
+    for path in bundles.iterdir():
         allowed = 3600 if path.name.startswith(".") else 7 * 86400
         if now - path.stat().st_mtime > allowed:
             if path.is_dir():
@@ -272,7 +277,7 @@ def _checksum(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "missing"
 
 
-def _modules(source: Path) -> list[Path]:
+def _modules(source: Path, root: Path) -> list[Path]:
     """The files of ``tagstream`` that the modules in ``source`` import, directly or through one another.
 
     Every import counts, also one inside a function. With a module come its packages' ``__init__.py`` and
@@ -284,7 +289,7 @@ def _modules(source: Path) -> list[Path]:
         for name in _imported(waiting.pop()):
             parts = name.split(".")
             for depth in range(1, len(parts) + 1):
-                path = ROOT.joinpath(*parts[:depth])
+                path = root.joinpath(*parts[:depth])
                 module = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
                 if module.exists() and module not in found:
                     found.add(module)
@@ -321,6 +326,12 @@ def _strip(root: Path) -> None:
         for service in data.iterdir():
             if service.is_dir() and service.name not in _SERVICES:
                 shutil.rmtree(service)
+        # It also reads where each of them is: a third of a cold start, most of it for services that nobody asks for.
+        endpoints = data / "endpoints.json"
+        known = json.loads(endpoints.read_text())
+        for partition in known["partitions"]:
+            partition["services"] = {name: at for name, at in partition["services"].items() if name in _SERVICES}
+        endpoints.write_text(json.dumps(known))
 
 
 def _zip(roots: list[Path], archive: Path) -> None:
