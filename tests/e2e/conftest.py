@@ -1,0 +1,167 @@
+"""The e2e tier: the real stacks, deployed once by the real CDK CLI into a local cloud of the session's own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from tagstream.local.cloud import ROOT, Connection, LocalCloud
+from tagstream.local.photos import fetch
+
+T = TypeVar("T")
+
+TAGSTREAM = Path(sys.executable).with_name("tagstream")
+
+
+def eventually(probe: Callable[[], T], what: str, *, seconds: float = 60) -> T:
+    """The first true answer of ``probe``; fails the test, saying ``what`` was waited for, if none comes in time."""
+    deadline = time.monotonic() + seconds
+    while True:
+        answer = probe()
+        if answer:
+            return answer
+        if time.monotonic() > deadline:
+            pytest.fail(f"after {seconds:.0f} s still not: {what}")
+        time.sleep(0.1)
+
+
+def clean_environment(**more: str) -> dict[str, str]:
+    """What a user's shell has, without whatever points to an account or to a cloud."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TAGSTREAM_"))}
+    return kept | more
+
+
+@dataclass
+class Pipeline:
+    """The deployed pipeline, from the outside: bucket, queues, search function, command line."""
+
+    connection: Connection
+    pids: dict[str, int]
+    bucket: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.s3 = self.connection.client("s3")
+        self.sqs = self.connection.client("sqs")
+        self._lambda = self.connection.client("lambda")
+        ingest, catalog = self.connection.outputs("ingest"), self.connection.outputs("catalog")
+        self.bucket = ingest["BucketName"]
+        self.ingest_queue = ingest["IngestQueueUrl"]
+        self.catalog_queue = catalog["CatalogQueueUrl"]
+        self.ingest_dead_letters = ingest["IngestDeadLetterQueueUrl"]
+        self.catalog_dead_letters = catalog["CatalogDeadLetterQueueUrl"]
+        self._search = self.connection.outputs("search")["SearchFunctionName"]
+
+    def close(self) -> None:
+        for client in (self.s3, self.sqs, self._lambda):
+            client.close()
+
+    def put(self, key: str, content: bytes | Path) -> str:
+        """Upload, and the version that it became."""
+        body = content.read_bytes() if isinstance(content, Path) else content
+        return str(self.s3.put_object(Bucket=self.bucket, Key=key, Body=body)["VersionId"])
+
+    def ask(self, **request: Any) -> dict[str, Any]:
+        """What the search function answers."""
+        response = self._lambda.invoke(FunctionName=self._search, Payload=json.dumps(request).encode())
+        answer: dict[str, Any] = json.loads(response["Payload"].read())
+        assert "FunctionError" not in response, answer
+        return answer
+
+    def image(self, key: str) -> dict[str, Any] | None:
+        found = self.ask(query="title", title=key)["images"]
+        return next((image for image in found if image["key"] == key), None)
+
+    def searchable(self, key: str) -> dict[str, Any]:
+        """The image's document, once it is there."""
+        return eventually(lambda: self.image(key), f"{key[:50]!r} is searchable")
+
+    def shows(self, key: str, tag: str) -> None:
+        """Wait until the image's best tag is this."""
+
+        def top() -> bool:
+            image = self.image(key)
+            return bool(image and image["tags"] and image["tags"][0]["tag"] == tag)
+
+        eventually(top, f"{key!r} shows {tag}")
+
+    def waiting(self, queue: str) -> int:
+        """Messages in a queue: to be received, being worked on, or delayed."""
+        names = [f"ApproximateNumberOfMessages{kind}" for kind in ("", "NotVisible", "Delayed")]
+        attributes = self.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=names)["Attributes"]
+        return sum(int(value) for value in attributes.values())
+
+    def settled(self) -> None:
+        """Wait until nothing is under way. An update is in the second queue before its event leaves the first."""
+        eventually(
+            lambda: self.waiting(self.ingest_queue) == 0 and self.waiting(self.catalog_queue) == 0,
+            "the queues are empty",
+        )
+
+    def dead_letters(self) -> int:
+        return self.waiting(self.ingest_dead_letters) + self.waiting(self.catalog_dead_letters)
+
+    def notify(self, *records: dict[str, Any]) -> None:
+        """One message with these records, as S3 would send it."""
+        self.sqs.send_message(QueueUrl=self.ingest_queue, MessageBody=json.dumps({"Records": list(records)}))
+
+    def record(
+        self, key: str, sequencer: str, *, bucket: str | None = None, version: str | None = None
+    ) -> dict[str, Any]:
+        """A record of an ``ObjectCreated`` event; ``key`` as S3 encodes it."""
+        item: dict[str, Any] = {"key": key, "size": 1000, "eTag": "0" * 32, "sequencer": sequencer}
+        if version is not None:
+            item["versionId"] = version
+        return {
+            "eventVersion": "2.1",
+            "eventSource": "aws:s3",
+            "awsRegion": "us-east-1",
+            "eventTime": "2026-01-01T00:00:00.000Z",
+            "eventName": "ObjectCreated:Put",
+            "s3": {"bucket": {"name": bucket or self.bucket}, "object": item},
+        }
+
+    def retry_after(self, queue: str, seconds: int) -> None:
+        """Bring a failed message back after ``seconds``, and not after the six function timeouts of production."""
+        self.sqs.set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": str(seconds)})
+
+    def run(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        """The command line, as a user runs it who has done ``eval "$(tagstream local env)"``."""
+        return subprocess.run(
+            [TAGSTREAM, *arguments],
+            env=clean_environment(**self.connection.environment()),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+            **options,
+        )
+
+
+@pytest.fixture(scope="session")
+def photos() -> dict[str, Path]:
+    """The demo's photos by name."""
+    return {path.name: path for path in fetch(ROOT / "build" / "photos")}
+
+
+@pytest.fixture(scope="session")
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
+    yield from deployed(tmp_path_factory, "e2e")
+
+
+def deployed(tmp_path_factory: pytest.TempPathFactory, name: str) -> Iterator[Pipeline]:
+    """A cloud with the stacks in it; what the functions say is kept in ``build/local/logs-<name>``."""
+    logs = ROOT / "build" / "local" / f"logs-{name}"
+    with LocalCloud(tmp_path_factory.mktemp(name), logs=logs) as cloud:
+        cloud.deploy()
+        pipeline = Pipeline(cloud.connection, cloud.pids)
+        yield pipeline
+        pipeline.close()
