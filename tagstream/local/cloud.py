@@ -42,7 +42,8 @@ __all__ = [
 ]
 
 ROOT = Path(__file__).resolve().parents[2]
-HOME = ROOT / "build" / "local"
+HOME = Path(os.environ.get("TAGSTREAM_LOCAL_HOME") or ROOT / "build" / "local").resolve()
+"""Where the cloud that stays keeps its state; another folder there is another cloud beside it."""
 DEFAULT_PORT = 4566
 STAGE = "local"
 _REGION = "us-east-1"
