@@ -1,0 +1,106 @@
+"""A stage's settings: what is wrong with them is said in sentences, all at once."""
+
+from __future__ import annotations
+
+import pytest
+
+from stacks.settings import STAGES, SettingsError, settings_for
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_stage_is_right_as_it_is(stage: str) -> None:
+    assert settings_for({"stage": stage}) == STAGES[stage]
+
+
+def test_context_overrides_settings_with_their_own_types() -> None:
+    context = {
+        "stage": "dev",
+        "model": "inception-v3",
+        "alarm_email": "someone@example.com",
+        "classify.memory_mb": "3008",
+        "domain.in_vpc": "true",
+        "min_score": "0.25",
+        "max_tags": 5,
+        "catalog.visibility_seconds": "600",
+        "prefix": "photos/",
+        "@aws-cdk/aws-iam:minimizePolicies": True,
+        "aws:cdk:bundling-stacks": [],
+    }
+    settings = settings_for(context)
+    assert (settings.model, settings.alarm_email, settings.prefix) == ("inception-v3", "someone@example.com", "photos/")
+    assert (settings.classify.memory_mb, settings.max_tags, settings.min_score) == (3008, 5, 0.25)
+    assert settings.domain.in_vpc is True
+    assert settings.catalog.visibility == 600
+    assert settings.catalog.timeout_seconds == STAGES["dev"].catalog.timeout_seconds
+
+
+@pytest.mark.parametrize("stage", [None, "production", "DEV", ""])
+def test_a_stage_must_be_named_and_known(stage: str | None) -> None:
+    with pytest.raises(SettingsError, match="local, dev, prod"):
+        settings_for({} if stage is None else {"stage": stage})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "advice"),
+    [
+        ("max_bytes", "-1", "use 1 or more"),
+        ("max_pixels", "0", "use 1 or more"),
+        ("max_tags", "many", "a whole number"),
+        ("max_tags", "2.5", "a whole number"),
+        ("domain.in_vpc", "yes", "true or false"),
+        ("min_score", "1.5", "from 0 to below 1"),
+        ("min_score", "high", "a number"),
+        ("model", "resnet", "efficientnet-lite0, efficientnet-lite2, inception-v3"),
+        ("modle", "inception-v3", "did you mean 'model'?"),
+        ("classify.memory", "512", "did you mean 'classify.memory_mb'?"),
+        ("local", "true", "is not known"),
+        ("classify.memory_mb", "64", "128 to 10,240"),
+        ("classify.timeout_seconds", "901", "1 to 900"),
+        ("classify.max_concurrency", "1", "2 to 1,000"),
+        ("classify.max_receives", "4", "5 to 1,000"),
+        ("classify.batch_size", "50", "set classify.batch_window_seconds to 1 or more"),
+        ("classify.visibility_seconds", "359", "raise it to 360 or more, or lower classify.timeout_seconds to 59"),
+        ("catalog.visibility_seconds", "-5", "raise it to 180 or more"),
+        ("catalog.visibility_seconds", "50000", "43,200"),
+        ("catalog.batch_size", "11", "1 to 10"),
+        ("catalog.batch_window_seconds", "5", "a FIFO queue has no batching window"),
+        ("classify.max_receives", "1000", "raise queue_days"),
+        ("tombstone_days", "35", "raise it to 36 or more, or lower queue_days"),
+        ("queue_days", "15", "1 to 14"),
+        ("log_days", "8", "use one of 1, 3, 5, 7, 14"),
+        ("log_level", "VERBOSE", "DEBUG, INFO"),
+        ("domain.data_nodes", "0", "1 to 80"),
+        ("domain.zones", "4", "1 to 3"),
+        ("domain.zones", "2", "domain.data_nodes 1 can't be spread evenly"),
+        ("domain.volume_gb", "5", "10 to 3,072"),
+        ("domain.instance_type", "t3.small", "t3.small.search"),
+        ("prefix", "p" * 1025, "shorten"),
+        ("alarm_email", "nobody", "someone@example.com"),
+        ("free_storage_alarm_mb", "-1", "use 1 or more"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_what_to_change(name: str, value: str, advice: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        settings_for({"stage": "dev", name: value})
+    assert any(name in problem and advice in problem for problem in caught.value.problems), caught.value.problems
+
+
+def test_every_problem_is_told_at_once() -> None:
+    wrong = {"model": "resnet", "max_bytes": "-1", "nonsense": "1", "classify.visibility_seconds": "1", "log_days": "8"}
+    with pytest.raises(SettingsError) as caught:
+        settings_for({"stage": "prod", **wrong})
+    told = caught.value.problems
+    assert all(any(name in problem for problem in told) for name in wrong)
+    assert len(told) == len(wrong)
+    assert all(problem.endswith(".") and "\n" not in problem for problem in told)
+
+
+def test_a_model_of_ones_own_is_a_path() -> None:
+    assert settings_for({"stage": "dev", "model": "./my-model"}).is_own_model
+    assert not settings_for({"stage": "dev", "model": "inception-v3"}).is_own_model
+
+
+def test_tombstones_outlive_every_late_event() -> None:
+    with pytest.raises(SettingsError, match="tombstone_days 40"):
+        settings_for({"stage": "dev", "queue_days": "7"})
+    assert settings_for({"stage": "dev", "queue_days": "7", "tombstone_days": "42"}).tombstone_days == 42
