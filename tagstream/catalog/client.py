@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from botocore.exceptions import BotoCoreError
 from opensearchpy import OpenSearch
 from opensearchpy.exceptions import OpenSearchException
 
@@ -44,8 +45,11 @@ def connect(endpoint: str, *, timeout: float = 3.0) -> OpenSearch:
 
 @contextmanager
 def catalog_errors() -> Iterator[None]:
-    """Turns the client's exceptions into :class:`CatalogError`, with the original as its cause."""
+    """Turns the exceptions of the client, and of signing its requests, into :class:`CatalogError`.
+
+    The original one is its cause.
+    """
     try:
         yield
-    except OpenSearchException as error:
+    except (OpenSearchException, BotoCoreError) as error:
         raise CatalogError(f"OpenSearch did not do as asked: {error}") from error
