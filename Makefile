@@ -125,7 +125,7 @@ $(CLOUD): tagstream/local/requirements.txt $(VENV)
 $(NODE): package.json package-lock.json
 	@if ! command -v node > /dev/null || ! command -v npm > /dev/null; then \
 		echo "Node 20 or newer with npm is needed for the CDK CLI, and there is none on the PATH." >&2; exit 1; fi
-	@if ! node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 20)'; then \
+	@if ! node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)'; then \
 		echo "Node 20 or newer is needed for the CDK CLI; this is $$(node --version)." >&2; exit 1; fi
 	@echo "Installing the CDK CLI into node_modules …"
 	@npm ci --no-audit --no-fund --loglevel=error > /dev/null
