@@ -10,6 +10,7 @@ import importlib.util
 import os
 import socket
 import tempfile
+import warnings
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -206,7 +207,8 @@ def _convert(tf: Any, net: Any, quantize: Quantization, calibration: list[Any] |
         # Inputs and outputs stay floats: the net itself turns them into bytes and back.
         converter.representative_dataset = lambda: ([sample] for sample in calibration)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    with quiet():
+    with quiet(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         content: bytes = converter.convert()
     return content
 

@@ -1,0 +1,111 @@
+"""Real photos, real nets: what is built is what was published, and what is fast is still right.
+
+The photos come out of wheels, fetched once into build/photos.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tagstream.classifier import Classifier, best_tags, run_image_recognition
+from tagstream.classifier.build import _net as keras_net
+from tagstream.classifier.build import _published_weights as published_weights
+from tagstream.classifier.build import build_model
+from tagstream.classifier.classifier import normalise
+from tagstream.classifier.models import MODELS, MODELS_DIR, find_model
+from tagstream.local.photos import PHOTOS, Photo, fetch
+
+FOLDER = MODELS_DIR.parent / "photos"
+
+
+@pytest.fixture(scope="module")
+def photos() -> list[Path]:
+    return fetch(FOLDER)
+
+
+@pytest.fixture(scope="module")
+def fast() -> Classifier:
+    return Classifier(find_model("efficientnet-lite0"))
+
+
+@pytest.mark.parametrize("photo", PHOTOS, ids=lambda photo: photo.name)
+def test_known_photos_get_the_right_tag(photos: list[Path], photo: Photo) -> None:
+    """A wrong weight, axis, normalisation or channel order would turn most of these into nonsense."""
+    scores = run_image_recognition(FOLDER / photo.name)
+    top = [tag.tag for tag in best_tags(scores, min_score=0, max_tags=3)]
+    assert set(top) & photo.tags
+
+
+def test_the_converted_net_agrees_with_keras(photos: list[Path], fast: Classifier, tmp_path: Path) -> None:
+    plain = Classifier(build_model("efficientnet-lite0", quantize="none", root=tmp_path))
+    spec = MODELS["efficientnet-lite0"]
+    net = keras_net(spec, published_weights(spec))
+    for path in photos[:5]:
+        pixels = plain.decode(path, fast=False).pixels
+        logits = net(normalise(pixels, spec.mean, spec.std), training=False).numpy()[0]
+        wanted = np.exp(logits - logits.max())
+        wanted /= wanted.sum()
+        np.testing.assert_allclose(plain.scores(pixels), wanted, atol=1e-4)
+        np.testing.assert_allclose(fast.scores(pixels), wanted, atol=0.03)
+
+
+def test_scaling_while_decoding_and_fp16_keep_the_top_tag(photos: list[Path], fast: Classifier) -> None:
+    sure = 0
+    for path in photos:
+        full = fast.scores(fast.decode(path, fast=False).pixels)
+        if full.max() >= 0.5:
+            sure += 1
+            assert fast.scores(fast.decode(path).pixels).argmax() == full.argmax(), path.name
+    assert sure >= 5
+
+
+def test_a_damaged_model_is_built_again_the_same_and_in_one_step(tmp_path: Path, fast: Classifier) -> None:
+    shutil.copytree(find_model("efficientnet-lite0"), tmp_path / "efficientnet-lite0")
+    (tmp_path / "efficientnet-lite0" / "model.tflite").write_bytes(b"")
+    told: list[str] = []
+    made = build_model("efficientnet-lite0", root=tmp_path, report=told.append)
+    assert len(told) >= 4
+    assert [path.name for path in tmp_path.iterdir()] == ["efficientnet-lite0"]
+    assert sorted(path.name for path in made.iterdir()) == ["labels.txt", "model.json", "model.tflite"]
+    noise = np.random.default_rng(1).integers(0, 256, (224, 224, 3), dtype=np.uint8)
+    np.testing.assert_allclose(Classifier(made).scores(noise), fast.scores(noise), atol=1e-6)
+
+
+def test_int8_of_the_small_nets_is_integers_throughout(photos: list[Path], tmp_path: Path) -> None:
+    made = build_model("efficientnet-lite0", quantize="int8", samples=photos, root=tmp_path)
+    small = Classifier(made)
+    assert (made.name, small.info.quantization) == ("efficientnet-lite0-int8", "int8")
+    assert (made / "model.tflite").stat().st_size < 7_000_000
+    kinds = {detail["dtype"] for detail in small._interpreter.get_tensor_details() if "conv2d" in detail["name"]}
+    assert np.int8 in kinds
+    right = sum(
+        bool(
+            {tag.tag for tag in best_tags(small.recognise(FOLDER / photo.name).scores, min_score=0, max_tags=3)}
+            & photo.tags
+        )
+        for photo in PHOTOS
+    )
+    assert right >= 0.8 * len(PHOTOS)
+
+
+def test_inception_without_a_way_out_asks_for_a_file(tmp_path: Path) -> None:
+    environment = os.environ | {"KERAS_HOME": str(tmp_path), "https_proxy": "http://127.0.0.1:9"}
+    done = subprocess.run(
+        [sys.executable, "-c", "from tagstream.cli import main; main()", "models", "build", "inception-v3", "--force"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env=environment,
+    )
+    assert done.returncode == 1
+    assert "cannot be downloaded" in done.stderr
+    assert "--weights PATH" in done.stderr
+    assert "Traceback" not in done.stderr
