@@ -1,0 +1,151 @@
+"""Ingest against moto's S3 and SQS: versions, delete markers, real notifications' keys, a real FIFO queue."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote_plus
+
+import boto3
+import pytest
+from moto import mock_aws
+from PIL import Image
+
+from tagstream.classifier import Classifier
+from tagstream.classifier.models import find_model
+from tagstream.ingest import Ingest, Outcome
+
+
+def photo(colour: str, size: tuple[int, int] = (300, 200)) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", size, colour).save(file, "JPEG")
+    return file.getvalue()
+
+
+@dataclass
+class Cloud:
+    s3: Any
+    sqs: Any
+    url: str
+    ingest: Ingest
+
+    def one(self, kind: str, key: str, sequencer: str, **facts: str) -> Outcome:
+        """What becomes of one event."""
+        record = {
+            "eventName": kind,
+            "eventTime": "2026-11-22T10:00:00.000Z",
+            "s3": {"bucket": {"name": "photos"}, "object": {"key": quote_plus(key), "sequencer": sequencer} | facts},
+        }
+        return self.ingest.process({"m": json.dumps({"Records": [record]})})["m"]
+
+    def received(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        while messages := self.sqs.receive_message(QueueUrl=self.url, MaxNumberOfMessages=10).get("Messages"):
+            found += [json.loads(message["Body"]) for message in messages]
+        return found
+
+
+@pytest.fixture
+def cloud() -> Iterator[Cloud]:
+    with mock_aws():
+        s3, sqs = boto3.client("s3"), boto3.client("sqs")
+        s3.create_bucket(Bucket="photos", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+        s3.put_bucket_versioning(Bucket="photos", VersioningConfiguration={"Status": "Enabled"})
+        url = sqs.create_queue(QueueName="catalog.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
+        classifier = Classifier(find_model("efficientnet-lite0"))
+        yield Cloud(s3, sqs, url, Ingest(s3, sqs, url, lambda: classifier))
+
+
+KEYS = ["plain.jpg", "a b+c%20&=?#.jpg", "\N{CAT FACE} ünïcode.jpg", "x/" * 500 + "long.jpg", '"quoted"\\.jpg']
+
+
+@pytest.mark.parametrize("key", KEYS, ids=range(len(KEYS)))
+def test_keys_of_every_kind(cloud: Cloud, key: str) -> None:
+    put = cloud.s3.put_object(Bucket="photos", Key=key, Body=photo("orange"))
+    outcome = cloud.one("ObjectCreated:Put", key, "0A", versionId=put["VersionId"])
+    assert outcome.error is None
+    (update,) = cloud.received()
+    assert (update["kind"], update["key"], update["version_id"]) == ("classified", key, put["VersionId"])
+    assert update["etag"] == put["ETag"].strip('"')
+    assert (update["width"], update["height"], update["size"]) == (300, 200, len(photo("orange")))
+    assert update["tags"] == sorted(update["tags"], key=lambda tag: -tag["score"])
+
+
+def test_versions_delete_markers_and_what_comes_up_again(cloud: Cloud) -> None:
+    first = cloud.s3.put_object(Bucket="photos", Key="a.jpg", Body=photo("red", (100, 50)))
+    second = cloud.s3.put_object(Bucket="photos", Key="a.jpg", Body=photo("blue", (60, 80)))
+
+    late = cloud.one("ObjectCreated:Put", "a.jpg", "01", versionId=first["VersionId"]).updates[0]
+    assert (late.width, late.version_id) == (100, first["VersionId"])
+
+    marker = cloud.s3.delete_object(Bucket="photos", Key="a.jpg")
+    gone = cloud.one("ObjectRemoved:DeleteMarkerCreated", "a.jpg", "03", versionId=marker["VersionId"]).updates[0]
+    assert gone.kind == "removed"
+    # What was created before its removal is still classified: the catalog puts both in order.
+    still = cloud.one("ObjectCreated:Put", "a.jpg", "02", versionId=second["VersionId"]).updates[0]
+    assert (still.kind, still.width) == ("classified", 60)
+
+    cloud.s3.delete_object(Bucket="photos", Key="a.jpg", VersionId=marker["VersionId"])
+    back = cloud.one("ObjectRemoved:Delete", "a.jpg", "04", versionId=marker["VersionId"]).updates[0]
+    assert (back.kind, back.width, back.version_id) == ("classified", 60, second["VersionId"])
+
+    cloud.s3.delete_object(Bucket="photos", Key="a.jpg", VersionId=second["VersionId"])
+    older = cloud.one("ObjectRemoved:Delete", "a.jpg", "05", versionId=second["VersionId"]).updates[0]
+    assert (older.width, older.version_id) == (100, first["VersionId"])
+
+    cloud.s3.delete_object(Bucket="photos", Key="a.jpg", VersionId=first["VersionId"])
+    assert cloud.one("ObjectRemoved:Delete", "a.jpg", "06", versionId=first["VersionId"]).updates[0].kind == "removed"
+    dropped = cloud.one("ObjectCreated:Put", "a.jpg", "01", versionId=first["VersionId"])
+    assert (dropped.updates, dropped.error) == ((), None)
+
+
+def test_an_object_deleted_before_it_is_read(cloud: Cloud) -> None:
+    cloud.s3.put_object(Bucket="photos", Key="a.jpg", Body=photo("red"))
+    cloud.s3.delete_object(Bucket="photos", Key="a.jpg")
+    outcome = cloud.one("ObjectCreated:Put", "a.jpg", "01")
+    assert (outcome.updates, outcome.error) == ((), None)
+    assert cloud.received() == []
+
+
+def test_the_same_event_twice_is_one_message(cloud: Cloud) -> None:
+    cloud.s3.put_object(Bucket="photos", Key="a.jpg", Body=photo("red"))
+    for _ in range(2):
+        assert cloud.one("ObjectCreated:Put", "a.jpg", "01").error is None
+    assert len(cloud.received()) == 1
+
+
+def test_a_batch_of_many_kinds(cloud: Cloud) -> None:
+    bodies: dict[str, bytes] = {
+        "photo.jpg": photo("green"),
+        "text.jpg": b"a text",
+        "empty.jpg": b"",
+        "cut.jpg": photo("green", (900, 900))[:3000],
+    }
+    for key, content in bodies.items():
+        cloud.s3.put_object(Bucket="photos", Key=key, Body=content)
+    messages = {
+        key: json.dumps(
+            {
+                "Records": [
+                    {
+                        "eventName": "ObjectCreated:Put",
+                        "eventTime": "2026-11-22T10:00:00.000Z",
+                        "s3": {"bucket": {"name": "photos"}, "object": {"key": key, "sequencer": "0A"}},
+                    }
+                ]
+            }
+        )
+        for key in bodies
+    }
+    outcomes = cloud.ingest.process(messages | {"junk": "junk", "test": '{"Event": "s3:TestEvent"}'})
+    assert not [outcome.error for outcome in outcomes.values() if outcome.error]
+    reasons = {update["key"]: update["reason"] for update in cloud.received()}
+    assert reasons.pop("photo.jpg") is None
+    assert reasons["empty.jpg"] == "the file is empty"
+    assert "no image" in reasons["text.jpg"]
+    assert "cut off" in reasons["cut.jpg"]
+    assert "no S3 event" in reasons["junk"]
+    assert len(reasons) == 4
