@@ -16,10 +16,8 @@ import contextlib
 import fcntl
 import json
 import os
-import re
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,6 +25,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tagstream.errors import LocalCloudError
+from tagstream.local.deployment import ROOT, STAGE, deploy
 
 __all__ = [
     "DEFAULT_PORT",
@@ -41,13 +40,10 @@ __all__ = [
     "up",
 ]
 
-ROOT = Path(__file__).resolve().parents[2]
 HOME = Path(os.environ.get("TAGSTREAM_LOCAL_HOME") or ROOT / "build" / "local").resolve()
 """Where the cloud that stays keeps its state; another folder there is another cloud beside it."""
 DEFAULT_PORT = 4566
-STAGE = "local"
 _REGION = "us-east-1"
-_ACCOUNT = "000000000000"
 
 Report = Callable[[str], None]
 
@@ -242,15 +238,22 @@ class LocalCloud:
 
     def deploy(self) -> None:
         """Bootstrap the account and deploy every stack; raises :class:`LocalCloudError` with the CDK's reason."""
-        _deploy(self.connection, self._directory, self._logs, self._report)
+        deploy(self.connection.environment(), self._directory / "private", self._logs, self._report, self._watch)
+
+    def _watch(self, pid: int) -> None:
+        self._tell(f"watch {pid}")
+
+    def _tell(self, line: str) -> None:
+        if self._supervisor is None or self._supervisor.stdin is None:
+            raise LocalCloudError("the local cloud has not been started")
+        self._supervisor.stdin.write(f"{line}\n")
+        self._supervisor.stdin.flush()
 
     def detach(self) -> None:
         """Let it live on after this process, as the cloud that :func:`connection` finds."""
-        if self._supervisor is None or self._supervisor.stdin is None:
-            raise LocalCloudError("the local cloud has not been started")
         processes = {name: _Process.of(pid) for name, pid in self._pids.items()}
         _State(connection=self.connection, **processes).write(self._directory / "state.json")
-        self._supervisor.stdin.write("detach\n")
+        self._tell("detach")
         self._close()
         self._supervisor = None
 
@@ -297,7 +300,7 @@ def up(*, port: int | None = None, directory: Path = HOME, report: Report = _sil
                     "run 'tagstream local down' first to have another port."
                 )
             report(f"The local cloud runs already, on port {state.connection.port}: deploying what has changed.")
-            _deploy(state.connection, directory, directory / "logs", report)
+            deploy(state.connection.environment(), directory / "private", directory / "logs", report)
             return state.connection
         if state is not None:
             report("Removing what a crashed local cloud left …")
@@ -404,100 +407,3 @@ def _holder(port: int) -> str:
         return f" by process {process.pid} ({' '.join(process.cmdline())[:120] or process.name()})"
     except psutil.Error:
         return ""
-
-
-def _deploy(target: Connection, directory: Path, logs: Path, report: Report) -> None:
-    cdk = ROOT / "node_modules" / ".bin" / "cdk"
-    if not cdk.exists():
-        raise LocalCloudError("the CDK CLI is not installed: run 'make setup' first.")
-    private = directory / "private"
-    assembly = private / "cdk.out"
-    logs.mkdir(parents=True, exist_ok=True)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "CDK_"))}
-    environment |= target.environment() | {
-        "PATH": f"{ROOT / '.venv' / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
-        "TMPDIR": str(private),
-        # The banner about the Node version would be all that a newcomer sees.
-        "JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION": "1",
-        "JSII_SILENCE_WARNING_DEPRECATED_NODE_VERSION": "1",
-        "NO_COLOR": "1",
-    }
-    common = ["--no-notices", "--no-color", "--no-version-reporting"]
-    synth = [str(cdk), "synth", "--quiet", "--context", f"stage={STAGE}", "--output", str(assembly), *common]
-    # From a directory without a cdk.json, for it to need no app: so it can go on beside the synthesis.
-    bootstrap = [str(cdk), "bootstrap", f"aws://{_ACCOUNT}/{_REGION}", *common]
-    deploy = [str(cdk), "deploy", "--all", "--app", str(assembly), "--require-approval", "never", *common]
-    with contextlib.ExitStack() as stack:
-        report("Synthesising the stacks and bootstrapping the account …")
-        bootstrapping = _Command(
-            "bootstrap", bootstrap, cwd=private, log=logs / "bootstrap.log", env=environment, stack=stack
-        )
-        synthesising = _Command("synth", synth, cwd=ROOT, log=logs / "synth.log", env=environment, stack=stack)
-        synthesising.finish()
-        bootstrapping.finish()
-        report("Deploying the stacks …")
-        deploying = _Command("deploy", deploy, cwd=private, log=logs / "deploy.log", env=environment, stack=stack)
-        began = time.monotonic()
-        for line in deploying.lines():
-            done = re.match(r"\s*✅\s+(\S+)(.*)", line)
-            if done:
-                report(f"  {done[1]}{done[2]} after {time.monotonic() - began:.0f} s")
-        deploying.finish()
-
-
-class _Command:
-    """A CDK command in a session of its own; its whole process tree ends when the ``stack`` does."""
-
-    def __init__(
-        self,
-        name: str,
-        arguments: list[str],
-        *,
-        cwd: Path,
-        env: dict[str, str],
-        log: Path,
-        stack: contextlib.ExitStack,
-    ) -> None:
-        self._name = name
-        self._log = log
-        with log.open("wb") as output:
-            self._process = subprocess.Popen(
-                arguments,
-                cwd=cwd,
-                env=env,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        stack.callback(self._end)
-
-    def lines(self) -> Iterator[str]:
-        """What it prints, a line at a time, until it ends."""
-        with self._log.open() as output:
-            partial = ""
-            while True:
-                ended = self._process.poll() is not None
-                for piece in output:
-                    partial += piece
-                    if partial.endswith("\n"):
-                        yield partial.rstrip("\n")
-                        partial = ""
-                if ended:
-                    return
-                time.sleep(0.1)
-
-    def finish(self) -> None:
-        """Wait for its end; raises :class:`LocalCloudError` with the lines that say why if it failed."""
-        if self._process.wait() != 0:
-            text = self._log.read_text(errors="replace").splitlines()
-            telling = [line for line in text if "❌" in line or "rror" in line] or text
-            reason = "".join(f"\n  {line.strip()}" for line in telling[-8:])
-            raise LocalCloudError(f"cdk {self._name} failed:{reason}\nAll that it said is in {self._log}")
-
-    def _end(self) -> None:
-        from tagstream.local.supervisor import stop_trees
-
-        if self._process.poll() is None:
-            stop_trees([self._process.pid])
-            self._process.wait()

@@ -4,11 +4,12 @@ Run by :mod:`tagstream.local.cloud` as ``python -m tagstream.local.supervisor SE
 so that Ctrl-C in the terminal doesn't reach it. Its protocol, one line each:
 
 * standard output: a JSON object, either ``{"port", "search_port", "pids"}`` once both answer, or ``{"error"}``;
-* standard input: ``detach`` lets it live on after the command that started it. Without that word, the end of
-  standard input stops everything: a command that is interrupted, killed or crashes leaves nothing behind.
+* standard input: ``watch PID`` makes a process (the CDK CLI) share its end; ``detach`` lets it live on after the
+  command that started it. Without that word, the end of standard input stops everything: a command that is
+  interrupted, killed or crashes leaves nothing behind.
 
-SIGTERM stops everything too. Stopping means: SIGTERM to both, 3 seconds, SIGKILL to whatever is left of their
-process trees (the emulator's function workers among them), then the private directory and the state file go.
+SIGTERM stops everything too. Stopping means: the state file goes, SIGTERM to both and to the emulator's function
+workers, SIGKILL to whatever is left after 3 seconds, and the private directory goes.
 """
 
 from __future__ import annotations
@@ -70,6 +71,7 @@ def main(arguments: list[str]) -> int:
     """Start both, say so, wait to be told to stop; see the module's text for the protocol."""
     settings = Settings(**json.loads(arguments[0]))
     children: list[subprocess.Popen[bytes]] = []
+    watched: list[psutil.Process] = []
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         raise _Stop
@@ -78,7 +80,7 @@ def main(arguments: list[str]) -> int:
         signal.signal(number, stop)
     try:
         _say(_start(settings, children))
-        _wait_for_the_end()
+        _wait_for_the_end(watched)
     except _Stop:
         pass
     except _Failed as error:
@@ -87,6 +89,7 @@ def main(arguments: list[str]) -> int:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         Path(settings.state).unlink(missing_ok=True)
+        stop_trees([process.pid for process in watched if process.is_running()], signal.SIGINT)
         stop_trees([child.pid for child in children])
         for child in children:
             child.wait()
@@ -101,10 +104,18 @@ def _say(answer: dict[str, object]) -> None:
         sys.stdout.flush()
 
 
-def _wait_for_the_end() -> None:
-    """Returns when standard input ends without the word; sleeps until a signal once the word has come."""
-    if sys.stdin.readline().strip() != "detach":
+def _wait_for_the_end(watched: list[psutil.Process]) -> None:
+    """Returns when standard input ends without ``detach``; sleeps until a signal once that word has come."""
+    for line in sys.stdin:
+        word, _, argument = line.strip().partition(" ")
+        if word == "watch":
+            with contextlib.suppress(psutil.NoSuchProcess):
+                watched.append(psutil.Process(int(argument)))
+        if word == "detach":
+            break
+    else:
         return
+    watched.clear()
     # Nothing may keep the terminal, or a pipe that somebody waits on, open from now on.
     with Path(os.devnull).open("r+b") as nowhere:
         for stream in (0, 1, 2):
@@ -227,26 +238,31 @@ def _tail(log: Path, lines: int = 5) -> str:
     return "".join(f"\n  {line}" for line in log.read_text(errors="replace").splitlines()[-lines:]) or " (nothing)"
 
 
-def stop_trees(pids: list[int]) -> None:
-    """SIGTERM to the processes, then, after 3 seconds, SIGKILL to all that is left of their trees."""
-    parents: list[psutil.Process] = []
+def stop_trees(pids: list[int], first: signal.Signals = signal.SIGTERM) -> None:
+    """Send ``first`` to the processes and all that they started; SIGKILL to what is left after 3 seconds."""
+
+    def trees(roots: list[psutil.Process]) -> set[psutil.Process]:
+        found = set(roots)
+        for root in roots:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                found |= set(root.children(recursive=True))
+        return found
+
+    roots: list[psutil.Process] = []
     for pid in pids:
         with contextlib.suppress(psutil.NoSuchProcess):
-            parents.append(psutil.Process(pid))
-    trees = list(parents)
-    for parent in parents:
+            roots.append(psutil.Process(pid))
+    processes = trees(roots)
+    for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
-            trees += parent.children(recursive=True)
-            parent.terminate()
-    _, left = psutil.wait_procs(parents, timeout=_STOP_SECONDS)
-    # Started between the two looks, by a parent that was still there.
-    for parent in left:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            trees += parent.children(recursive=True)
-    for process in trees:
+            process.send_signal(first)
+    _, left = psutil.wait_procs(processes, timeout=_STOP_SECONDS)
+    # With what they have started since.
+    stubborn = trees(left)
+    for process in stubborn:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-    psutil.wait_procs(trees, timeout=_STOP_SECONDS)
+    psutil.wait_procs(stubborn, timeout=_STOP_SECONDS)
 
 
 if __name__ == "__main__":

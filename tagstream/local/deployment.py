@@ -1,0 +1,129 @@
+"""Deploying the stacks into the local cloud with the real CDK CLI."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from tagstream.errors import LocalCloudError
+from tagstream.local.supervisor import stop_trees
+
+__all__ = ["ROOT", "STAGE", "deploy"]
+
+ROOT = Path(__file__).resolve().parents[2]
+STAGE = "local"
+_REGION = "us-east-1"
+_ACCOUNT = "000000000000"
+
+
+def _nobody_watches(_pid: int) -> None:
+    """For a cloud that outlives the command anyway."""
+
+
+def deploy(
+    target: Mapping[str, str],
+    private: Path,
+    logs: Path,
+    report: Callable[[str], None],
+    watch: Callable[[int], None] = _nobody_watches,
+) -> None:
+    """Bootstrap the account and deploy every stack; raises :class:`LocalCloudError` with the CDK's reason.
+
+    ``target`` are the environment variables that lead to the cloud; ``private`` is its directory for temporary
+    files; ``watch`` is told the pid of every command.
+    """
+    cdk = ROOT / "node_modules" / ".bin" / "cdk"
+    if not cdk.exists():
+        raise LocalCloudError("the CDK CLI is not installed: run 'make setup' first.")
+    assembly = private / "cdk.out"
+    logs.mkdir(parents=True, exist_ok=True)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "CDK_"))}
+    environment |= dict(target) | {
+        "PATH": f"{ROOT / '.venv' / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        "TMPDIR": str(private),
+        # The banner about the Node version would be all that a newcomer sees.
+        "JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION": "1",
+        "JSII_SILENCE_WARNING_DEPRECATED_NODE_VERSION": "1",
+        "NO_COLOR": "1",
+    }
+    common = ["--no-notices", "--no-color", "--no-version-reporting"]
+    synth = [str(cdk), "synth", "--quiet", "--context", f"stage={STAGE}", "--output", str(assembly), *common]
+    # From a directory without a cdk.json, for it to need no app: so it can go on beside the synthesis.
+    bootstrap = [str(cdk), "bootstrap", f"aws://{_ACCOUNT}/{_REGION}", *common]
+    deployment = [str(cdk), "deploy", "--all", "--app", str(assembly), "--require-approval", "never", *common]
+    with contextlib.ExitStack() as stack:
+
+        def run(name: str, arguments: list[str], cwd: Path) -> _Command:
+            command = _Command(name, arguments, cwd=cwd, env=environment, log=logs / f"{name}.log")
+            stack.callback(command.end)
+            watch(command.pid)
+            return command
+
+        report("Synthesising the stacks and bootstrapping the account …")
+        bootstrapping = run("bootstrap", bootstrap, private)
+        synthesising = run("synth", synth, ROOT)
+        synthesising.finish()
+        bootstrapping.finish()
+        report("Deploying the stacks …")
+        deploying = run("deploy", deployment, private)
+        began = time.monotonic()
+        for line in deploying.lines():
+            done = re.match(r"\s*✅\s+(\S+)(.*)", line)
+            if done:
+                report(f"  {done[1]}{done[2]} after {time.monotonic() - began:.0f} s")
+        deploying.finish()
+
+
+class _Command:
+    """A CDK command in a session of its own, out of reach of the terminal's Ctrl-C."""
+
+    def __init__(self, name: str, arguments: list[str], *, cwd: Path, env: Mapping[str, str], log: Path) -> None:
+        self._name = name
+        self._log = log
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                arguments,
+                cwd=cwd,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self.pid = self._process.pid
+
+    def lines(self) -> Iterator[str]:
+        """What it prints, a line at a time, until it ends."""
+        with self._log.open() as output:
+            partial = ""
+            while True:
+                ended = self._process.poll() is not None
+                for piece in output:
+                    partial += piece
+                    if partial.endswith("\n"):
+                        yield partial.rstrip("\n")
+                        partial = ""
+                if ended:
+                    return
+                time.sleep(0.1)
+
+    def finish(self) -> None:
+        """Wait for its end; raises :class:`LocalCloudError` with the lines that say why if it failed."""
+        if self._process.wait() != 0:
+            text = self._log.read_text(errors="replace").splitlines()
+            telling = [line for line in text if "❌" in line or "rror" in line] or text
+            reason = "".join(f"\n  {line.strip()}" for line in telling[-8:])
+            raise LocalCloudError(f"cdk {self._name} failed:{reason}\nAll that it said is in {self._log}")
+
+    def end(self) -> None:
+        """Stop it, and all that it has started, if it has not ended by itself."""
+        if self._process.poll() is None:
+            # As Ctrl-C would: the app removes what it was writing.
+            stop_trees([self._process.pid], signal.SIGINT)
+            self._process.wait()

@@ -1,0 +1,157 @@
+"""``tagstream local``: up, again, down; and every way to end that isn't the usual one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.e2e.conftest import TAGSTREAM, clean_environment, eventually
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def tagstream(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [TAGSTREAM, "local", *arguments],
+        env=clean_environment(TAGSTREAM_LOCAL_HOME=str(home)),
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+
+
+def running(processes: list[psutil.Process]) -> list[psutil.Process]:
+    def is_running(process: psutil.Process) -> bool:
+        try:
+            return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+        except psutil.NoSuchProcess:
+            return False
+
+    return [process for process in processes if is_running(process)]
+
+
+def test_up_twice_and_down(tmp_path: Path) -> None:
+    port = str(free_port())
+    first = tagstream(tmp_path, "up", "--port", port)
+    try:
+        assert first.returncode == 0, first.stderr
+        assert f"export AWS_ENDPOINT_URL=http://127.0.0.1:{port}" in first.stdout
+        state = json.loads((tmp_path / "state.json").read_text())
+        roots = [psutil.Process(state[name]["pid"]) for name in ("supervisor", "cloud", "search")]
+
+        status = tagstream(tmp_path, "status", "--json")
+        assert status.returncode == 0
+        assert "tagstream-local-ingest" in json.loads(status.stdout)["stacks"]
+        # The command line finds the cloud without being told where it is.
+        environment = clean_environment(TAGSTREAM_LOCAL_HOME=str(tmp_path))
+        search = [TAGSTREAM, "images", "search", "cat"]
+        nothing = subprocess.run(search, env=environment, capture_output=True, text=True, check=False)
+        assert nothing.returncode == 3, nothing.stderr
+
+        other = tagstream(tmp_path, "up", "--port", str(free_port()))
+        assert other.returncode == 1
+        assert f"runs already, on port {port}" in other.stderr
+        second = tagstream(tmp_path, "up")
+        assert second.returncode == 0, second.stderr
+        assert f"runs already, on port {port}" in second.stderr
+        assert json.loads((tmp_path / "state.json").read_text()) == state
+        workers = [child for root in roots for child in root.children(recursive=True)]
+        assert len(workers) > 3, "the emulator, its OpenSearch and a function are no children of the supervisor"
+    finally:
+        down = tagstream(tmp_path, "down")
+    assert down.returncode == 0, down.stderr
+    assert running(roots + workers) == []
+    assert not (tmp_path / "private").exists()
+    assert tagstream(tmp_path, "status").returncode == 1
+    assert "no local cloud" in tagstream(tmp_path, "down").stderr
+
+
+@contextmanager
+def going_up(home: Path) -> Iterator[subprocess.Popen[str]]:
+    command = [TAGSTREAM, "local", "up", "--port", str(free_port())]
+    environment = clean_environment(TAGSTREAM_LOCAL_HOME=str(home))
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as up:
+        try:
+            yield up
+        finally:
+            up.kill()
+
+
+def interrupt(up: subprocess.Popen[str]) -> None:
+    up.send_signal(signal.SIGINT)
+
+
+def terminate(up: subprocess.Popen[str]) -> None:
+    up.terminate()
+
+
+def kill(up: subprocess.Popen[str]) -> None:
+    up.kill()
+
+
+def crash_the_cloud(up: subprocess.Popen[str]) -> None:
+    emulator = next(p for p in psutil.Process(up.pid).children(recursive=True) if p.cmdline()[-1] == "ministack")
+    emulator.kill()
+
+
+@pytest.mark.parametrize(
+    ("moment", "end", "code", "says"),
+    [
+        ("Synthesising", interrupt, 130, "Interrupted."),
+        ("Synthesising", kill, -signal.SIGKILL, ""),
+        ("Deploying", interrupt, 130, "Interrupted."),
+        ("Deploying", terminate, 130, "Interrupted."),
+        ("Deploying", crash_the_cloud, 1, "cdk deploy failed"),
+    ],
+)
+def test_nothing_is_left_of_an_up_that_did_not_end_well(
+    tmp_path: Path, moment: str, end: Callable[[subprocess.Popen[str]], None], code: int, says: str
+) -> None:
+    with going_up(tmp_path) as up:
+        assert up.stderr
+        for line in up.stderr:
+            if line.startswith(moment):
+                break
+        everything = eventually(
+            lambda: len(found := psutil.Process(up.pid).children(recursive=True)) > 4 and found,
+            "emulators and CDK are running",
+        )
+        assert isinstance(everything, list)
+        end(up)
+        _, rest = up.communicate(timeout=60)
+        assert up.returncode == code, rest
+        assert says in rest
+        assert "Traceback" not in rest
+    eventually(lambda: not running(everything), f"all is stopped: {everything}", seconds=15)
+    eventually(lambda: not (tmp_path / "private").exists(), "the private directory is gone", seconds=15)
+    assert not (tmp_path / "state.json").exists()
+
+
+def test_a_crashed_cloud_is_noticed_and_replaced(tmp_path: Path) -> None:
+    """SIGKILL to the supervisor itself: nothing of it runs on, and the next command knows."""
+    assert tagstream(tmp_path, "up", "--port", str(free_port())).returncode == 0
+    state = json.loads((tmp_path / "state.json").read_text())
+    supervisor = psutil.Process(state["supervisor"]["pid"])
+    everything = [supervisor, *supervisor.children(recursive=True)]
+    os.kill(supervisor.pid, signal.SIGKILL)
+    eventually(lambda: not running(everything), "all ended with the supervisor", seconds=15)
+    status = tagstream(tmp_path, "status")
+    assert status.returncode == 1
+    assert "crashed" in status.stdout
+    assert tagstream(tmp_path, "down").returncode == 0
+    assert not (tmp_path / "private").exists()
+    assert not (tmp_path / "state.json").exists()
