@@ -527,6 +527,9 @@ def _settled(failed: Sequence[Any], count: int, word: str, *, quiet: bool = Fals
     show_default=True,
     help="auto costs least; plain stays readable for other consumers.",
 )
+@click.option(
+    "--decompress/--no-decompress", default=True, help="Read gzip and zstd files as what is in them (default)."
+)
 @click.option("--upload-id", help="Repeat an interrupted upload: what is there already is dropped by 'download'.")
 @json_option
 @aws_options
@@ -536,6 +539,7 @@ def upload(
     topic: str,
     lines: int,
     encoding: Any,
+    decompress: bool,
     upload_id: str | None,
     as_json: bool,
     aws: Aws,
@@ -571,6 +575,7 @@ def upload(
                     paths,
                     settings=ParcelSettings(max_lines=lines, encoding=encoding),
                     upload_id=upload_id,
+                    decompress=decompress,
                     names=["standard input" if file == "-" else file for file in files],
                     on_start=on_start,
                     on_progress=on_progress,

@@ -136,11 +136,13 @@ def upload(
     *,
     settings: ParcelSettings | None = None,
     upload_id: str | None = None,
+    decompress: bool = True,
     names: Sequence[str] | None = None,
     on_start: Callable[[Sequence[str]], None] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> UploadResult:
-    """Publish every line of the files as parcels. Files compressed by gzip or zstd are read as what is in them.
+    """Publish every line of the files as parcels. Files compressed by gzip or zstd, whatever their names, are read as
+    what is in them, unless ``decompress`` is false.
 
     All files are read once before anything is sent: a line that fits no message (more than 1,046,528 bytes with its
     newline) raises :class:`MessageTooLarge`, a file that cannot be read or decompressed :class:`ConfigurationError`.
@@ -155,7 +157,7 @@ def upload(
     settings = settings or ParcelSettings()
     topics.url(topic)
     names = [str(file) for file in files] if names is None else names
-    totals = [_measure(file, name) for file, name in zip(files, names, strict=True)]
+    totals = [_measure(file, name, decompress) for file, name in zip(files, names, strict=True)]
     ids = _upload_ids(len(names), upload_id)
     if on_start is not None:
         on_start(ids)
@@ -165,7 +167,7 @@ def upload(
 
     def parcels() -> Iterator[Parcel]:
         for file, name, id_ in zip(files, names, ids, strict=True):
-            with _open(file) as stream:
+            with _open(file, decompress) as stream:
                 for parcel in parcels_of(id_, content_chunks(stream, settings, name)):
                     sizes[parcel.upload_id, str(parcel.place)] = len(parcel.content)
                     yield parcel
@@ -303,12 +305,12 @@ def _too_long(name: str, line: int) -> MessageTooLarge:
     )
 
 
-def _measure(path: str | Path, name: str) -> tuple[int, int]:
+def _measure(path: str | Path, name: str, decompress: bool) -> tuple[int, int]:
     """Lines and bytes of a file, read to its end: what cannot be uploaded is found before anything is sent."""
     lines = size = 0
     tail = 0  # length so far of the line that the last block ended in
     try:
-        with _open(path) as stream:
+        with _open(path, decompress) as stream:
             while block := stream.read(_BLOCK):
                 parts = block.split(b"\n")
                 if tail + len(parts[0]) + (len(parts) > 1) > MAX_PARCEL_BYTES:
@@ -325,10 +327,10 @@ def _measure(path: str | Path, name: str) -> tuple[int, int]:
     return lines + (tail > 0), size
 
 
-def _open(path: str | Path) -> IO[bytes]:
+def _open(path: str | Path, decompress: bool) -> IO[bytes]:
     file = Path(path).open("rb")  # noqa: SIM115 - whoever reads the stream closes it
     try:
-        magic = file.read(4)
+        magic = file.read(4) if decompress else b""
         file.seek(0)
         if magic[:2] == b"\x1f\x8b":
             return cast(IO[bytes], _Owned(gzip.GzipFile(fileobj=file), file))
