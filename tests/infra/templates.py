@@ -1,0 +1,141 @@
+"""The templates of every stage, synthesised once, with references resolved across stacks."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stacks.application import application
+
+ROOT = Path(__file__).resolve().parents[2]
+STAGES = ("local", "dev", "prod")
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A resource of a stage's template; ``id`` is unique in the stage."""
+
+    id: str
+    type: str
+    properties: dict[str, Any]
+    raw: dict[str, Any]
+
+    @property
+    def arn(self) -> str:
+        """What :meth:`Stage.text` makes of a reference to its ARN."""
+        return f"<{self.id}.Arn>"
+
+    @property
+    def ref(self) -> str:
+        return f"<{self.id}>"
+
+
+class Stage:
+    """All resources of a stage; references become readable text: ``<stack.id>``, ``<stack.id.Arn>``."""
+
+    def __init__(self, name: str, templates: dict[str, dict[str, Any]]) -> None:
+        self.name = name
+        self.templates = templates
+
+    def of_type(self, kind: str) -> list[Resource]:
+        return [resource for resource in self.resources if resource.type == kind]
+
+    def one(self, kind: str) -> Resource:
+        (resource,) = self.of_type(kind)
+        return resource
+
+    @functools.cached_property
+    def resources(self) -> list[Resource]:
+        return [
+            Resource(
+                f"{stack}.{logical_id}",
+                raw["Type"],
+                {key: self._resolved(stack, value) for key, value in raw.get("Properties", {}).items()},
+                raw,
+            )
+            for stack, template in self.templates.items()
+            for logical_id, raw in template["Resources"].items()
+        ]
+
+    def function(self, name: str) -> Resource:
+        (resource,) = (f for f in self.of_type("AWS::Lambda::Function") if self.service(f) == name)
+        return resource
+
+    @staticmethod
+    def service(function: Resource) -> str:
+        name = function.properties["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"]
+        assert isinstance(name, str)
+        return name
+
+    def by_arn(self, arn: str) -> Resource:
+        (resource,) = (resource for resource in self.resources if resource.arn == arn)
+        return resource
+
+    def mapping_of(self, name: str) -> Resource:
+        function = self.function(name)
+        (mapping,) = (
+            m for m in self.of_type("AWS::Lambda::EventSourceMapping") if m.properties["FunctionName"] == function.ref
+        )
+        return mapping
+
+    def statements(self, role: Resource) -> Iterator[dict[str, Any]]:
+        """Every statement that applies to a role, with actions and resources as lists."""
+        documents = [policy["PolicyDocument"] for policy in role.properties.get("Policies", [])]
+        documents += [
+            policy.properties["PolicyDocument"]
+            for policy in self.of_type("AWS::IAM::Policy")
+            if role.ref in policy.properties["Roles"]
+        ]
+        for document in documents:
+            for statement in document["Statement"]:
+                yield statement | {"Action": _list(statement["Action"]), "Resource": _list(statement["Resource"])}
+
+    def allowed(self, role: Resource) -> set[tuple[str, str]]:
+        """Pairs of action and resource."""
+        return {
+            (action, resource)
+            for statement in self.statements(role)
+            for action in statement["Action"]
+            for resource in statement["Resource"]
+        }
+
+    def _resolved(self, stack: str, value: Any) -> Any:  # noqa: PLR0911 - one for each way to refer
+        if isinstance(value, list):
+            return [self._resolved(stack, item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        match value:
+            case {"Ref": str(name)}:
+                return f"<{name}>" if name.startswith("AWS::") else f"<{stack}.{name}>"
+            case {"Fn::GetAtt": [name, attribute]}:
+                return f"<{stack}.{name}.{attribute}>"
+            case {"Fn::Join": [separator, parts]}:
+                return separator.join(self._resolved(stack, part) for part in parts)
+            case {"Fn::GetStackOutput": {"StackName": name, "OutputName": output}}:
+                other = name.rpartition("-")[2]
+                return self._resolved(other, self.templates[other]["Outputs"][output]["Value"])
+        return {key: self._resolved(stack, item) for key, item in value.items()}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+@functools.cache
+def synthesised(stage: str) -> Stage:
+    return Stage(stage, synthesise({"stage": stage}))
+
+
+def synthesise(context: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The templates by capability; nothing is bundled."""
+    flags = json.loads((ROOT / "cdk.json").read_text())["context"]
+    app = application(context={**flags, "aws:cdk:bundling-stacks": [], **context})
+    assembly = app.synth()
+    return {
+        stack.stack_name.removeprefix(f"tagstream-{context['stage']}-"): json.loads(json.dumps(stack.template))
+        for stack in assembly.stacks
+    }

@@ -1,0 +1,88 @@
+"""The functions' real bundles, for AWS and for this machine: their size, and that each stands alone."""
+
+from __future__ import annotations
+
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from stacks.bundling import ROOT, Bundle, Target, aws, this_machine
+
+MODEL = ROOT / "build" / "models" / "efficientnet-lite0"
+MODEL_FILES = ("model.tflite", "labels.txt", "model.json")
+FUNCTIONS = ("catalog", "classify", "purge", "search")
+AARCH64 = 183
+
+
+def bundle(name: str, target: Target) -> Path:
+    data = {f"model/{file}": MODEL / file for file in MODEL_FILES} if name == "classify" else {}
+    return Bundle(name, target, data).build()
+
+
+@pytest.fixture(params=[aws, this_machine], ids=["aws", "here"])
+def target(request: pytest.FixtureRequest) -> Target:
+    found = request.param()
+    assert isinstance(found, Target)
+    return found
+
+
+def test_classify_is_small(target: Target) -> None:
+    path = bundle("classify", target)
+    with zipfile.ZipFile(path) as archive:
+        assert sum(entry.file_size for entry in archive.infolist()) <= 120 * 1024 * 1024
+    assert path.stat().st_size <= 45_000_000
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_each_holds_only_what_it_needs(name: str, target: Target) -> None:
+    with zipfile.ZipFile(bundle(name, target)) as archive:
+        places = archive.namelist()
+    top = {place.split("/")[0] for place in places}
+    classifies = name == "classify"
+    assert {"handler.py", "tagstream", "botocore", "aws_lambda_powertools"} <= top
+    assert ({"ai_edge_litert", "numpy", "PIL", "model"} & top == set()) is not classifies
+    assert ("opensearchpy" in top) is not classifies
+    assert not {"tensorflow", "boto3", "aws_cdk", "click", "rich", "moto"} & top
+    ours = {place for place in places if place.startswith("tagstream/")}
+    assert not {place for place in ours if place.startswith(("tagstream/cli", "tagstream/local", "tagstream/topics"))}
+    assert any(place.startswith("tagstream/classifier/") for place in ours) is classifies
+    assert len(places) == len(set(places))
+
+
+def test_native_code_is_for_the_platform_of_the_function() -> None:
+    for name in FUNCTIONS:
+        with zipfile.ZipFile(bundle(name, aws())) as archive:
+            libraries = [place for place in archive.namelist() if ".so" in Path(place).name]
+            assert libraries
+            for place in libraries:
+                head = archive.read(place)[:20]
+                assert head[:4] == b"\x7fELF", place
+                assert int.from_bytes(head[18:20], "little") == AARCH64, place
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_each_starts_with_nothing_but_itself(name: str, tmp_path: Path) -> None:
+    target = this_machine()
+    with zipfile.ZipFile(bundle(name, target)) as archive:
+        archive.extractall(tmp_path)
+    code = (
+        f"import sys; sys.path[:0] = [{str(tmp_path)!r}]; import handler\n"
+        "if handler.__name__ and 'classify' in sys.argv:\n"
+        "    from tagstream.classifier import Classifier\n"
+        "    from pathlib import Path\n"
+        f"    assert Classifier(Path({str(tmp_path / 'model')!r})).labels\n"
+        "    from pi_heif import HeifImageFile\n"
+        "import botocore.session\n"
+        "session = botocore.session.get_session()\n"
+        "for service in ('s3', 'sqs', 'sts', 'xray'): session.create_client(service, region_name='eu-west-1')\n"
+        f"strays = [m.__file__ for m in sys.modules.values() if 'site-packages' in (getattr(m, '__file__', 0) or '')]\n"
+        "print(strays)"
+    )
+    # Isolated, and without site-packages: only the bundle and the standard library.
+    command = [str(target.compiler), "-I", "-S", "-c", code, name]
+    environment = {"POWERTOOLS_TRACE_DISABLED": "true", "POWERTOOLS_SERVICE_NAME": name, "AWS_REGION": "eu-west-1"}
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout == "[]\n"

@@ -1,0 +1,173 @@
+"""Functions: their logs, their tracing, their environment, and exactly what their roles allow."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from stacks.bundling import this_machine
+from tests.infra.templates import ROOT, Stage, synthesised
+
+NETWORK_INTERFACES = {
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:CreateNetworkInterface",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:UnassignPrivateIpAddresses",
+}
+TRACING = {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}
+WILDCARDS = {
+    **dict.fromkeys(TRACING, "X-Ray has no resources to name"),
+    **dict.fromkeys(NETWORK_INTERFACES, "the network interfaces of a function in a VPC are yet to be made"),
+}
+
+
+def own(stage: Stage, name: str) -> set[tuple[str, str]]:
+    """What every function may do: write its own log, trace, and be in the network that it is put in."""
+    function = stage.function(name)
+    log_group = function.properties["LoggingConfig"]["LogGroup"].strip("<>")
+    allowed = {(action, f"<{log_group}.Arn>") for action in ("logs:CreateLogStream", "logs:PutLogEvents")}
+    allowed |= {(action, "*") for action in TRACING}
+    if "VpcConfig" in function.properties:
+        allowed |= {(action, "*") for action in NETWORK_INTERFACES}
+    return allowed
+
+
+def consuming(stage: Stage, name: str) -> set[tuple[str, str]]:
+    queue = stage.mapping_of(name).properties["EventSourceArn"]
+    return {(f"sqs:{action}", queue) for action in ("DeleteMessage", "GetQueueAttributes", "ReceiveMessage")}
+
+
+def classifying(stage: Stage) -> set[tuple[str, str]]:
+    bucket = stage.one("AWS::S3::Bucket").arn
+    return consuming(stage, "classify") | {
+        ("s3:GetObject", f"{bucket}/*"),
+        ("s3:GetObjectVersion", f"{bucket}/*"),
+        ("s3:ListBucket", bucket),
+        ("sqs:SendMessage", stage.mapping_of("catalog").properties["EventSourceArn"]),
+    }
+
+
+# The domain admits the other functions itself: see test_storage.
+ALLOWED = {
+    "classify": classifying,
+    "catalog": lambda stage: consuming(stage, "catalog"),
+    "purge": lambda _: set(),
+    "search": lambda _: set(),
+}
+
+
+@pytest.mark.parametrize("name", ALLOWED)
+def test_a_role_allows_exactly_what_its_function_does(stage: Stage, name: str) -> None:
+    role = stage.by_arn(stage.function(name).properties["Role"])
+    assert stage.allowed(role) == own(stage, name) | ALLOWED[name](stage)
+    assert "ManagedPolicyArns" not in role.properties
+    assert all(set(statement) <= {"Effect", "Action", "Resource"} for statement in stage.statements(role))
+
+
+def test_no_function_shares_its_role_and_no_role_lacks_its_function(stage: Stage) -> None:
+    roles = [function.properties["Role"] for function in stage.of_type("AWS::Lambda::Function")]
+    assert len(roles) == len(set(roles))
+    assert set(roles) == {role.arn for role in stage.of_type("AWS::IAM::Role")}
+
+
+def test_nothing_is_allowed_on_everything_without_a_reason(stage: Stage) -> None:
+    for role in stage.of_type("AWS::IAM::Role"):
+        for action, resource in stage.allowed(role):
+            assert "*" not in action
+            assert resource != "*" or action in WILDCARDS, f"{role.id} may {action} on everything"
+
+
+def test_only_lambda_takes_on_the_roles(stage: Stage) -> None:
+    for role in stage.of_type("AWS::IAM::Role"):
+        (statement,) = role.properties["AssumeRolePolicyDocument"]["Statement"]
+        assert statement["Principal"] == {"Service": "lambda.amazonaws.com"}
+        assert statement["Action"] == "sts:AssumeRole"
+
+
+def test_every_function_has_a_log_group_of_its_own_with_an_end(stage: Stage) -> None:
+    functions = stage.of_type("AWS::Lambda::Function")
+    groups = {group.ref: group for group in stage.of_type("AWS::Logs::LogGroup")}
+    used = [function.properties["LoggingConfig"]["LogGroup"] for function in functions]
+    assert sorted(used) == sorted(groups)
+    assert all(group.properties["RetentionInDays"] > 0 for group in groups.values())
+
+
+def test_every_function_is_traced_and_observable(stage: Stage) -> None:
+    for function in stage.of_type("AWS::Lambda::Function"):
+        assert function.properties["TracingConfig"] == {"Mode": "Active"}
+        environment = function.properties["Environment"]["Variables"]
+        assert environment["POWERTOOLS_METRICS_NAMESPACE"] == "Tagstream"
+        assert environment["POWERTOOLS_LOG_LEVEL"] == "INFO"
+        assert function.properties["Handler"] == "handler.handler"
+        assert "ReservedConcurrentExecutions" not in function.properties
+
+
+def test_functions_run_where_their_bundles_are_made_for(stage: Stage) -> None:
+    for function in stage.of_type("AWS::Lambda::Function"):
+        if stage.name == "local":
+            assert function.properties["Runtime"] == f"python{this_machine().python}"
+        else:
+            assert function.properties["Runtime"] == "python3.13"
+            assert function.properties["Architectures"] == ["arm64"]
+
+
+def test_handlers_find_every_setting_that_they_read(stage: Stage) -> None:
+    for function in stage.of_type("AWS::Lambda::Function"):
+        source = (ROOT / "lambdas" / stage.service(function) / "handler.py").read_text()
+        needed = set(re.findall(r"environ(?:ment)?\[[\"']([A-Z_]+)[\"']\]", source))
+        assert needed <= function.properties["Environment"]["Variables"].keys()
+
+
+def test_sources_of_different_functions_are_different_assets(stage: Stage) -> None:
+    keys = [function.properties["Code"]["S3Key"] for function in stage.of_type("AWS::Lambda::Function")]
+    assert len(keys) == len(set(keys))
+
+
+def test_every_function_of_a_stage_is_one_of_lambdas(stage: Stage) -> None:
+    for function in stage.of_type("AWS::Lambda::Function"):
+        assert (ROOT / "lambdas" / stage.service(function) / "handler.py").is_file()
+
+
+def test_nothing_is_made_by_a_custom_resource(stage: Stage) -> None:
+    assert not [r.type for r in stage.resources if r.type.startswith(("Custom::", "AWS::CloudFormation::Custom"))]
+
+
+def test_the_purge_is_scheduled_and_gives_up_in_time(stage: Stage) -> None:
+    function = stage.function("purge")
+    rule = stage.one("AWS::Events::Rule")
+    assert [target["Arn"] for target in rule.properties["Targets"]] == [function.arn]
+    (permission,) = (
+        p for p in stage.of_type("AWS::Lambda::Permission") if p.properties["FunctionName"] == function.arn
+    )
+    assert permission.properties["Principal"] == "events.amazonaws.com"
+    assert permission.properties["SourceArn"] == rule.arn
+    (retries,) = stage.of_type("AWS::Lambda::EventInvokeConfig")
+    assert retries.properties["FunctionName"] == function.ref
+    assert retries.properties["MaximumEventAgeInSeconds"] < 86_400
+
+
+def test_only_prod_is_in_a_network_of_its_own() -> None:
+    assert not synthesised("dev").of_type("AWS::EC2::VPC")
+    assert not synthesised("local").of_type("AWS::EC2::VPC")
+    prod = synthesised("prod")
+    inside = {prod.service(f) for f in prod.of_type("AWS::Lambda::Function") if "VpcConfig" in f.properties}
+    assert inside == {"catalog", "purge", "search"}
+
+
+def test_nothing_leaves_the_network(prod: Stage) -> None:
+    for kind in ("NatGateway", "InternetGateway", "EgressOnlyInternetGateway"):
+        assert not prod.of_type(f"AWS::EC2::{kind}")
+    (clients,) = {
+        group
+        for name in ("catalog", "purge", "search")
+        for group in prod.function(name).properties["VpcConfig"]["SecurityGroupIds"]
+    }
+    (domain,) = prod.one("AWS::OpenSearchService::Domain").properties["VPCOptions"]["SecurityGroupIds"]
+    (way_in,) = prod.of_type("AWS::EC2::SecurityGroupIngress")
+    assert (way_in.properties["SourceSecurityGroupId"], way_in.properties["GroupId"]) == (clients, domain)
+    assert way_in.properties["FromPort"] == way_in.properties["ToPort"] == 443
+    (way_out,) = prod.of_type("AWS::EC2::SecurityGroupEgress")
+    assert (way_out.properties["GroupId"], way_out.properties["DestinationSecurityGroupId"]) == (clients, domain)

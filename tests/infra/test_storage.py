@@ -1,0 +1,149 @@
+"""The bucket and the domain: what they keep, and who may reach them."""
+
+from __future__ import annotations
+
+import pytest
+from aws_cdk import aws_opensearchservice as opensearch
+
+from tests.infra.templates import Stage, synthesise, synthesised
+
+
+def test_the_bucket_is_private_encrypted_and_versioned(stage: Stage) -> None:
+    bucket = stage.one("AWS::S3::Bucket").properties
+    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+    assert len(bucket["PublicAccessBlockConfiguration"]) == 4
+    (rule,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert rule["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
+    assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
+    assert bucket["OwnershipControls"]["Rules"] == [{"ObjectOwnership": "BucketOwnerEnforced"}]
+    assert "CorsConfiguration" not in bucket
+    assert "WebsiteConfiguration" not in bucket
+
+
+def test_the_bucket_refuses_what_is_not_tls_and_admits_nobody(stage: Stage) -> None:
+    bucket = stage.one("AWS::S3::Bucket")
+    (policy,) = stage.of_type("AWS::S3::BucketPolicy")
+    assert policy.properties["Bucket"] == bucket.ref
+    (statement,) = policy.properties["PolicyDocument"]["Statement"]
+    assert statement["Effect"] == "Deny"
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    assert set(statement["Resource"]) == {bucket.arn, f"{bucket.arn}/*"}
+
+
+def test_the_bucket_clears_up_but_never_removes_a_current_photo(stage: Stage) -> None:
+    rules = stage.one("AWS::S3::Bucket").properties["LifecycleConfiguration"]["Rules"]
+    for rule in rules:
+        assert rule["Status"] == "Enabled"
+        assert not {"ExpirationInDays", "ExpirationDate", "Transitions"} & rule.keys()
+    assert any(rule["NoncurrentVersionExpiration"]["NoncurrentDays"] >= 1 for rule in rules)
+    assert any(rule["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"] >= 1 for rule in rules)
+    assert any(rule["ExpiredObjectDeleteMarker"] for rule in rules)
+
+
+def test_the_bucket_tells_the_ingest_queue_of_all_that_comes_and_goes(stage: Stage) -> None:
+    queue = stage.mapping_of("classify").properties["EventSourceArn"]
+    told = stage.one("AWS::S3::Bucket").properties["NotificationConfiguration"]["QueueConfigurations"]
+    assert {entry["Queue"] for entry in told} == {queue}
+    assert sorted(entry["Event"] for entry in told) == [
+        "s3:LifecycleExpiration:DeleteMarkerCreated",
+        "s3:ObjectCreated:*",
+        "s3:ObjectRemoved:*",
+    ]
+    assert not any("Filter" in entry for entry in told)
+
+
+def test_the_queue_admits_this_bucket_only_and_before_it_is_made(stage: Stage) -> None:
+    bucket = stage.one("AWS::S3::Bucket")
+    queue = stage.by_arn(stage.mapping_of("classify").properties["EventSourceArn"])
+    (policy,) = (p for p in stage.of_type("AWS::SQS::QueuePolicy") if queue.ref in p.properties["Queues"])
+    (statement,) = (s for s in policy.properties["PolicyDocument"]["Statement"] if s["Effect"] == "Allow")
+    assert statement["Principal"] == {"Service": "s3.amazonaws.com"}
+    assert statement["Action"] == "sqs:SendMessage"
+    assert statement["Resource"] == queue.arn
+    # CloudFormation names the bucket after its stack; S3 tries the queue while the bucket is being made.
+    assert "BucketName" not in bucket.properties
+    assert statement["Condition"] == {
+        "ArnLike": {"aws:SourceArn": f"arn:<AWS::Partition>:s3:::tagstream-{stage.name}-ingest-*"},
+        "StringEquals": {"aws:SourceAccount": "<AWS::AccountId>"},
+    }
+    assert policy.id.partition(".")[2] in bucket.raw["DependsOn"]
+
+
+def test_a_prefix_and_a_suffix_choose_what_is_classified() -> None:
+    templates = synthesise({"stage": "dev", "prefix": "photos/", "suffix": ".jpg"})
+    (bucket,) = (r for r in templates["ingest"]["Resources"].values() if r["Type"] == "AWS::S3::Bucket")
+    for entry in bucket["Properties"]["NotificationConfiguration"]["QueueConfigurations"]:
+        rules = entry["Filter"]["S3Key"]["Rules"]
+        assert {rule["Name"]: rule["Value"] for rule in rules} == {"prefix": "photos/", "suffix": ".jpg"}
+
+
+@pytest.mark.parametrize("kind", ["AWS::S3::Bucket", "AWS::OpenSearchService::Domain", "AWS::SQS::Queue"])
+def test_only_prod_keeps_its_data_when_its_stacks_go(stage: Stage, kind: str) -> None:
+    resources = stage.of_type(kind)
+    assert resources
+    for resource in resources:
+        assert resource.raw["DeletionPolicy"] == ("Retain" if stage.name == "prod" else "Delete")
+        assert resource.raw["UpdateReplacePolicy"] == resource.raw["DeletionPolicy"]
+
+
+def test_the_domain_is_encrypted_everywhere_and_of_the_newest_engine(stage: Stage) -> None:
+    domain = stage.one("AWS::OpenSearchService::Domain").properties
+    assert domain["EncryptionAtRestOptions"] == {"Enabled": True}
+    assert domain["NodeToNodeEncryptionOptions"] == {"Enabled": True}
+    assert domain["DomainEndpointOptions"] == {
+        "EnforceHTTPS": True,
+        "TLSSecurityPolicy": "Policy-Min-TLS-1-2-PFS-2023-10",
+    }
+    names = [name for name in dir(opensearch.EngineVersion) if name.startswith("OPENSEARCH_")]
+    newest = max(tuple(map(int, name.split("_")[1:])) for name in names)
+    assert domain["EngineVersion"] == "OpenSearch_" + ".".join(map(str, newest))
+
+
+def test_the_domain_admits_the_roles_that_use_it_and_nobody_else(stage: Stage) -> None:
+    domain = stage.one("AWS::OpenSearchService::Domain").properties
+    this = f"arn:<AWS::Partition>:es:<AWS::Region>:<AWS::AccountId>:domain/{domain['DomainName']}"
+    admitted = {
+        statement["Principal"]["AWS"]: (set(statement["Action"]), statement["Resource"])
+        for statement in domain["AccessPolicies"]["Statement"]
+    }
+    assert admitted == {
+        stage.function("catalog").properties["Role"]: ({"es:ESHttpHead", "es:ESHttpPost", "es:ESHttpPut"}, f"{this}/*"),
+        stage.function("purge").properties["Role"]: (
+            {"es:ESHttpDelete", "es:ESHttpGet", "es:ESHttpPost", "es:ESHttpPut"},
+            f"{this}/*",
+        ),
+        stage.function("search").properties["Role"]: ({"es:ESHttpPost"}, f"{this}/imagerepository/_search"),
+    }
+    users = {
+        function.properties["Role"]
+        for function in stage.of_type("AWS::Lambda::Function")
+        if "OPENSEARCH_ENDPOINT" in function.properties["Environment"]["Variables"]
+    }
+    assert admitted.keys() == users
+
+
+def test_functions_reach_the_domain_over_tls_but_in_the_local_stage(stage: Stage) -> None:
+    domain = stage.one("AWS::OpenSearchService::Domain")
+    scheme = "http" if stage.name == "local" else "https"
+    for name in ("catalog", "purge", "search"):
+        environment = stage.function(name).properties["Environment"]["Variables"]
+        assert environment["OPENSEARCH_ENDPOINT"] == f"{scheme}://<{domain.id}.DomainEndpoint>"
+        assert environment["OPENSEARCH_INDEX"] == "imagerepository"
+
+
+def test_the_domain_is_one_small_node_in_dev_and_survives_a_zone_in_prod() -> None:
+    dev = synthesised("dev").one("AWS::OpenSearchService::Domain").properties["ClusterConfig"]
+    assert (dev["InstanceCount"], dev["ZoneAwarenessEnabled"]) == (1, False)
+    domain = synthesised("prod").one("AWS::OpenSearchService::Domain").properties
+    cluster = domain["ClusterConfig"]
+    zones = cluster["ZoneAwarenessConfig"]["AvailabilityZoneCount"]
+    assert cluster["ZoneAwarenessEnabled"] is True
+    assert cluster["InstanceCount"] - cluster["InstanceCount"] // zones > cluster["InstanceCount"] / 2
+    assert len(set(domain["VPCOptions"]["SubnetIds"])) == zones
+
+
+def test_the_model_settings_reach_the_classifier() -> None:
+    templates = synthesise({"stage": "dev", "max_pixels": "1000", "min_score": "0.5"})
+    (function,) = (r for r in templates["ingest"]["Resources"].values() if r["Type"] == "AWS::Lambda::Function")
+    environment = function["Properties"]["Environment"]["Variables"]
+    assert (environment["MAX_PIXELS"], environment["MIN_SCORE"]) == ("1000", "0.5")
