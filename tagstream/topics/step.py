@@ -53,7 +53,8 @@ class Step:
 
     ``program`` is the name of a step that comes with Tagstream, a path to an executable file or to a
     ``.py`` file (which then runs on this interpreter), or the name of a program on the ``PATH``, in this
-    order. ``timeout`` is in seconds; ``environment`` is added to the caller's. Raises :class:`ConfigurationError` where there is no such program.
+    order. ``timeout`` is in seconds; ``environment`` is added to the caller's. Raises
+    :class:`ConfigurationError` where there is no such program.
 
     >>> Step("cp").run(b"C1CCCCC1\\nCCO\\n")
     b'C1CCCCC1\\nCCO\\n'

@@ -58,7 +58,7 @@ class WorkerSettings:
     split and republished to the input topic (on a FIFO topic: run batch by batch, to keep the order), smaller
     ones are gathered until there are at least as many, or no more come; ``None`` runs the step on each parcel
     as it comes. Gathering is for steps that write a line for each line: only then can each parcel's output be
-    told apart.
+    told apart. With any other step the worker goes on parcel by parcel, and says so.
 
     ``deadline`` is the acknowledgement deadline (visibility timeout): how soon others take over what a killed
     worker held. ``retry_delay`` is how long a failed input stays hidden. The worker ends when the topic
@@ -270,6 +270,7 @@ class Worker:
         self._jobs = 0
         self._step_seconds: float | None = None
         self._totals = Totals()
+        self._gathers = self._settings.batch_size is not None
         self._draining = False
         self._killed = False
         self._error: BaseException | None = None
@@ -376,16 +377,13 @@ class Worker:
 
     def _start(self, pool: ThreadPoolExecutor, gathered: list[_Held], *, more: bool) -> list[_Held]:
         """Start the jobs that are complete; returns what is still to be gathered for, if ``more`` may come."""
-        batch_size = self._settings.batch_size
-        if batch_size is None:
-            for held in gathered:
-                self._submit(pool, [held])
-            return []
+        batch_size = self._settings.batch_size or 0
         batch: list[_Held] = []
         lines = 0
         for held in gathered:
             count = _lines_in(held.message)
-            if count > batch_size:
+            # The last part of a split parcel is as large as it is meant to be.
+            if not self._gathers or count > batch_size or _is_part(held.message, batch_size):
                 self._submit(pool, [held])
                 continue
             batch.append(held)
@@ -451,7 +449,19 @@ class Worker:
             output = self._step_on(b"".join(_ended(parcel.content) for parcel in parcels[:-1]) + parcels[-1].content)
         each = _shares(output, [parcel.line_count for parcel in parcels])
         if each is None:
-            return [self._result(job, held, _together(parcels), output, lines)]
+            # Output of several inputs together could not be told from that of others that overlap, after a crash.
+            if self._gathers:
+                _log.warning(
+                    "step %s does not write a line for each line, so that the output of gathered parcels can't be told "
+                    "apart: from now on it gets one parcel at a time. Upload larger parcels to give it more lines.",
+                    self._step.name,
+                )
+            self._gathers = False
+            return [result for item in held for result in self._results_of(job, [item])]
+        # The newlines that kept the inputs apart are no part of the output.
+        for number, parcel in enumerate(parcels[:-1]):
+            if not parcel.content.endswith(b"\n"):
+                each[number] = each[number].removesuffix(b"\n")
         return [
             self._result(job, [item], parcel, share, parcel.line_count)
             for item, parcel, share in zip(held, parcels, each, strict=True)
@@ -709,6 +719,12 @@ def _lines_in(message: Message) -> int:
     return lines if isinstance(lines, int) else message.body.count("\n") + 1
 
 
+def _is_part(message: Message, batch_size: int) -> bool:
+    """Whether the message is a part of a parcel that was split for this batch size."""
+    place = message.attributes.get("parcel-sequence")
+    return isinstance(place, str) and place.rpartition("~")[2].rstrip("$") == str(batch_size)
+
+
 def _ended(content: bytes) -> bytes:
     """With a newline at the end, so that what follows starts a line."""
     return content + b"\n" if content and not content.endswith(b"\n") else content
@@ -727,13 +743,6 @@ def _shares(output: bytes, counts: Sequence[int]) -> list[bytes] | None:
         return None
     ends = list(accumulate(counts))
     return [b"".join(lines[end - count : end]) for count, end in zip(counts, ends, strict=True)]
-
-
-def _together(parcels: Sequence[Parcel]) -> Parcel:
-    """What stands for several parcels whose output can't be told apart: its identity is that of their set."""
-    members = sorted(f"{parcel.upload_id}/{parcel.place.identity}" for parcel in parcels)
-    lines = b"".join(_ended(parcel.content) for parcel in parcels)
-    return Parcel(f"set-{checksum(chr(10).join(members).encode())}", Place.of(0, last=True), lines)
 
 
 def _dead_letter(message: Message, failure: TopicError) -> Outgoing | None:
