@@ -93,6 +93,8 @@ class _Stored:
     receives: int = 0
     receipt: str | None = None
     gone: bool = False
+    ticket: int = -1
+    """Of its entry among the waiting; entries with another one are out of date."""
 
 
 @dataclass
@@ -199,6 +201,8 @@ class MemorySqs:
                     "AWS.SimpleQueueService.PurgeQueueInProgress", "Only one PurgeQueue operation every 60 seconds."
                 )
             queue.purged = self._now()
+            for stored in self._messages(queue):
+                stored.gone = True
             queue.ready.clear()
             queue.waiting.clear()
             queue.groups.clear()
@@ -401,9 +405,13 @@ class MemorySqs:
         if queue.fifo:
             queue.groups.setdefault(stored.group or "", deque()).append(stored)
         elif stored.visible_at > self._now():
-            heapq.heappush(queue.waiting, (stored.visible_at, stored.order, stored))
+            self._hide(queue, stored)
         else:
             queue.ready.append(stored)
+
+    def _hide(self, queue: _Queue, stored: _Stored) -> None:
+        stored.ticket = next(self._order)
+        heapq.heappush(queue.waiting, (stored.visible_at, stored.ticket, stored))
 
     def _receive(self, queue: _Queue, most: int, visibility: int) -> list[dict[str, Any]]:
         now = self._now()
@@ -418,7 +426,7 @@ class MemorySqs:
             stored.receipt = f"{stored.id}#{stored.order}#{stored.receives}"
             self._receipts[stored.receipt] = (queue, stored)
             if not queue.fifo:
-                heapq.heappush(queue.waiting, (stored.visible_at, stored.order, stored))
+                self._hide(queue, stored)
             received.append(_received(stored))
             if len(received) == most:
                 break
@@ -433,8 +441,9 @@ class MemorySqs:
                 yield from list(group)
             return
         while queue.waiting and queue.waiting[0][0] <= now:
-            stored = heapq.heappop(queue.waiting)[2]
-            if not stored.gone and stored.visible_at <= now:
+            _, ticket, stored = heapq.heappop(queue.waiting)
+            if not stored.gone and stored.ticket == ticket:
+                stored.ticket = -1
                 queue.ready.append(stored)
         while queue.ready:
             if self._chaos.reorder:
@@ -456,6 +465,7 @@ class MemorySqs:
             queue.groups[stored.group or ""].remove(stored)
         stored.visible_at = 0.0
         stored.receives = 0
+        stored.ticket = -1
         self._put(dead, stored)
         return True
 
@@ -488,7 +498,7 @@ class MemorySqs:
             return ("MessageNotInflight", "The message referred to isn't in flight.")
         found.visible_at = self._now() + seconds
         if not queue.fifo:
-            heapq.heappush(queue.waiting, (found.visible_at, next(self._order), found))
+            self._hide(queue, found)
         self._changed.notify_all()
         return None
 
@@ -496,7 +506,7 @@ class MemorySqs:
         if queue.fifo:
             return [stored for group in queue.groups.values() for stored in group]
         found = {id(stored): stored for stored in queue.ready}
-        found.update((id(stored), stored) for _, _, stored in queue.waiting)
+        found.update((id(stored), stored) for _, ticket, stored in queue.waiting if stored.ticket == ticket)
         return [stored for stored in found.values() if not stored.gone]
 
     def _counts(self, queue: _Queue) -> tuple[int, int, int]:
