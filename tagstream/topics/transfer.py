@@ -414,7 +414,8 @@ def download(
     lacks one at its end and what follows.
 
     Ends when nothing new has come for ``idle`` seconds; while parcels are missing and SQS counts messages in other
-    hands, only when these had the time to come back (the topic's visibility timeout).
+    hands, only when these had the time to come back (the topic's visibility timeout; a minute for those that only lack
+    an acknowledgement of ours).
 
     Raises :class:`DownloadIncomplete` when parcels are missing: what came is kept in a spool beside the target, and the
     next download to the same target goes on from there, be it from the topic or from its dead-letter topic. With
@@ -477,19 +478,25 @@ def _drain(
             if refused:
                 # They come again, and are dropped as duplicates then.
                 log.warning("topic %s: %d messages could not be acknowledged", topic, len(refused))
+                spool.unsettled = True
             requests += 1
-            if news:
-                last = topics.now()
             if on_progress is not None:
                 on_progress(replace(spool.progress, requests=requests))
+            if news:
+                last = topics.now()
+                continue
         waited = topics.now() - last
         if waited < idle:
             continue
         left = topics.counts(topic).total
-        if left == 0 or next(spool.gaps(), None) is None:
+        if left == 0:
             return left
         if patience is None:
-            patience = float(topics.attributes(topic).get("VisibilityTimeout", 30))
+            if next(spool.gaps(), None) is not None:
+                patience = float(topics.attributes(topic).get("VisibilityTimeout", 30))
+            else:
+                # Spooled, and not acknowledged: left in the topic, they would be in the way of the next download.
+                patience = _VISIBILITY if spool.unsettled else 0.0
         if waited >= idle + patience:
             return left
 
@@ -513,6 +520,7 @@ class _Spool:
     def __init__(self, target: Path, topic: str) -> None:
         self.path = target.with_name(f".{target.name}.tagstream-spool")
         self.damaged: set[str] = set()
+        self.unsettled = False
         self.progress = Progress()
         found = self.path.exists()
         self._db = sqlite3.connect(self.path, timeout=0, isolation_level=None)
@@ -542,6 +550,7 @@ class _Spool:
             raise
         _sync_folder(target.parent)
         if found:
+            self.unsettled = True
             lines, size, messages = self._db.execute(
                 "SELECT COALESCE(SUM(lines), 0), COALESCE(SUM(size), 0), COUNT(*) FROM parcels"
             ).fetchone()
@@ -664,15 +673,14 @@ class _Spool:
         with part.open("wb") as file:
             current, ends_line = None, True
             for upload_id, _, resolved in self._heads():
-                if upload_id != current:
-                    newlines += self._end_line(file, ends_line)
-                    current, ends_line = upload_id, True
                 alternatives += resolved.dropped
                 for place in resolved.places:
                     content, count = self._content(upload_id, place)
-                    file.write(content)
                     messages, lines = messages + 1, lines + count
-                    ends_line = content.endswith(b"\n") if content else ends_line
+                    if content:
+                        newlines += self._end_line(file, ends_line or upload_id == current)
+                        file.write(content)
+                        current, ends_line = upload_id, content.endswith(b"\n")
             for (body,) in self._db.execute("SELECT body FROM strangers ORDER BY sent, number, rowid"):
                 newlines += self._end_line(file, ends_line)
                 file.write(body if body.endswith(b"\n") else body + b"\n")
