@@ -35,10 +35,11 @@ def bundle(rounds: int) -> Results:
 
     results = Results()
     model = Path(build(DEFAULT, "fp16")).resolve()
+    files = {f"model/{path.name}": path for path in model.iterdir()}
     say("  building the bundles that are missing ...")
-    here = bundling.Bundle("classify", bundling.this_machine(), {"model": model}).build()
+    here = bundling.Bundle("classify", bundling.this_machine(), files).build()
     try:
-        aws = bundling.Bundle("classify", bundling.aws(), {"model": model}).build()
+        aws = bundling.Bundle("classify", bundling.aws(), files).build()
     except bundling.BundlingError as error:
         results.skipped.append(Skipped("classify bundle for AWS", str(error)))
     else:
