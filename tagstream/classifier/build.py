@@ -6,6 +6,7 @@ TensorFlow is imported here and nowhere else, and only while a model is being bu
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib.util
 import os
 import socket
@@ -64,6 +65,8 @@ def build_model(
     """
     if name not in MODELS:
         raise ModelError(f"there is no model {name!r}; known are {', '.join(MODELS)}")
+    if weights is not None and (random_weights or not weights.is_file()):
+        raise ModelError(f"there are no weights in {weights}" if not random_weights else "weights are given or random")
     spec = MODELS[name]
     folder = root / variant_name(name, quantize, random_weights=random_weights)
     if not force and _ready(folder, weights):
@@ -76,11 +79,15 @@ def build_model(
     source: Path | None = None
     if not random_weights:
         report("reading the weights")
-        source = _published_weights(spec) if weights is None else _given_weights(weights)
+        source = weights or _published_weights(spec)
     report("building the net")
     net = _net(spec, source)
     report(f"converting to LiteRT ({quantize})")
     content = _convert(tf, net, quantize, calibration)
+    kind: Literal["published", "file", "random"] = "random" if random_weights else "published"
+    origin, licence = spec.source, spec.licence
+    if weights is not None and not _is_keras_own(weights):
+        kind, origin, licence = "file", weights.name, "unknown"
     report("writing the model")
     root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=root) as temporary:
@@ -97,9 +104,9 @@ def build_model(
             std=spec.std,
             output="logits",
             quantization=_describe(quantize, spec),
-            weights="random" if random_weights else "published" if weights is None else "file",
-            source=spec.source if weights is None else weights.name,
-            licence=spec.licence if weights is None else "unknown",
+            weights=kind,
+            source=origin,
+            licence=licence,
             tflite_sha256=sha256(made / "model.tflite"),
             labels_sha256=sha256(made / "labels.txt"),
             weights_sha256=None if source is None else sha256(source),
@@ -141,10 +148,10 @@ def _tensorflow() -> Any:
     return tf
 
 
-def _given_weights(path: Path) -> Path:
-    if not path.is_file():
-        raise ModelError(f"there are no weights in {path}")
-    return path
+def _is_keras_own(weights: Path) -> bool:
+    """Are these Keras' published weights of Inception-V3, fetched by hand?"""
+    with weights.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest() == _INCEPTION_MD5
 
 
 def _published_weights(spec: ModelSpec) -> Path:

@@ -86,27 +86,37 @@ MODELS: Mapping[str, ModelSpec] = {
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What ``model.json`` says. Checksums are SHA-256 in hexadecimal.
+    """What ``model.json`` says; a model of one's own need not say what has a default here.
 
     ``output`` says whether the net ends in logits (a softmax follows) or in probabilities. ``weights`` is
     ``published``, ``file`` (given by path) or ``random``: good for measuring speed, and for nothing else.
+    Checksums are SHA-256 in hexadecimal; what has none is not checked.
     """
 
     name: str
     input_size: int
-    crop: float
-    interpolation: Interpolation
     mean: float
     std: float
     output: Literal["logits", "probabilities"]
-    quantization: str
-    weights: Literal["published", "file", "random"]
-    source: str
-    licence: str
-    tflite_sha256: str
-    labels_sha256: str
+    crop: float = 0.875
+    interpolation: Interpolation = "bicubic"
+    quantization: str = "unknown"
+    weights: Literal["published", "file", "random"] = "file"
+    source: str = "unknown"
+    licence: str = "unknown"
+    tflite_sha256: str | None = None
+    labels_sha256: str | None = None
     weights_sha256: str | None = None
     built_with: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        numbers = (self.input_size, self.mean, self.std, self.crop)
+        if not all(isinstance(number, int | float) for number in numbers):
+            raise ValueError("input_size, mean, std and crop must be numbers")
+        if int(self.input_size) != self.input_size or self.input_size < 1 or self.std <= 0 or not 0 < self.crop <= 1:
+            raise ValueError("input_size and std must be above 0, crop from above 0 to 1")
+        if self.output not in ("logits", "probabilities") or self.interpolation not in ("bilinear", "bicubic"):
+            raise ValueError("output must be logits or probabilities, interpolation bilinear or bicubic")
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2) + "\n"
@@ -126,7 +136,7 @@ def load_info(folder: Path, *, verify: bool = True) -> ModelInfo:
         raise ModelError(f"{folder / 'model.json'} cannot be read: {error}") from error
     if verify:
         for name, expected in (("model.tflite", info.tflite_sha256), ("labels.txt", info.labels_sha256)):
-            if sha256(folder / name) != expected:
+            if expected is not None and sha256(folder / name) != expected:
                 raise ModelError(
                     f"{folder / name} is not the file that was built: run 'tagstream models build {info.name} --force'"
                 )

@@ -94,6 +94,37 @@ def test_damage_is_noticed_and_named(lite0: Path, tmp_path: Path) -> None:
         load_info(tmp_path / "none")
 
 
+OWN = {"name": "own", "input_size": 96, "mean": 0, "std": 255, "output": "probabilities"}
+
+
+def test_a_model_of_ones_own_needs_few_words(tmp_path: Path) -> None:
+    (tmp_path / "model.json").write_text(json.dumps(OWN))
+    info = load_info(tmp_path)
+    assert (info.name, info.crop, info.interpolation, info.licence) == ("own", 0.875, "bicubic", "unknown")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"input_size": 0},
+        {"input_size": "224"},
+        {"std": 0},
+        {"crop": 1.1},
+        {"crop": None},
+        {"output": "words"},
+        {"interpolation": "nearest"},
+    ],
+)
+def test_a_model_json_with_a_wrong_value_is_refused(change: dict[str, object], tmp_path: Path) -> None:
+    (tmp_path / "model.json").write_text(json.dumps(OWN | change))
+    with pytest.raises(ModelError, match=r"model\.json cannot be read: .* must be"):
+        load_info(tmp_path)
+    del (wrong := dict(OWN))["mean"]
+    (tmp_path / "model.json").write_text(json.dumps(wrong))
+    with pytest.raises(ModelError, match="mean"):
+        load_info(tmp_path)
+
+
 def test_a_model_that_stands_ready_is_not_built_again(lite0: Path, tmp_path: Path) -> None:
     shutil.copytree(lite0, tmp_path / "efficientnet-lite0")
     before = (tmp_path / "efficientnet-lite0" / "model.json").stat().st_mtime_ns
