@@ -1,0 +1,92 @@
+"""From upload to searchable, through the deployed pipeline in a local cloud of its own."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measure import say
+from benchmarks.photos import enlarged, originals
+from benchmarks.report import Results, noted
+
+__all__ = ["pipeline"]
+
+AT_ONCE = 40
+PATIENCE = 120.0  # seconds without any news
+INDEX = "imagerepository"
+
+
+def pipeline(rounds: int) -> Results:
+    """2-megapixel photos one at a time, for the latency, and then many at once, for the throughput."""
+    from opensearchpy import OpenSearch
+
+    from tagstream.local.cloud import LocalCloud
+    from tagstream.uploads import Upload, upload_all
+
+    photos = enlarged(originals(), 2)
+    with (
+        tempfile.TemporaryDirectory(prefix="tagstream-bench-") as directory,
+        LocalCloud(Path(directory), logs=Path("build/bench-logs"), report=lambda line: say(f"  {line}")) as cloud,
+    ):
+        cloud.deploy()
+        bucket = cloud.connection.outputs("ingest")["BucketName"]
+        s3 = cloud.connection.client("s3", max_pool_connections=8)
+        search = OpenSearch(cloud.connection.search_url, timeout=30)
+
+        def upload(keys: list[str]) -> dict[str, float]:
+            """Seconds from now until each key is searchable."""
+            started = time.perf_counter()
+            sent = [Upload(photos[number % len(photos)], key) for number, key in enumerate(keys)]
+            for put, error in upload_all(s3, bucket, sent):
+                if error is not None:
+                    raise RuntimeError(f"{put.key} was not uploaded: {error}")
+            return _searchable(search, keys, started)
+
+        say("  the first photos start the functions ...")
+        upload(["warm-up-1.jpg"])
+        upload(["warm-up-2.jpg"])
+        say(f"  {rounds} photos, one after the other ...")
+        single = [seconds for turn in range(rounds) for seconds in upload([f"single-{turn}.jpg"]).values()]
+        say(f"  {AT_ONCE} photos at once ...")
+        many = upload([f"many-{number}.jpg" for number in range(AT_ONCE)])
+    # Of 20, the 95th percentile is the second largest.
+    p95 = statistics.quantiles(single, n=20, method="inclusive")[-1] if len(single) > 1 else single[0]
+    return Results(
+        [
+            noted("upload to searchable, one photo at a time, local cloud: p50", statistics.median(single), unit="s"),
+            noted("upload to searchable, one photo at a time, local cloud: p95", p95, unit="s"),
+            noted(
+                f"{AT_ONCE} photos uploaded at once, local cloud",
+                AT_ONCE / max(many.values()),
+                unit="photos/s",
+                better="higher",
+            ),
+        ]
+    )
+
+
+def _searchable(search: Any, keys: Iterable[str], started: float) -> dict[str, float]:
+    """When each key was first found, in seconds since ``started``; raises RuntimeError if nothing comes any more."""
+    from opensearchpy.exceptions import NotFoundError
+
+    missing, found = set(keys), dict[str, float]()
+    while missing:
+        body = {"size": len(missing), "query": {"terms": {"key": sorted(missing)}}, "_source": ["key", "status"]}
+        try:
+            hits = search.search(index=INDEX, body=body)["hits"]["hits"]
+        except NotFoundError:  # the index is created by the first update
+            hits = []
+        now = time.perf_counter() - started
+        for source in (hit["_source"] for hit in hits):
+            if source["status"] != "classified":
+                raise RuntimeError(f"{source['key']} is {source['status']}")
+            found[source["key"]] = now
+            missing.discard(source["key"])
+        if missing and now - max(found.values(), default=0.0) > PATIENCE:
+            raise RuntimeError(f"not searchable after {now:.0f} s: {', '.join(sorted(missing))}")
+        time.sleep(0.02)
+    return found

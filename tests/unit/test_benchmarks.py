@@ -1,0 +1,144 @@
+"""What the benchmarks make of their measurements; the measuring itself is `make bench`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.measure import interleaved
+from benchmarks.report import (
+    Results,
+    Row,
+    Skipped,
+    compared,
+    document,
+    faster,
+    int8_instructions,
+    limited,
+    noted,
+    plot,
+    table,
+)
+
+MACHINE = {"cpu": "a processor", "cores": 2, "int8_instructions": ["AVX VNNI"]}
+
+
+def test_faster_is_how_often_our_median_fits_into_the_references() -> None:
+    row = faster("fast", [10.0, 11.0, 500.0], [30.0, 33.0, 1.0], target=2.0)
+    assert (row.ours, row.reference, row.better) == (11.0, 30.0, "higher")
+    assert row.ratio == pytest.approx(30 / 11)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "target", "better", "met"),
+    [
+        (2.0, 2.0, "higher", True),
+        (1.99, 2.0, "higher", False),
+        (0.5, 0.5, "lower", True),
+        (0.51, 0.5, "lower", False),
+        (3.0, None, "higher", None),
+        (None, None, "lower", None),
+    ],
+)
+def test_a_target_is_met(ratio: float | None, target: float | None, better: str, met: bool | None) -> None:
+    assert Row("row", 1.0, 1.0, "ms", ratio, target, better).met is met  # type: ignore[arg-type]
+
+
+def test_a_limit_is_compared_as_a_share_of_the_reference() -> None:
+    row = limited("bundle", 121.0, 250.0, unit="MiB", at_most=120.0)
+    assert row.ratio == pytest.approx(0.484)
+    assert row.target == pytest.approx(0.48)
+    assert row.met is False
+    assert limited("bundle", 120.0, 250.0, unit="MiB", at_most=120.0).met is True
+
+
+def test_one_photo_that_disagrees_is_a_miss() -> None:
+    assert compared("agreement", 40, 40, unit="photos", at_least=1.0).met is True
+    assert compared("agreement", 39, 40, unit="photos", at_least=1.0).met is False
+
+
+def test_the_json_has_every_row_in_the_agreed_form() -> None:
+    rows = [faster("fast", [1.0], [3.0], target=2.0), noted("memory", 100.0, unit="MB")]
+    content = json.loads(document(Results(rows, [Skipped("int8", "no instructions")], ["a note"]), MACHINE, 20))
+    assert content["rows"] == [
+        {
+            "name": "fast",
+            "ours": 1.0,
+            "reference": 3.0,
+            "unit": "ms",
+            "ratio": 3.0,
+            "target": 2.0,
+            "better": "higher",
+        },
+        {
+            "name": "memory",
+            "ours": 100.0,
+            "reference": None,
+            "unit": "MB",
+            "ratio": None,
+            "target": None,
+            "better": "lower",
+        },
+    ]
+    assert content["skipped"] == [{"name": "int8", "why": "no instructions"}]
+    assert content["machine"]["int8_instructions"] == ["AVX VNNI"]
+
+
+def test_the_table_says_what_was_reached_missed_and_not_measured() -> None:
+    rows = [
+        faster("fast", [1.0], [3.0], target=2.0),
+        faster("slow", [1.0], [1.5], target=2.0),
+        limited("bundle", 100.0, 250.0, unit="MiB", at_most=120.0),
+    ]
+    lines = table(Results(rows, [Skipped("int8", "no instructions")], ["a note"])).splitlines()
+    by_name = {line.split()[0]: line for line in lines}
+    assert "reached" in by_name["fast"]
+    assert "3 \N{MULTIPLICATION SIGN}" in by_name["fast"]
+    assert "MISSED" in by_name["slow"]
+    assert "≤ 48 %" in by_name["bundle"]
+    assert "not measured" in by_name["int8"]
+    assert "no instructions" in "\n".join(lines)
+    assert lines[-1] == "a note"
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "expected"),
+    [
+        ("processor : 0\nflags\t\t: fpu sse2 avx2\n", []),
+        ("flags\t\t: fpu avx512_vnni avx_vnni amx_int8\n", ["AMX", "AVX-512 VNNI", "AVX VNNI"]),
+        ("Features\t: fp asimd asimddp i8mm\n", ["dot product", "i8mm"]),
+        ("", []),
+    ],
+)
+def test_int8_instructions_are_found_on_both_architectures(cpuinfo: str, expected: list[str]) -> None:
+    assert int8_instructions(cpuinfo) == expected
+
+
+def test_every_contestant_has_its_turn_in_every_round_and_none_is_always_first() -> None:
+    calls: list[tuple[str, int]] = []
+
+    def contestant(name: str) -> float:
+        return float(ord(name))
+
+    def turn(name: str, round_: int) -> float:
+        calls.append((name, round_))
+        return contestant(name)
+
+    times = interleaved({"a": lambda n: turn("a", n), "b": lambda n: turn("b", n)}, 3, warm_ups=1)
+    assert times == {"a": [97.0] * 3, "b": [98.0] * 3}
+    assert calls == [("b", 2), ("a", 2), ("a", 0), ("b", 0), ("b", 1), ("a", 1), ("a", 2), ("b", 2)]
+
+
+def test_the_plot_is_a_picture_and_rows_without_target_need_none(tmp_path: Path) -> None:
+    # Matplotlib is installed for benchmarks only.
+    pytest.importorskip("matplotlib")
+    from PIL import Image
+
+    rows = [faster("fast", [1.0], [3.0], target=2.0), limited("bundle", 100.0, 250.0, unit="MiB", at_most=120.0)]
+    plot(Results(rows), MACHINE, tmp_path / "plot.png")
+    with Image.open(tmp_path / "plot.png") as picture:
+        assert picture.width > 600
+    plot(Results([noted("memory", 100.0, unit="MB")]), MACHINE, tmp_path / "none.png")
+    assert not (tmp_path / "none.png").exists()
