@@ -37,6 +37,7 @@ def application(*, context: Mapping[str, Any] | None = None, outdir: str | None 
     catalog = Catalog(app, **common("catalog"))
     ingest = Ingest(app, **common("ingest"), catalog=catalog)
     search = Search(app, **common("search"), catalog=catalog)
+    # A further capability goes here, with its queues and functions among those that are watched.
     queues = {"Ingest": ingest.queue, "Catalog": catalog.queue}
     functions = {
         "Classify": ingest.classify,
