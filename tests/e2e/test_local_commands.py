@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -111,9 +112,9 @@ def let_the_deployment_fail(up: subprocess.Popen[str]) -> None:
     ("moment", "end", "code", "says"),
     [
         ("Synthesising", interrupt, 130, "Interrupted."),
+        ("Synthesising", terminate, 130, "Interrupted."),
         ("Synthesising", kill, -signal.SIGKILL, ""),
         ("Deploying", interrupt, 130, "Interrupted."),
-        ("Deploying", terminate, 130, "Interrupted."),
         ("Deploying", let_the_deployment_fail, 1, "cdk deploy failed"),
     ],
 )
@@ -154,3 +155,17 @@ def test_a_crashed_cloud_is_noticed_and_replaced(tmp_path: Path) -> None:
     assert tagstream(tmp_path, "down").returncode == 0
     assert not (tmp_path / "private").exists()
     assert not (tmp_path / "state.json").exists()
+
+
+def test_demo_with_a_folder_of_one_s_own(tmp_path: Path, photos: dict[str, Path]) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    (folder / "my cannon.jpg").write_bytes(photos["cannon.jpg"].read_bytes())
+    (folder / "notes.jpg").write_text("no photo, whatever its name says")
+    demo = tagstream(tmp_path / "home", "demo", "--photos", str(folder))
+    assert demo.returncode == 0, demo.stderr
+    assert re.search(r"^my cannon.jpg +cannon \d.\d\d", demo.stdout, re.MULTILINE)
+    assert re.search(r"^notes.jpg +rejected: .*image", demo.stdout, re.MULTILINE)
+    assert "$ tagstream images search cannon --min-score 0.9" in demo.stdout
+    assert "1 of 2 photos found by what they show, 1 rejected" in demo.stderr
+    assert {path.name for path in (tmp_path / "home").iterdir()} == {"logs-demo"}
