@@ -612,11 +612,24 @@ def _standard_input(files: Sequence[str]) -> Iterator[list[str]]:
 @click.option(
     "--idle", type=click.FloatRange(0), default=20.0, show_default=True, help="Seconds without news: the end."
 )
+@click.option(
+    "--visibility-timeout", type=click.IntRange(1, 43200), default=60, show_default=True, help="Seconds to store ten."
+)
 @click.option("--partial", is_flag=True, help="Write the file even when parcels are missing.")
 @click.option("--overwrite", is_flag=True, help="Replace FILE when it exists.")
 @json_option
 @aws_options
-def download(*, topic: str, file: Path, idle: float, partial: bool, overwrite: bool, as_json: bool, aws: Aws) -> None:
+def download(
+    *,
+    topic: str,
+    file: Path,
+    idle: float,
+    visibility_timeout: int,
+    partial: bool,
+    overwrite: bool,
+    as_json: bool,
+    aws: Aws,
+) -> None:
     """Take all messages out of TOPIC and write their lines to FILE, in order and without duplicates.
 
     Exit code 4, and a list, when parcels are missing: what came is kept beside FILE, and the same command goes on from
@@ -635,7 +648,14 @@ def download(*, topic: str, file: Path, idle: float, partial: bool, overwrite: b
     try:
         with _transfer("Downloading") as on_progress:
             result = download_file(
-                client, topic, file, idle=idle, partial=partial, overwrite=overwrite, on_progress=on_progress
+                client,
+                topic,
+                file,
+                idle=idle,
+                visibility_timeout=visibility_timeout,
+                partial=partial,
+                overwrite=overwrite,
+                on_progress=on_progress,
             )
     except DownloadIncomplete as error:
         click.echo(f"Error: {error}", err=True)

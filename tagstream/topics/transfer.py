@@ -62,10 +62,7 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-_BLOCK = 1 << 20
-_VISIBILITY = 60
-"""Seconds for which a download hides what it receives: much longer than it takes to spool ten messages, and short
-enough for a download that is started again after a kill."""
+_BLOCK = 1 << 18
 _MOST_GAPS = 1_000
 
 
@@ -235,7 +232,7 @@ def _upload_ids(count: int, upload_id: str | None) -> list[str]:
 
 
 def content_chunks(stream: IO[bytes], settings: ParcelSettings, name: str = "") -> Iterator[bytes]:
-    """The content of each parcel: whole lines, as many as the settings allow. Holds about 1 MiB at a time.
+    """The content of each parcel: whole lines, as many as the settings allow. Holds about 256 KB at a time.
 
     >>> list(content_chunks(io.BytesIO(b"a\\n\\nb"), ParcelSettings(max_lines=2)))
     [b'a\\n\\n', b'b']
@@ -403,6 +400,7 @@ def download(
     path: str | Path,
     *,
     idle: float = 20.0,
+    visibility_timeout: int = 60,
     partial: bool = False,
     overwrite: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
@@ -414,8 +412,11 @@ def download(
     lacks one at its end and what follows.
 
     Ends when nothing new has come for ``idle`` seconds; while parcels are missing and SQS counts messages in other
-    hands, only when these had the time to come back (the topic's visibility timeout; a minute for those that only lack
-    an acknowledgement of ours).
+    hands, only when these had the time to come back (the topic's visibility timeout; the one here for those that only
+    lack an acknowledgement of ours).
+
+    ``visibility_timeout`` are the seconds for which ten received messages, of up to 1 MiB each, are hidden from others:
+    more than it takes to receive and spool them, and what a download that is started again after a kill may wait for.
 
     Raises :class:`DownloadIncomplete` when parcels are missing: what came is kept in a spool beside the target, and the
     next download to the same target goes on from there, be it from the topic or from its dead-letter topic. With
@@ -429,7 +430,7 @@ def download(
         raise DownloadRefused(f"{target} exists: name another file, or say that it may be overwritten.", topic=topic)
     topics.url(topic)
     with _Spool(target, topic) as spool:
-        left = _drain(topics, topic, spool, idle, on_progress)
+        left = _drain(topics, topic, spool, idle, visibility_timeout, on_progress)
         gaps = list(itertools.islice(spool.gaps(), _MOST_GAPS))
         if gaps and not partial:
             raise DownloadIncomplete(_incomplete(topics, topic, gaps, left), gaps, topic=topic)
@@ -456,11 +457,12 @@ def _incomplete(topics: Topics, topic: str, gaps: Sequence[str], left: int) -> s
     )
 
 
-def _drain(
+def _drain(  # noqa: PLR0917
     topics: Topics,
     topic: str,
     spool: _Spool,
     idle: float,
+    visibility_timeout: int,
     on_progress: Callable[[Progress], None] | None,
 ) -> int:
     """Spool and acknowledge messages until no more come; returns how many SQS still counts."""
@@ -470,7 +472,7 @@ def _drain(
     while True:
         waited = topics.now() - last
         poll = idle - waited if waited < idle else max(idle, 1.0)
-        messages = topics.pull(topic, timeout=poll, visibility_timeout=_VISIBILITY)
+        messages = topics.pull(topic, timeout=poll, visibility_timeout=visibility_timeout)
         requests += 1
         if messages:
             safe, news = spool.add(messages)
@@ -496,7 +498,7 @@ def _drain(
                 patience = float(topics.attributes(topic).get("VisibilityTimeout", 30))
             else:
                 # Spooled, and not acknowledged: left in the topic, they would be in the way of the next download.
-                patience = _VISIBILITY if spool.unsettled else 0.0
+                patience = float(visibility_timeout) if spool.unsettled else 0.0
         if waited >= idle + patience:
             return left
 

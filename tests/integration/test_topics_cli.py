@@ -1,0 +1,185 @@
+"""``tagstream topics`` as people run it: a process of its own, over HTTP, against moto's server."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from tagstream.topics import ParcelSettings, Topics, upload
+
+_KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "eu-west-1"}
+_MAIN = "from tagstream.cli import main; main()"
+Run = Callable[..., subprocess.CompletedProcess[bytes]]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    started = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    started.start()
+    host, port = started.get_host_and_port()
+    yield f"http://{host}:{port}"
+    started.stop()
+
+
+@pytest.fixture
+def topics(server: str) -> Iterator[Topics]:
+    made = Topics(
+        boto3.client(
+            "sqs",
+            endpoint_url=server,
+            region_name="eu-west-1",
+            aws_access_key_id="test",
+            aws_secret_access_key="test",  # noqa: S106 - moto's
+        )
+    )
+    yield made
+    made.clear("", everything=True)
+
+
+def environment(server: str) -> dict[str, str]:
+    return {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "AWS_ENDPOINT_URL": server, **_KEYS}
+
+
+@pytest.fixture
+def run(server: str, tmp_path: Path) -> Run:
+    def run_(*arguments: str | Path, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(
+            [sys.executable, "-c", _MAIN, "topics", *map(str, arguments)],
+            env=environment(server),
+            cwd=tmp_path,
+            input=given,
+            capture_output=True,
+            timeout=120,
+            check=False,
+        )
+
+    return run_
+
+
+def test_a_tour_of_the_commands(run: Run, topics: Topics, tmp_path: Path) -> None:
+    assert run("list").returncode == 3
+    assert run("create", "smiles").returncode == 0
+    assert run("create", "updates.fifo").returncode == 0
+    listed = run("list", "--json").stdout.splitlines()
+    assert [json.loads(line)["topic"] for line in listed] == topics.list_topics()
+    assert len(listed) == 4
+
+    published = json.loads(run("publish", "smiles", "--json", given="CCO\nC\x07\ngrün\n".encode()).stdout)
+    assert published["accepted"] == 2
+    assert [failure["message"] for failure in published["failed"]] == ["C\x07"]
+    assert json.loads(run("info", "smiles", "--json").stdout)["counts"]["visible"] == 2
+    assert b"about 2" in run("info", "smiles").stdout
+
+    held = run("pull", "smiles", "--json", "--min", "2").stdout
+    assert {json.loads(line)["body"] for line in held.splitlines()} == {"CCO", "grün"}
+    assert run("refresh", "smiles", "--seconds", "0", given=held).returncode == 0
+    held = run("pull", "smiles", "--json", "--min", "2").stdout
+    assert run("acknowledge", "smiles", given=held).stdout == b"2 acknowledged, 0 failed.\n"
+    assert run("pull", "smiles", "--timeout", "0").returncode == 3
+    assert run("acknowledge", "smiles", given=b"nonsense\n").returncode == 2
+
+    assert run("publish", "updates.fifo", "one", "two", "--group", "g").returncode == 0
+    assert run("pull", "updates.fifo", "--ack").stdout == b"one\ntwo\n"
+
+    url = run("create-queue", "raw", "-a", "DelaySeconds=5").stdout.decode().strip()
+    assert run("create-queue", "raw2", "-a", "DelaySeconds=x").returncode == 1
+    assert run("delete", url, "--yes").returncode == 0
+    assert run("purge", "smiles", "--yes", "--no-wait").returncode == 0
+    (tmp_path / "in").write_bytes(b"a\r\n\xff")
+    sent = json.loads(run("upload", "in", "-", "smiles", "--json", given=b"stdin\n").stdout)
+    assert (sent["lines"], [uploaded["file"] for uploaded in sent["uploads"]]) == (3, ["in", "standard input"])
+    got = json.loads(run("download", "smiles", "out", "--idle", "1", "--json").stdout)
+    assert (tmp_path / "out").read_bytes() == b"a\r\n\xff\nstdin\n"
+    assert (got["lines"], got["newlines_added"]) == (3, 1)
+
+
+def test_what_cannot_be_undone_is_asked_first(run: Run, topics: Topics) -> None:
+    topics.create("smiles")
+    for command in (("create", "smiles"), ("delete", "smiles"), ("clear", "smi"), ("purge", "smiles")):
+        asked = run(*command, given=b"n\n")
+        assert asked.returncode == 1, command
+        assert b"[y/N]" in asked.stderr
+        assert len(topics.list_topics()) == 2
+    assert run("clear").returncode == 2
+    assert run("clear", "smi", given=b"y\n").returncode == 0
+    assert topics.list_topics() == []
+    for command in (("delete", "smiles"), ("info", "smiles"), ("pull", "smiles"), ("download", "smiles", "x")):
+        missing = run(*command)
+        assert missing.returncode == 1
+        assert b"'smiles' does not exist" in missing.stderr
+        assert b"Traceback" not in missing.stderr
+
+
+def test_gaps_have_an_exit_code_and_a_list(run: Run, topics: Topics, tmp_path: Path) -> None:
+    topics.create("smiles")
+    source = tmp_path / "in"
+    source.write_bytes(b"0\n1\n2\n3\n")
+    upload(topics, "smiles", [source], settings=ParcelSettings(max_lines=1), upload_id="u")
+    stolen = topics.pull("smiles", max_messages=4, min_messages=4)
+    topics.acknowledge("smiles", stolen[1:2])
+    topics.refresh_deadline("smiles", stolen[:1] + stolen[2:], 0)
+    result = run("download", "smiles", "out", "--idle", "1", "--json")
+    assert result.returncode == 4
+    (gap,) = json.loads(result.stdout)["gaps"]
+    assert gap.startswith("upload u:")
+    assert not (tmp_path / "out").exists()
+    upload(topics, "smiles", [source], settings=ParcelSettings(max_lines=1), upload_id="u")
+    assert run("download", "smiles", "out", "--idle", "1").returncode == 0
+    assert (tmp_path / "out").read_bytes() == source.read_bytes()
+    again = run("download", "smiles", "out")
+    assert again.returncode == 1
+    assert b"out exists" in again.stderr
+
+
+def test_a_long_line_is_named(run: Run, topics: Topics, tmp_path: Path) -> None:
+    topics.create("smiles")
+    (tmp_path / "in").write_bytes(b"CCO\n" + b"x" * 2_000_000)
+    result = run("upload", "in", "smiles")
+    assert result.returncode == 1
+    assert b"in, line 2: longer than" in result.stderr
+    assert topics.counts("smiles").total == 0
+
+
+def test_killed_again_and_again_a_download_is_still_exact(
+    server: str, run: Run, topics: Topics, tmp_path: Path
+) -> None:
+    """SIGKILL at any moment; what was in flight comes back, from the topic or from its dead-letter topic."""
+    topics.create("smiles", visibility_timeout=5)
+    rng = random.Random(11)
+    source = tmp_path / "in"
+    source.write_bytes(b"".join(rng.randbytes(rng.randrange(60)) + b"\n" for _ in range(6_000)))
+    upload(topics, "smiles", [source], settings=ParcelSettings(max_lines=20))
+    quick = ["--idle", "1", "--visibility-timeout", "2"]
+    command = [sys.executable, "-c", _MAIN, "topics", "download", "smiles", "out", *quick]
+    kills = 0
+    for _ in range(6):
+        process = subprocess.Popen(
+            command, env=environment(server), cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        spool = tmp_path / ".out.tagstream-spool"
+        deadline = time.monotonic() + 30
+        while not spool.exists() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        try:
+            process.wait(rng.uniform(0, 0.3))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            kills += 1
+        assert not (tmp_path / "out").exists() or process.returncode == 0
+    assert kills >= 3
+    result = run("download", "smiles", "out", *quick)
+    if result.returncode == 4:
+        result = run("download", "smiles-dead-letter", "out", *quick)
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "out").read_bytes() == source.read_bytes()
