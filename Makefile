@@ -61,11 +61,12 @@ lint: $(VENV) ## Check style, formatting and types
 	.venv/bin/mypy
 
 synth: $(READY) ## Synthesise the stacks of every stage
-	@for stage in local dev prod; do \
-		echo "cdk synth -c stage=$$stage"; \
+	@mkdir -p build/synth; for stage in local dev prod; do \
+		echo "cdk synth -c stage=$$stage (bundling functions takes a minute the first time) …"; \
 		JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION=1 JSII_SILENCE_WARNING_DEPRECATED_NODE_VERSION=1 \
-			npx --no-install cdk synth --quiet --no-notices -c stage=$$stage --output build/synth/$$stage; \
-	done
+			node_modules/.bin/cdk synth --quiet --no-notices -c stage=$$stage --output build/synth/$$stage \
+			> build/synth/$$stage.log 2>&1 || { cat build/synth/$$stage.log >&2; exit 1; }; \
+	done; echo "All stages synthesised into build/synth/"
 
 bench: $(READY) ## Measure speed; writes build/bench.json and a plot
 	.venv/bin/python -m benchmarks
