@@ -14,6 +14,7 @@ from stacks.ingest import Ingest
 from stacks.operations import Operations
 from stacks.search import Search
 from stacks.settings import settings_for
+from stacks.steps import Steps
 
 __all__ = ["application"]
 
@@ -38,14 +39,17 @@ def application(*, context: Mapping[str, Any] | None = None, outdir: str | None 
     ingest = Ingest(app, **common("ingest"), catalog=catalog)
     search = Search(app, **common("search"), catalog=catalog)
     # A further capability goes here, with its queues and functions among those that are watched.
-    queues = {"Ingest": ingest.queue, "Catalog": catalog.queue}
+    steps = Steps(app, **common("steps"), ingest=ingest)
+    queues = {"Ingest": ingest.queue, "Catalog": catalog.queue, "Steps": steps.input}
     functions = {
         "Classify": ingest.classify,
         "Catalog": catalog.catalog,
         "Purge": catalog.purge,
         "Search": search.search,
+        "Step": steps.step,
     }
-    Operations(app, **common("operations"), catalog=catalog, queues=queues, functions=functions)
+    results = {"StepsOutput": steps.output}
+    Operations(app, **common("operations"), catalog=catalog, queues=queues, results=results, functions=functions)
 
     Tags.of(app).add("project", "tagstream")
     Tags.of(app).add("stage", settings.stage)

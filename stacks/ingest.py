@@ -16,7 +16,7 @@ from stacks.functions import PythonFunction
 from stacks.queues import QueueWithDeadLetters
 from stacks.settings import Settings
 
-__all__ = ["Ingest"]
+__all__ = ["Ingest", "model_files"]
 
 # Put, post, copy and multipart uploads; removals of every kind. Of what lifecycle rules do, only the hiding of a
 # current version changes what can be seen: expired older versions are no news.
@@ -51,7 +51,7 @@ class Ingest(Stack):
             description="Classifies new photos and tells the catalog",
             size=settings.classify,
             settings=settings,
-            data=self._model(settings),
+            data=model_files(self, settings),
             environment={
                 "CATALOG_QUEUE_URL": catalog.queue.queue.queue_url,
                 "MAX_PIXELS": str(settings.max_pixels),
@@ -129,13 +129,15 @@ class Ingest(Stack):
         resource.node.add_dependency(policy)
         return bucket
 
-    def _model(self, settings: Settings) -> dict[str, Path]:
-        model = Path(settings.model).expanduser() if settings.is_own_model else ROOT / "build/models" / settings.model
-        missing = [name for name in _MODEL_FILES if not (model / name).is_file()]
-        if missing and self.bundling_required:
-            if settings.is_own_model:
-                raise BundlingError(f"the model {settings.model} lacks {', '.join(missing)}: put that there.")
-            raise BundlingError(
-                f"the model {settings.model} is not built: run '.venv/bin/tagstream models build {settings.model}'."
-            )
-        return {f"model/{name}": model / name for name in _MODEL_FILES}
+
+def model_files(stack: Stack, settings: Settings) -> dict[str, Path]:
+    """The files of the stage's model: their place in a bundle → where they are now."""
+    model = Path(settings.model).expanduser() if settings.is_own_model else ROOT / "build/models" / settings.model
+    missing = [name for name in _MODEL_FILES if not (model / name).is_file()]
+    if missing and stack.bundling_required:
+        if settings.is_own_model:
+            raise BundlingError(f"the model {settings.model} lacks {', '.join(missing)}: put that there.")
+        raise BundlingError(
+            f"the model {settings.model} is not built: run '.venv/bin/tagstream models build {settings.model}'."
+        )
+    return {f"model/{name}": model / name for name in _MODEL_FILES}

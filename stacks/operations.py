@@ -26,7 +26,10 @@ _FIVE_MINUTES = Duration.minutes(5)
 
 
 class Operations(Stack):
-    """Watches the queues and functions it is given, by name, and the catalog's domain."""
+    """Watches the queues and functions it is given, by name, and the catalog's domain.
+
+    ``results`` are queues that people empty when they like: only their dead letters are watched.
+    """
 
     def __init__(
         self,
@@ -36,6 +39,7 @@ class Operations(Stack):
         settings: Settings,
         catalog: Catalog,
         queues: Mapping[str, QueueWithDeadLetters],
+        results: Mapping[str, QueueWithDeadLetters],
         functions: Mapping[str, PythonFunction],
         **kwargs: Any,
     ) -> None:
@@ -44,7 +48,10 @@ class Operations(Stack):
         self.topic = sns.Topic(self, "Alarms", display_name=f"Tagstream {settings.stage}", enforce_ssl=True)
         self._address(settings)
         for name, queue in queues.items():
-            self._watch_queue(name, queue, settings)
+            self._watch_dead_letters(name, queue)
+            self._watch_age(name, queue, settings)
+        for name, queue in results.items():
+            self._watch_dead_letters(name, queue)
         for name, function in functions.items():
             self._watch_function(name, function)
         self._watch_domain(catalog.domain_name, settings)
@@ -88,12 +95,14 @@ class Operations(Stack):
         alarm.add_alarm_action(actions.SnsAction(self.topic))
         alarm.add_ok_action(actions.SnsAction(self.topic))
 
-    def _watch_queue(self, name: str, queue: QueueWithDeadLetters, settings: Settings) -> None:
+    def _watch_dead_letters(self, name: str, queue: QueueWithDeadLetters) -> None:
         self._alarm(
             f"{name}DeadLetters",
             _depth(queue.dead_letters),
             f"Messages of the {name} queue failed too often: find out why in the function's log, then redrive them.",
         )
+
+    def _watch_age(self, name: str, queue: QueueWithDeadLetters, settings: Settings) -> None:
         self._alarm(
             f"{name}Age",
             queue.queue.metric_approximate_age_of_oldest_message(period=_MINUTE, statistic="Maximum"),

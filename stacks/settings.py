@@ -10,11 +10,13 @@ import difflib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
+from pathlib import Path
 from typing import Any, get_type_hints
 
 __all__ = ["MODELS", "STAGES", "Consumer", "Domain", "Function", "Settings", "SettingsError", "settings_for"]
 
 MODELS = ("efficientnet-lite0", "efficientnet-lite2", "inception-v3")
+ROOT = Path(__file__).resolve().parent.parent
 DEAD_LETTER_DAYS = 14
 """The longest that SQS keeps a message."""
 
@@ -74,6 +76,8 @@ class Settings:
 
     ``model`` is the name of a model that ``tagstream models build`` made, or the path (with a ``/``) of a
     directory that holds one's own ``model.tflite``, ``labels.txt`` and ``model.json``.
+    ``step`` is what the step function runs: a step of ``tagstream/steps``, or the name of a program that lies
+    beside its handler, in ``lambdas/step``.
     ``alarms_reach_a_person``: the deploy demands an address when ``alarm_email`` gives none.
     """
 
@@ -82,11 +86,13 @@ class Settings:
     catalog: Consumer
     purge: Function
     search: Function
+    steps: Consumer
     domain: Domain
     retain_data: bool
     alarms_reach_a_person: bool
     log_days: int
     model: str = "efficientnet-lite0"
+    step: str = "classify"
     prefix: str = ""
     suffix: str = ""
     alarm_email: str | None = None
@@ -117,6 +123,7 @@ STAGES = {
         catalog=Consumer(memory_mb=256, timeout_seconds=10, max_concurrency=2),
         purge=Function(memory_mb=256, timeout_seconds=60),
         search=Function(memory_mb=256, timeout_seconds=15),
+        steps=Consumer(memory_mb=1769, timeout_seconds=30, max_concurrency=2, batch_size=1),
         domain=Domain(instance_type="t3.small.search", data_nodes=1, zones=1, volume_gb=10, in_vpc=False),
         retain_data=False,
         alarms_reach_a_person=False,
@@ -129,6 +136,7 @@ STAGES = {
         catalog=Consumer(memory_mb=512, timeout_seconds=30, max_concurrency=5),
         purge=Function(memory_mb=512, timeout_seconds=300),
         search=Function(memory_mb=512, timeout_seconds=30),
+        steps=Consumer(memory_mb=1769, timeout_seconds=300, max_concurrency=10, batch_size=1),
         domain=Domain(instance_type="t3.small.search", data_nodes=1, zones=1, volume_gb=10, in_vpc=False),
         retain_data=False,
         alarms_reach_a_person=False,
@@ -141,6 +149,7 @@ STAGES = {
         catalog=Consumer(memory_mb=512, timeout_seconds=30, max_concurrency=20),
         purge=Function(memory_mb=512, timeout_seconds=300),
         search=Function(memory_mb=512, timeout_seconds=30),
+        steps=Consumer(memory_mb=1769, timeout_seconds=900, max_concurrency=100, batch_size=1),
         domain=Domain(instance_type="m7g.medium.search", data_nodes=3, zones=3, volume_gb=20, in_vpc=True),
         retain_data=True,
         alarms_reach_a_person=True,
@@ -222,6 +231,7 @@ def _converted(value: Any, kind: Any) -> Any:
 def _problems(s: Settings) -> Iterator[str]:
     yield from _consumer_problems("classify", s.classify, s.queue_days, largest_batch=10_000)
     yield from _consumer_problems("catalog", s.catalog, s.queue_days, largest_batch=10)
+    yield from _consumer_problems("steps", s.steps, s.queue_days, largest_batch=10_000)
     if s.catalog.batch_window_seconds:
         yield "catalog.batch_window_seconds must be 0: a FIFO queue has no batching window."
     yield from _function_problems("purge", s.purge)
@@ -232,6 +242,7 @@ def _problems(s: Settings) -> Iterator[str]:
             f"model {s.model!r} is not known: use one of {_listed(MODELS)}, or the path of a directory with your own "
             "model.tflite, labels.txt and model.json, such as ./my-model."
         )
+    yield from _step_problems(s.step)
     if s.log_level not in _LOG_LEVELS:
         yield f"log_level {s.log_level!r} is not known: use one of {_listed(_LOG_LEVELS)}."
     if s.log_days not in _LOG_DAYS:
@@ -257,6 +268,12 @@ def _problems(s: Settings) -> Iterator[str]:
         yield "prefix and suffix together are longer than an S3 key, 1,024 bytes: shorten them."
     if s.alarm_email is not None and not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", s.alarm_email):
         yield f"alarm_email {s.alarm_email!r} is no mail address: use one such as someone@example.com."
+
+
+def _step_problems(step: str) -> Iterator[str]:
+    places = (ROOT / "tagstream" / "steps" / f"{step}.py", ROOT / "lambdas" / "step" / step)
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", step) or not any(place.is_file() for place in places):
+        yield f"step {step!r} is not known: name a step of tagstream/steps, or put a program into lambdas/step."
 
 
 def _function_problems(name: str, function: Function) -> Iterator[str]:

@@ -140,10 +140,12 @@ def _model_folder(settings: ClassifySettings, environment: Mapping[str, str]) ->
 
 
 def _s3_client() -> Any:
-    import boto3
+    import botocore.session
     from botocore.config import Config
 
-    return boto3.client("s3", config=Config(retries={"mode": "standard", "max_attempts": 5}))
+    return botocore.session.get_session().create_client(
+        "s3", config=Config(retries={"mode": "standard", "max_attempts": 5})
+    )
 
 
 def main(arguments: list[str]) -> int:

@@ -85,8 +85,8 @@ class Step:
         self._running: set[subprocess.Popen[bytes]] = set()
         self._killed = False
 
-    def run(self, data: bytes) -> bytes:
-        """What the step makes of ``data``.
+    def run(self, data: bytes, *, timeout: float | None = None) -> bytes:
+        """What the step makes of ``data``; ``timeout`` in seconds shortens the step's own limit.
 
         Raises :class:`StepFailed` when this run went wrong (exit code, time limit, no output file), and
         :class:`ConfigurationError` when no run can go right (the program can't be executed).
@@ -94,7 +94,7 @@ class Step:
         with tempfile.TemporaryDirectory(prefix="tagstream-step-", ignore_cleanup_errors=True) as folder:
             source, target = Path(folder, "input"), Path(folder, "output")
             source.write_bytes(data)
-            printed = self._execute(folder, str(source), str(target))
+            printed = self._execute(folder, str(source), str(target), min(self.timeout, timeout or self.timeout))
             try:
                 return target.read_bytes()
             except (FileNotFoundError, IsADirectoryError) as error:
@@ -112,7 +112,7 @@ class Step:
             for process in self._running:
                 _kill_group(process)
 
-    def _execute(self, folder: str, source: str, target: str) -> str:
+    def _execute(self, folder: str, source: str, target: str, limit: float) -> str:
         """Run the program to its end; returns the last lines that it printed."""
         arguments = [source, target, self._settings, self.workflow_id]
         while not arguments[-1]:
@@ -139,7 +139,7 @@ class Step:
             late.set()
             _kill_group(process)
 
-        timer = threading.Timer(self.timeout, too_late)
+        timer = threading.Timer(limit, too_late)
         timer.daemon = True
         timer.start()
         try:
@@ -156,7 +156,7 @@ class Step:
             _log.warning("step %s left a process of another session behind, which holds its output", self.name)
         printed = "\n".join(tail)
         if late.is_set():
-            reason = f"ran past its limit of {self.timeout:g} s and was killed"
+            reason = f"ran past its limit of {limit:g} s and was killed"
         elif self._killed and returncode < 0:
             reason = "was killed since the worker is stopping"
         elif returncode < 0:

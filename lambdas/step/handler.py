@@ -1,0 +1,111 @@
+"""The step function: parcels of the input topic in, what the step makes of them out to the output topic."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+from aws_lambda_powertools import Logger, Metrics, Tracer
+from aws_lambda_powertools.logging.utils import copy_config_to_registered_loggers
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from botocore.config import Config
+
+from tagstream.errors import ConfigurationError, TopicError
+from tagstream.steps import classify, uppercase
+from tagstream.topics.client import Topics
+from tagstream.topics.messages import Message
+from tagstream.topics.step import Step
+from tagstream.topics.worker import outputs, parcel_in
+
+logger = Logger()
+metrics = Metrics()
+tracer = Tracer(auto_patch=False)
+
+# The bundle has what is imported here; a step runs in a process of its own.
+SHIPPED = (classify, uppercase)
+# What is left of the function's time after this is not enough to publish and to answer.
+_MARGIN_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """``step`` is the name of a step that comes with Tagstream, or of a program that lies beside this handler."""
+
+    step: str
+    output_queue_url: str
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
+        try:
+            return cls(environment["STEP"], environment["OUTPUT_QUEUE_URL"])
+        except KeyError as error:
+            raise ConfigurationError(f"the function's environment lacks a setting: {error!r}") from error
+
+
+@cache
+def settings() -> Settings:
+    return Settings.from_environment()
+
+
+@cache
+def topics() -> Topics:
+    config = Config(retries={"mode": "standard", "max_attempts": 3}, connect_timeout=5, read_timeout=20)
+    copy_config_to_registered_loggers(logger, ignore_log_level=False, include={"tagstream.topics.step"})
+    return Topics(botocore.session.get_session().create_client("sqs", config=config))
+
+
+@cache
+def step() -> Step:
+    here = Path(__file__).parent
+    own, settings_file, model = here / settings().step, here / "settings.yaml", here / "model"
+    return Step(
+        own if own.is_file() else settings().step,
+        settings_file=settings_file if settings_file.is_file() else None,
+        environment={"MODEL_DIR": str(model)} if model.is_dir() else {},
+        # The only place where a function may write.
+        cwd=tempfile.gettempdir(),
+    )
+
+
+@logger.inject_lambda_context
+@metrics.log_metrics
+@tracer.capture_lambda_handler(capture_response=False)
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Answers with the messages to deliver again."""
+
+    @tracer.capture_method(capture_response=False)
+    def run(record: SQSRecord) -> None:
+        message = Message.from_lambda(record.raw_event)
+        parcel = parcel_in(message)
+        seconds = context.get_remaining_time_in_millis() / 1000 - _MARGIN_SECONDS
+        if seconds <= 0:
+            raise TopicError("the invocation has no time left for this message: ask for a smaller batch.")
+        output = step().run(parcel.content, timeout=seconds) if parcel.content else b""
+        queue = settings().output_queue_url
+        made = outputs(parcel, output, workflow=step().name, topic=queue, group_id=message.group_id)
+        result = topics().publish_all(queue, made)
+        if result.failed:
+            raise TopicError(f"the output topic refused {len(result.failed)} messages: {result.failed[0].reason}")
+        metrics.add_metric(name="StepLines", unit=MetricUnit.Count, value=parcel.line_count)
+
+    def settle(record: SQSRecord) -> None:
+        try:
+            run(record)
+        except Exception:
+            # The only place where the reason is kept: SQS moves a message without one.
+            logger.exception("failed, to be delivered again", extra={"message_id": record.message_id})
+            metrics.add_metric(name="Failures", unit=MetricUnit.Count, value=1)
+            raise
+
+    # An error raised would cost the warm worker; the alarm is on the mapping's failures.
+    processor = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
+    return dict(process_partial_response(event, settle, processor, context))
