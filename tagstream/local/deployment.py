@@ -68,6 +68,9 @@ def deploy(
         report("Synthesising the stacks and bootstrapping the account …")
         bootstrapping = run("bootstrap", bootstrap, private)
         synthesising = run("synth", synth, ROOT)
+        for line in synthesising.lines():
+            if line.startswith("Bundling "):
+                report(f"  {line}")
         synthesising.finish()
         bootstrapping.finish()
         report("Deploying the stacks …")
