@@ -185,7 +185,7 @@ def _print(photos: list[_Shown]) -> None:
             "top tags and scores": f"rejected: {shown.image['reason']}"
             if shown.rejected
             else ", ".join(f"{tag['tag']} {tag['score']:.2f}" for tag in shown.tags[:3]),
-            "seconds to searchable": "never" if shown.seconds is None else f"{shown.seconds:.1f}",
+            "seconds": "never" if shown.seconds is None else f"{shown.seconds:.1f}",
         }
         for shown in photos
     ]
