@@ -4,6 +4,7 @@
 Prints one line that begins with ``ANSWER`` when it is done, among what the function logs.
 """
 
+import importlib
 import json
 import sys
 from pathlib import Path
@@ -27,8 +28,7 @@ def memory() -> dict[str, float]:
 
 def main(bundle: str, what: str, argument: str) -> Any:
     sys.path.insert(0, bundle)
-    import handler
-
+    handler = importlib.import_module("handler")
     if what == "answer":
         return handler.handler(json.loads(argument), Context())
     classifier, _ = handler.classifier(), handler.ingest()
