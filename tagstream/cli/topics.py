@@ -561,11 +561,7 @@ def upload(
     client = _client(aws)
     client.url(topic)
 
-    def on_start(ids: Sequence[str]) -> None:
-        if upload_id is None and sys.stderr.isatty():
-            names = ids[0] if len(ids) == 1 else f"{ids[0]} to {ids[-1]}"
-            click.echo(f"Upload {names} starts.", err=True)
-
+    started: list[str] = []
     with _standard_input(files) as paths:
         try:
             with _transfer("Uploading") as on_progress:
@@ -577,12 +573,16 @@ def upload(
                     upload_id=upload_id,
                     decompress=decompress,
                     names=["standard input" if file == "-" else file for file in files],
-                    on_start=on_start,
+                    on_start=started.append,
                     on_progress=on_progress,
                 )
         except PublishFailed as error:
             click.echo(f"Error: {error}", err=True)
             sys.exit(DONE_IN_PART if error.result.accepted else FAILED)
+        except KeyboardInterrupt:
+            if started:
+                click.echo(f"Repeat the same command with --upload-id {started[0]} to go on.", err=True)
+            raise
     if as_json:
         emit([asdict(result)], as_json=True)
     else:
@@ -661,6 +661,9 @@ def download(
         click.echo(f"Error: {error}", err=True)
         _tell_gaps(error.gaps, as_json)
         sys.exit(DONE_IN_PART)
+    except KeyboardInterrupt:
+        click.echo(f"What came is kept beside {file}: the same command goes on from there.", err=True)
+        raise
     if as_json:
         emit([asdict(result)], as_json=True)
     else:

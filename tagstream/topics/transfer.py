@@ -135,7 +135,7 @@ def upload(
     upload_id: str | None = None,
     decompress: bool = True,
     names: Sequence[str] | None = None,
-    on_start: Callable[[Sequence[str]], None] | None = None,
+    on_start: Callable[[str], None] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> UploadResult:
     """Publish every line of the files as parcels. Files compressed by gzip or zstd, whatever their names, are read as
@@ -144,20 +144,21 @@ def upload(
     All files are read once before anything is sent: a line that fits no message (more than 1,046,528 bytes with its
     newline) raises :class:`MessageTooLarge`, a file that cannot be read or decompressed :class:`ConfigurationError`.
 
-    Each file is an upload of its own; a download puts them one after the other, by their ids. Ids grow with time.
-    Given an ``upload_id``, an upload that was interrupted is repeated under the same identity (``ID`` for one file,
-    ``ID-0000``, ``ID-0001`` … for several): a download drops what comes twice.
+    Each file is an upload of its own, ``ID`` for one file, ``ID-0000``, ``ID-0001`` … for several; a download puts them
+    one after the other, by their ids, and ids that are made here grow with time. Given its ``upload_id``, an upload
+    that was interrupted is repeated under the same identity: a download drops what comes twice.
 
-    Raises :class:`PublishFailed` when SQS did not accept everything. ``on_start`` gets the ids before anything is sent.
+    Raises :class:`PublishFailed` when SQS did not accept everything. ``on_start`` gets the id before anything is sent.
     ``names`` is what errors and the result call the files, where it is not their paths.
     """
     settings = settings or ParcelSettings()
     topics.url(topic)
     names = [str(file) for file in files] if names is None else names
     totals = [_measure(file, name, decompress) for file, name in zip(files, names, strict=True)]
+    upload_id = upload_id or new_upload_id()
     ids = _upload_ids(len(names), upload_id)
     if on_start is not None:
-        on_start(ids)
+        on_start(upload_id)
     fifo = topic.endswith(".fifo")
     sizes: dict[tuple[object, object], int] = {}
     progress = Progress(total_lines=sum(lines for lines, _ in totals), total_bytes=sum(size for _, size in totals))
@@ -184,13 +185,16 @@ def upload(
         if on_progress is not None:
             on_progress(progress)
 
+    hint = f" Repeat the upload with the upload id {upload_id!r}."
     with closing(_packed(parcels(), settings, fifo)) as messages:
-        result = topics.publish_all(topic, messages, on_batch=on_batch)
+        try:
+            result = topics.publish_all(topic, messages, on_batch=on_batch)
+        except PublishFailed as error:
+            raise PublishFailed(f"{error}{hint}", error.result, topic=topic) from error
     if result.failed:
         first = result.failed[0]
         raise PublishFailed(
-            f"topic {topic!r}: {len(result.failed)} parcels were not accepted ({first.code}: {first.reason}): "
-            f"repeat the upload with the upload id {upload_id or ids[0]!r}.",
+            f"topic {topic!r}: {len(result.failed)} parcels were not accepted ({first.code}: {first.reason}).{hint}",
             result,
             topic=topic,
         )
@@ -223,9 +227,7 @@ def new_upload_id() -> str:
         return f"{_last_id:013x}{secrets.token_hex(2)}"
 
 
-def _upload_ids(count: int, upload_id: str | None) -> list[str]:
-    if upload_id is None:
-        return [new_upload_id() for _ in range(count)]
+def _upload_ids(count: int, upload_id: str) -> list[str]:
     if not is_upload_id(upload_id) or len(upload_id) > 70:
         raise ConfigurationError("an upload id has 1 to 70 letters, digits, hyphens and underscores.")
     return [upload_id] if count == 1 else [f"{upload_id}-{number:04d}" for number in range(count)]
