@@ -219,25 +219,30 @@ def order_check(*, messages: int, groups: int, consumers: int, as_json: bool, aw
     from tagstream.topics.order_check import order_check as check
 
     client = Topics(aws.client("sqs", max_pool_connections=20, read_timeout=60))
-    with _interruptible(), progress("Receiving", total=2 * messages, unit="messages") as advance:
-        reports = check(client, messages=messages, groups=groups, consumers=consumers, on_progress=advance)
+    signals: list[int] = []
+    # No exception, which would leave a topic behind that is just being made.
+    before = {
+        number: signal.signal(number, lambda n, _: signals.append(n)) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        with progress("Receiving", total=2 * messages, unit="messages") as advance:
+            reports = check(
+                client,
+                messages=messages,
+                groups=groups,
+                consumers=consumers,
+                on_progress=advance,
+                stopped=lambda: bool(signals),
+            )
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
     columns = ("kind", "sent", "repeated", "received", "out_of_order", "duplicates", "lost", "seconds")
     emit([asdict(report) for report in reports], as_json=as_json, columns=columns)
+    if signals:
+        click.echo("Interrupted; both topics are deleted.", err=True)
+        sys.exit(INTERRUPTED if signals[0] == signal.SIGINT else TERMINATED)
     fifo = reports[-1]
     if fifo.out_of_order or fifo.duplicates or fifo.lost:
         click.echo("The FIFO topic did not keep its promise.", err=True)
         sys.exit(FAILED)
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """SIGTERM ends the block as Ctrl-C does, so that what was made is deleted."""
-
-    def stop(_number: int, _frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

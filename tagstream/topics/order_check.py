@@ -51,12 +51,14 @@ def order_check(
     consumers: int = 4,
     patience: float = 60.0,
     on_progress: Callable[[int], None] | None = None,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> list[OrderReport]:
     """Send numbered messages, some twice, to a standard and to a FIFO topic made for this, and compare what arrives.
 
     Each of ``consumers`` threads pulls up to ten messages at a time, works on them in turn, and acknowledges them.
     Consuming ends when all have come and the topic is empty, or when nothing new came for ``patience`` seconds.
     Both topics are deleted at the end, whatever happens. ``on_progress`` gets how many more messages were received.
+    When ``stopped`` says so, this ends soon, with the reports that are complete.
     """
     if messages < 1 or groups < 1 or consumers < 1:
         raise ConfigurationError("messages, groups and consumers are 1 or more.")
@@ -66,8 +68,12 @@ def order_check(
         for topic in made:
             kind = "FIFO" if topic.endswith(".fifo") else "standard"
             started = time.monotonic()
-            _send(topics, topic, messages, groups)
-            worked_on = _Consumers(topics, topic, messages, patience, on_progress).run(consumers)
+            _send(topics, topic, messages, groups, stopped)
+            worked_on = _Consumers(
+                topics, topic, messages=messages, patience=patience, on_progress=on_progress, stopped=stopped
+            ).run(consumers)
+            if stopped():
+                break
             first: dict[int, None] = dict.fromkeys(worked_on)
             reports.append(
                 OrderReport(
@@ -117,11 +123,13 @@ def _made(topics: Topics, names: Iterable[str]) -> Iterator[list[str]]:
                     topics.delete(topic)
 
 
-def _send(topics: Topics, topic: str, messages: int, groups: int) -> None:
+def _send(topics: Topics, topic: str, messages: int, groups: int, stopped: Callable[[], bool]) -> None:
     fifo = topic.endswith(".fifo")
 
     def numbered() -> Iterator[Outgoing]:
         for number in range(messages):
+            if stopped():
+                return
             group = f"group-{number % groups}" if fifo else None
             message = Outgoing(str(number), group_id=group, deduplication_id=str(number) if fifo else None)
             yield message
@@ -137,13 +145,21 @@ class _Consumers:
     """Threads that pull, work on each message (they note its number) and acknowledge."""
 
     def __init__(
-        self, topics: Topics, topic: str, messages: int, patience: float, on_progress: Callable[[int], None] | None
+        self,
+        topics: Topics,
+        topic: str,
+        *,
+        messages: int,
+        patience: float,
+        on_progress: Callable[[int], None] | None,
+        stopped: Callable[[], bool],
     ) -> None:
         self._topics = topics
         self._topic = topic
         self._messages = messages
         self._patience = patience
         self._on_progress = on_progress
+        self._stopped = stopped
         self._lock = threading.Lock()
         self._numbers: list[int] = []
         self._seen: set[int] = set()
@@ -162,7 +178,7 @@ class _Consumers:
         return self._numbers
 
     def _consume(self) -> None:
-        while not self._end.is_set():
+        while not self._end.is_set() and not self._stopped():
             messages = self._topics.pull(self._topic, timeout=1.0)
             for message in messages:
                 self._work_on(message)
