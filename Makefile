@@ -31,6 +31,7 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(READY) ## Make .venv, install everything pinned, build the default model
+	@echo "Set up: .venv/bin/tagstream is ready."
 
 demo: $(READY) ## Photos in, answers out, on this machine (PHOTOS=dir for your own)
 	@.venv/bin/tagstream local demo $(if $(PHOTOS),--photos "$(PHOTOS)")
