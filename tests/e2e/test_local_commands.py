@@ -90,6 +90,9 @@ def going_up(home: Path) -> Iterator[subprocess.Popen[str]]:
             yield up
         finally:
             up.kill()
+            up.wait()
+            # If it has come up against what the test is about.
+            tagstream(home, "down")
 
 
 def interrupt(up: subprocess.Popen[str]) -> None:
