@@ -59,12 +59,13 @@ def settings() -> Settings:
 @cache
 def topics() -> Topics:
     config = Config(retries={"mode": "standard", "max_attempts": 3}, connect_timeout=5, read_timeout=20)
-    copy_config_to_registered_loggers(logger, ignore_log_level=False, include={"tagstream.topics.step"})
     return Topics(botocore.session.get_session().create_client("sqs", config=config))
 
 
 @cache
 def step() -> Step:
+    # What the step prints goes where the function's own log goes.
+    copy_config_to_registered_loggers(logger, include={"tagstream"})
     here = Path(__file__).parent
     own, settings_file, model = here / settings().step, here / "settings.yaml", here / "model"
     return Step(

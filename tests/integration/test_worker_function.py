@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import importlib.util
 import json
+import logging
 import secrets
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +40,10 @@ def topics(aws: boto3.Session) -> Topics:
 
 
 @pytest.fixture
-def function(topics: Topics, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Handler]:
+def function(topics: Topics, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Handler]]:
     """A cold start of the function with that step."""
+    log = logging.getLogger("tagstream")
+    before = (log.level, list(log.handlers), log.propagate)
 
     def load(step: str | Path, *, output: str | None = None, seconds: float = 60.0) -> Handler:
         for variable, value in {
@@ -62,7 +65,9 @@ def function(topics: Topics, monkeypatch: pytest.MonkeyPatch) -> Callable[..., H
         context.seconds = seconds
         return lambda event: dict(module.handler(event, context))
 
-    return load
+    yield load
+    # The function takes over the package's log; other tests read it.
+    log.level, log.handlers, log.propagate = before
 
 
 def batch(*messages: Outgoing) -> dict[str, Any]:
