@@ -6,6 +6,7 @@ Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-conte
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import unquote_plus
@@ -15,6 +16,7 @@ from tagstream.errors import NotAnEvent
 __all__ = ["ObjectEvent", "parse_notification"]
 
 _REMOVALS = ("ObjectRemoved:", "LifecycleExpiration:")
+_SEQUENCER = re.compile("[0-9A-Fa-f]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +38,18 @@ class ObjectEvent:
     size: int | None = None
 
 
-def parse_notification(body: str) -> list[ObjectEvent]:
-    """The events in the body of one queue message; none for the ``s3:TestEvent`` of a new notification.
+def parse_notification(body: str) -> list[ObjectEvent | NotAnEvent]:
+    """What the body of one queue message says; nothing for the ``s3:TestEvent`` of a new notification.
 
-    Raises :class:`NotAnEvent` for anything else than an S3 notification.
+    A record that is no event of an object is a :class:`NotAnEvent` in its place: the others beside it still count.
+    Raises :class:`NotAnEvent` if the whole message is no S3 notification.
 
     >>> parse_notification('{"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "photos"}')
     []
     """
     try:
         message = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise NotAnEvent(f"the message is not JSON: {error}") from error
     if not isinstance(message, dict):
         raise NotAnEvent("the message is not a JSON object")
@@ -58,7 +61,7 @@ def parse_notification(body: str) -> list[ObjectEvent]:
     return [_event(record) for record in records]
 
 
-def _event(record: Any) -> ObjectEvent:
+def _event(record: Any) -> ObjectEvent | NotAnEvent:
     try:
         name = record["eventName"].removeprefix("s3:")
         s3 = record["s3"]
@@ -68,21 +71,32 @@ def _event(record: Any) -> ObjectEvent:
         elif name.startswith(_REMOVALS):
             kind = "removed"
         else:
-            raise NotAnEvent(f"the event {name!r} is neither a creation nor a removal")
+            return NotAnEvent(f"the event {name!r} is neither a creation nor a removal")
         size = item.get("size")
         event = ObjectEvent(
-            bucket=s3["bucket"]["name"],
-            key=unquote_plus(item["key"]),
+            bucket=_text(s3["bucket"]["name"]),
+            key=_text(unquote_plus(item["key"])),
             kind=kind,
-            sequencer=item["sequencer"],
-            time=record["eventTime"],
-            version_id=item.get("versionId") or None,
-            etag=item.get("eTag") or None,
+            sequencer=_text(item["sequencer"]),
+            time=_text(record["eventTime"]),
+            version_id=_text(item.get("versionId") or "") or None,
+            etag=_text(item.get("eTag") or "") or None,
             size=None if size is None else int(size),
         )
-        int(event.sequencer, 16)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise NotAnEvent(f"a record lacks or garbles a field of an S3 event: {error!r}") from error
+        if not _SEQUENCER.fullmatch(event.sequencer):
+            raise ValueError(f"sequencer {event.sequencer!r}")
+        if not 0 <= (event.size or 0) < 2**63:
+            raise ValueError(f"size {event.size}")
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
+        return NotAnEvent(f"a record lacks or garbles a field of an S3 event: {error!r}")
     if not (event.bucket and event.key):
-        raise NotAnEvent("a record names no bucket or no key")
+        return NotAnEvent("a record names no bucket or no key")
     return event
+
+
+def _text(value: Any) -> str:
+    """``value``, if it is text that can be written down: JSON's escapes allow half characters."""
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    value.encode()
+    return value

@@ -84,19 +84,27 @@ class Ingest:
         for message_id, body in messages.items():
             outcomes[message_id] = Outcome()
             try:
-                work += [(message_id, event) for event in parse_notification(body)]
+                events = parse_notification(body)
             except NotAnEvent as error:
-                outcomes[message_id] = Outcome(updates=(_not_an_event(message_id, body, error),))
-        if work:
-            try:
-                recogniser = self.recogniser()
-            except Exception as error:  # noqa: BLE001  whatever it is, the messages must come back
-                return outcomes | {message_id: Outcome(error=error) for message_id, _ in work}
-            with ThreadPoolExecutor(self.threads or granted_cores()) as pool:
-                results = pool.map(lambda item: self._attempt(item[1], recogniser), work)
-                for (message_id, _), result in zip(work, results, strict=True):
-                    outcomes[message_id] = _joined(outcomes[message_id], result)
+                events = [error]
+            # What is strange in one message is one entry in the catalog; the events beside it are worked on.
+            work += [(message_id, event) for event in events if isinstance(event, ObjectEvent)]
+            strange = [event for event in events if isinstance(event, NotAnEvent)]
+            if strange:
+                outcomes[message_id] = Outcome(updates=(_not_an_event(message_id, body, strange[0]),))
+        for (message_id, _), result in zip(work, self._attempts([event for _, event in work]), strict=True):
+            outcomes[message_id] = _joined(outcomes[message_id], result)
         return self._publish(outcomes)
+
+    def _attempts(self, events: list[ObjectEvent]) -> list[Outcome]:
+        if not events:
+            return []
+        try:
+            recogniser = self.recogniser()
+        except Exception as error:  # noqa: BLE001  whatever it is, the messages must come back
+            return [Outcome(error=error)] * len(events)
+        with ThreadPoolExecutor(self.threads or granted_cores()) as pool:
+            return list(pool.map(lambda event: self._attempt(event, recogniser), events))
 
     def _attempt(self, event: ObjectEvent, recogniser: Recogniser) -> Outcome:
         try:

@@ -242,6 +242,41 @@ def test_markers_of_folders_are_left_alone(stage: Stage) -> None:
     assert "folder" in outcome.notes[0]
 
 
+@pytest.mark.parametrize(
+    "strange",
+    [
+        {"x": 1},
+        "no record",
+        record("t", "ObjectTagging:Put"),
+        record("half \\ud800"),
+        record("size", size=-1),
+        record("size", size=1e999),
+        record("size", size=2**70),
+        record("sequencer", sequencer="0x0A"),
+        record("version", versionId=5),
+        record("etag", eTag={"a": 1}),
+        record("time") | {"eventTime": 5},
+        record("bucket") | {"s3": {"bucket": {"name": ["b"]}, "object": {"key": "k", "sequencer": "0A"}}},
+    ],
+)
+def test_a_strange_record_takes_nothing_with_it(stage: Stage, strange: Any) -> None:
+    for key in "abcd":
+        stage.s3.put(key, b"cat")
+    # As JSON's escape of half a character, which is text to JSON and to nobody else.
+    text = body(record("a"), record("b"), strange, record("c")).replace("%5Cud800", "\\ud800")
+    outcomes = stage.ingest().process({"1": text, "2": body(record("d"))})
+    assert [outcome.error for outcome in outcomes.values()] == [None, None]
+    updates = {update.key: update.kind for update in stage.sqs.updates}
+    assert updates == {"1": "rejected"} | dict.fromkeys("abcd", "classified")
+
+
+def test_a_message_that_cannot_even_be_parsed_takes_nothing_with_it(stage: Stage) -> None:
+    stage.s3.put("a", b"cat")
+    outcomes = stage.ingest().process({"1": "[" * 200_000, "2": body(record("a"))})
+    assert [outcome.error for outcome in outcomes.values()] == [None, None]
+    assert [update.kind for update in stage.sqs.updates] == ["rejected", "classified"]
+
+
 def test_the_test_event_is_acknowledged(stage: Stage) -> None:
     assert stage.one('{"Service": "Amazon S3", "Event": "s3:TestEvent"}') == Outcome()
     assert stage.sqs.batches == []
@@ -320,9 +355,10 @@ def test_a_model_that_cannot_be_loaded_fails_all_that_need_it(stage: Stage) -> N
         raise OSError("no model")
 
     ingest = Ingest(stage.s3, stage.sqs, "https://queue/catalog.fifo", broken)
-    outcomes = ingest.process({"1": body(record("a")), "2": '{"Event": "s3:TestEvent"}'})
+    outcomes = ingest.process({"1": body(record("a")), "2": '{"Event": "s3:TestEvent"}', "3": "hello"})
     assert isinstance(outcomes["1"].error, OSError)
     assert outcomes["2"] == Outcome()
+    assert stage.sqs.updates == list(outcomes["3"].updates) != [], "what needs no model is recorded all the same"
 
 
 def test_batches_keep_both_limits_of_sqs(stage: Stage) -> None:
