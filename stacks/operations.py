@@ -8,6 +8,7 @@ from typing import Any
 from aws_cdk import Aws, CfnOutput, CfnParameter, Duration, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
@@ -46,6 +47,15 @@ class Operations(Stack):
         super().__init__(scope, construct_id, **kwargs)
         # CloudWatch may not publish to a topic under the AWS-managed key; alarms hold nothing secret.
         self.topic = sns.Topic(self, "Alarms", display_name=f"Tagstream {settings.stage}", enforce_ssl=True)
+        # A policy of one's own takes the place of SNS' usual one, which lets the account's alarms in.
+        self.topic.add_to_resource_policy(
+            iam.PolicyStatement(
+                principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
+                actions=["sns:Publish"],
+                resources=[self.topic.topic_arn],
+                conditions={"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}},
+            )
+        )
         self._address(settings)
         for name, queue in queues.items():
             self._watch_dead_letters(name, queue)

@@ -96,3 +96,12 @@ def test_the_topic_refuses_what_is_not_tls(stage: Stage) -> None:
     assert policy.properties["Topics"] == [topic.ref]
     denied = [s for s in policy.properties["PolicyDocument"]["Statement"] if s["Effect"] == "Deny"]
     assert [statement["Condition"] for statement in denied] == [{"Bool": {"aws:SecureTransport": "false"}}]
+
+
+def test_alarms_may_publish_to_the_topic(stage: Stage) -> None:
+    topic = stage.one("AWS::SNS::Topic")
+    (policy,) = stage.of_type("AWS::SNS::TopicPolicy")
+    (allowed,) = [s for s in policy.properties["PolicyDocument"]["Statement"] if s["Effect"] == "Allow"]
+    assert allowed["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+    assert (allowed["Action"], allowed["Resource"]) == ("sns:Publish", topic.ref)
+    assert allowed["Condition"] == {"StringEquals": {"aws:SourceAccount": "<AWS::AccountId>"}}
