@@ -67,7 +67,8 @@ def function(topics: Topics, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
 
     yield load
     # The function takes over the package's log; other tests read it.
-    log.level, log.handlers, log.propagate = before
+    log.setLevel(before[0])
+    log.handlers, log.propagate = before[1:]
 
 
 def batch(*messages: Outgoing) -> dict[str, Any]:
