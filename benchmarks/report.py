@@ -228,7 +228,9 @@ def plot(results: Results, about: Mapping[str, Any], path: Path) -> None:
         times = panel is speeds
         _bars(panel, axis, times=times)
         axis.set_title(
-            "How many times faster than the reference" if times else "Share of the reference",
+            "How many times the reference's speed (or amount, where it says at most)"
+            if times
+            else "Share of the reference",
             loc="left",
             fontsize=10,
             fontweight="bold",
@@ -252,7 +254,8 @@ def _bars(rows: Sequence[Row], axis: Any, *, times: bool) -> None:
     top = max([*values, *targets])
     if times:
         axis.set_xscale("log")
-        axis.set_xlim(1, top * (2.6 + top**0.2))
+        # Room for what is written behind the longest bar.
+        axis.set_xlim(1, max(top**1.5, 4 * top))
         axis.xaxis.set_major_formatter(lambda value, _: f"{value:g} {_TIMES}")
     else:
         axis.set_xlim(0, top * 1.5)
