@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,11 +35,10 @@ class _Topics(click.Group):
     """The commands of this module, and those of others when they are used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        there = [name for name, (module, _) in _ELSEWHERE.items() if find_spec(module) is not None]
-        return sorted([*super().list_commands(ctx), *there])
+        return sorted([*super().list_commands(ctx), *_ELSEWHERE])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name in _ELSEWHERE and find_spec(_ELSEWHERE[cmd_name][0]) is not None:
+        if cmd_name in _ELSEWHERE:
             module, name = _ELSEWHERE[cmd_name]
             command = getattr(import_module(module), name)
             if not isinstance(command, click.Command):
@@ -77,7 +75,7 @@ def _client(aws: Aws) -> Topics:
     return Topics(aws.client("sqs", max_pool_connections=20, read_timeout=60))
 
 
-def _complete_topic(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+def complete_topic(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
     with suppress(Exception):  # whatever is wrong, it must not end up in somebody's prompt
         wanted = {name: ctx.params.get(name) for name in ("stage", "endpoint_url", "region", "profile")}
         aws = Aws(**(wanted | {"stage": wanted["stage"] or "local"}))
@@ -85,7 +83,7 @@ def _complete_topic(ctx: click.Context, _parameter: click.Parameter, incomplete:
     return []
 
 
-topic_argument = click.argument("topic", shell_complete=_complete_topic)
+topic_argument = click.argument("topic", shell_complete=complete_topic)
 yes_option = click.option("-y", "--yes", is_flag=True, help="Don't ask.")
 
 
@@ -209,7 +207,7 @@ def create_queue(name: str, attributes: dict[str, str], as_json: bool, aws: Aws)
 
 
 @topics.command()
-@click.argument("names", nargs=-1, required=True, metavar="TOPIC|URL...", shell_complete=_complete_topic)
+@click.argument("names", nargs=-1, required=True, metavar="TOPIC|URL...", shell_complete=complete_topic)
 @click.option("--dead-letter", is_flag=True, help="The dead-letter topics too.")
 @yes_option
 @aws_options

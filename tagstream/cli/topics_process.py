@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tagstream.cli.common import DONE_IN_PART, FAILED, INTERRUPTED, Aws, aws_options, emit, json_option, progress
+from tagstream.cli.topics import complete_topic
 
 if TYPE_CHECKING:
     from tagstream.topics.worker import Totals, Worker
@@ -26,8 +27,8 @@ TERMINATED = 143
 
 
 @click.command()
-@click.argument("input_topic", metavar="INPUT")
-@click.argument("output_topic", metavar="OUTPUT")
+@click.argument("input_topic", metavar="INPUT", shell_complete=complete_topic)
+@click.argument("output_topic", metavar="OUTPUT", shell_complete=complete_topic)
 @click.option("--step", "program", required=True, help="A step's name, a program's path, or a program on the PATH.")
 @click.option("--settings", "settings_file", type=click.Path(path_type=Path), help="A file that the step is given.")
 @click.option(

@@ -24,7 +24,9 @@ from tagstream.topics.errors import (
 from tagstream.topics.memory import Chaos, MemorySqs, VirtualClock
 from tagstream.topics.messages import Counts, Failed, Message, Outgoing, PublishResult
 from tagstream.topics.parcels import Parcel, ParcelSettings, Place, outgoing, parcels_of, unpack
+from tagstream.topics.step import Step
 from tagstream.topics.transfer import DownloadResult, UploadResult, download, upload
+from tagstream.topics.worker import Totals, Worker, WorkerSettings, process
 
 __all__ = [
     "Chaos",
@@ -44,6 +46,7 @@ __all__ = [
     "Place",
     "PublishFailed",
     "PublishResult",
+    "Step",
     "StepFailed",
     "TopicBusy",
     "TopicError",
@@ -51,11 +54,15 @@ __all__ = [
     "TopicNotFound",
     "TopicSettings",
     "Topics",
+    "Totals",
     "UploadResult",
     "VirtualClock",
+    "Worker",
+    "WorkerSettings",
     "download",
     "outgoing",
     "parcels_of",
+    "process",
     "unpack",
     "upload",
 ]
