@@ -42,6 +42,9 @@ _ROTATIONS = {
 _ROWS_PER_STRIP, _TILE_WIDTH, _TILE_LENGTH = 278, 322, 323
 # A JPEG is scaled down while it is decoded, but not below this: smaller ones begin to change the answers.
 _DRAFT_SIDE = 512
+# Files of more parts (chunks, segments, blocks) before the first pixel are not parsed: Pillow takes microseconds for
+# each, and a file may hold millions. Photos have some hundreds, a PNG of 64 MB in the usual chunks 8,000.
+_MAX_PARTS = 100_000
 # Canvases above this many pixels (64 MB and more) are decoded one at a time, whatever the number of threads.
 _LARGE = 16_000_000
 _one_large_at_a_time = threading.Lock()
@@ -148,6 +151,11 @@ def _check_pixels(count: int, limits: Limits) -> None:
         raise ImageRejected(f"the image is too large: {count:,} pixels, and {limits.max_pixels:,} are allowed")
 
 
+def _check_parts(count: int) -> None:
+    if count > _MAX_PARTS:
+        raise ImageRejected(f"the file has more than {_MAX_PARTS:,} parts: it would take too long")
+
+
 _OUT_OF_MEMORY = re.compile(r"out of memory|memory allocation error(?!.*limit)|decoder error -9$", re.IGNORECASE)
 
 
@@ -174,6 +182,8 @@ def _open(data: bytes, limits: Limits) -> Image.Image:
     """Read what the file says about itself; nothing that grows with its canvas happens here."""
     if data[:3] == b"\xff\xd8\xff":
         _check_scans(data, limits)
+    elif data[:4] == b"\x89PNG":
+        _check_png_chunks(data)
     elif data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         # Pillow takes memory for the whole canvas as soon as it opens a WebP.
         _check_pixels(_webp_pixels(data), limits)
@@ -197,7 +207,9 @@ def _open(data: bytes, limits: Limits) -> Image.Image:
     return image
 
 
-_MARKER = re.compile(rb"\xff+([^\x00\xff])")
+# Without the fill bytes that may precede it, which would cost their number squared where no marker follows; nor the
+# markers that stand alone.
+_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")
 _SEQUENTIAL = {0xC0, 0xC1, 0xC9}  # frames that are not progressive
 
 
@@ -207,8 +219,15 @@ def _check_scans(data: bytes, limits: Limits) -> None:
     Of most photos only the head is looked at: libjpeg reads no other scan after one that holds all components of a
     sequential image.
     """
-    position, scans, components = 2, 0, 0
-    while found := _MARKER.search(data, position):
+    position, parts, scans, components = 2, 0, 0, 0
+    while True:
+        found = _MARKER.search(data, position)
+        if scans == 0:
+            # Pillow also takes its time for each byte of filling.
+            parts += 1 + (found.start() if found else len(data)) - position
+            _check_parts(parts)
+        if not found:
+            return
         marker, position = found[1][0], found.end()
         if marker == 0xD9:
             return
@@ -223,8 +242,15 @@ def _check_scans(data: bytes, limits: Limits) -> None:
                     return
             if scans > limits.max_scans:
                 raise ImageRejected(f"the JPEG has more than {limits.max_scans} scans: it would take too long")
-        if marker != 0x01 and not 0xD0 <= marker <= 0xD8:
-            position += int.from_bytes(data[position : position + 2])
+        position += int.from_bytes(data[position : position + 2])
+
+
+def _check_png_chunks(data: bytes) -> None:
+    position, parts = 8, 0
+    while position < len(data):
+        parts += 1
+        _check_parts(parts)
+        position += 12 + int.from_bytes(data[position : position + 4])
 
 
 def _webp_pixels(data: bytes) -> int:
@@ -249,11 +275,16 @@ def _gif_pixels(data: bytes) -> int:
     Source: https://www.w3.org/Graphics/GIF/spec-gif89a.txt
     """
     width, height, flags = struct.unpack_from("<HHB", data.ljust(13, b"\0"), 6)
+    parts = 0
     position = 13 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
     while data[position : position + 1] == b"!":
         position += 2
+        parts += 1
         while position < len(data) and data[position]:
             position += 1 + data[position]
+            parts += 1
+            _check_parts(parts)
+        _check_parts(parts)
         position += 1
     if data[position : position + 1] != b"," or position + 9 > len(data):
         return 0

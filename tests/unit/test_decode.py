@@ -227,6 +227,35 @@ def test_scans_are_limited() -> None:
         look(many_scans(33))
 
 
+def chunk(kind: bytes) -> bytes:
+    return struct.pack(">I", 0) + kind + struct.pack(">I", zlib.crc32(kind))
+
+
+@pytest.mark.parametrize(
+    ("head", "part"),
+    [
+        (b"\xff\xd8", b"\xff"),
+        (b"\xff\xd8", b"\xff\xd8"),
+        (b"\xff\xd8", b"\xff\x00"),
+        (b"\xff\xd8", b"\xff\xfe\x00\x00"),
+        (b"\xff\xd8", b"\xff\xfe\x00\x02"),
+        (encode(Image.new("RGB", (9, 9)), "PNG")[:33], chunk(b"teXt")),
+        (encode(Image.new("RGB", (9, 9)), "PNG")[:33], chunk(b"IDAT")),
+        (b"GIF89a\x09\x00\x09\x00\x00\x00\x00", b"!\xfe\x00"),
+        (b"GIF89a\x09\x00\x09\x00\x00\x00\x00!\xfe", b"\x01a"),
+    ],
+)
+def test_millions_of_tiny_parts_are_not_walked_through(head: bytes, part: bytes) -> None:
+    # Parsed one by one, these would take from several seconds to hours.
+    with pytest.raises(ImageRejected, match="more than 100,000 parts"):
+        look(head + part * (40_000_000 // len(part)))
+
+
+def test_a_jpeg_may_have_some_filling_before_a_marker() -> None:
+    photo = encode(scene(), "JPEG")
+    assert (look(photo[:2] + b"\xff" * 1000 + photo[2:]).pixels == look(photo).pixels).all()
+
+
 def test_markers_that_start_no_scan_are_not_counted() -> None:
     markers = b"\xff\xda" * 100
     after_the_end = encode(scene(), "JPEG") + markers
