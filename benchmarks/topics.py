@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import count
@@ -23,7 +23,7 @@ __all__ = ["topics"]
 
 HERE = Path(__file__).parent
 MILLION = 1_000_000
-SINGLE_LINES, BATCHED_LINES, OUR_LINES = 200, 2_000, 100_000  # about half a second each
+SINGLE_LINES, BATCHED_LINES, DEFAULT_LINES = 200, 2_000, 100_000  # about half a second each
 THREADS = 8
 # A file that is only to get from here to there goes in larger parcels than the default, which compress better.
 TRANSFER_LINES = 20_000
@@ -75,12 +75,12 @@ def topics(rounds: int) -> Results:
 
 
 def _rates(results: Results, sqs: Any, large: Path, rounds: int) -> None:
-    from tagstream.topics import Topics, upload
+    from tagstream.topics import ParcelSettings, Topics, upload
 
     subject = Topics(sqs)
-    lines = [line.decode().rstrip("\n") for line in _head(large, OUR_LINES)]
-    ours = large.with_name("some.txt")
-    ours.write_bytes(b"".join(_head(large, OUR_LINES)))
+    lines = [line.decode().rstrip("\n") for line in _head(large, BATCHED_LINES)]
+    some = large.with_name("some.txt")
+    some.write_bytes(b"".join(_head(large, DEFAULT_LINES)))
 
     def entries(part: list[str]) -> list[list[dict[str, str]]]:
         numbered = [{"Id": str(number), "MessageBody": line} for number, line in enumerate(part)]
@@ -104,41 +104,49 @@ def _rates(results: Results, sqs: Any, large: Path, rounds: int) -> None:
         with ThreadPoolExecutor(THREADS) as pool:
             list(pool.map(lambda batch: send(url, batch), batches))
 
-    def rate(work: Any, lines: int) -> float:
+    def rate(work: Callable[[str], None], lines: int) -> float:
         with _topics(subject, 1) as (name,):
-            url = subject.url(name)
             started = time.perf_counter()
-            work(name if work is uploaded else url)
+            work(name)
             return lines / (time.perf_counter() - started)
 
-    billed = 0
+    def by_url(work: Callable[[str], None]) -> Callable[[str], None]:
+        return lambda name: work(subject.url(name))
 
-    def uploaded(name: str) -> None:
-        nonlocal billed
-        result = upload(subject, name, [ours])
-        if result.lines != OUR_LINES:
-            raise RuntimeError("not all lines were uploaded")
-        billed = result.billed
+    billed: dict[int, int] = {}
+
+    def uploaded(file: Path, count: int, parcel_lines: int) -> Callable[[str], None]:
+        def work(name: str) -> None:
+            result = upload(subject, name, [file], settings=ParcelSettings(max_lines=parcel_lines))
+            if result.lines != count:
+                raise RuntimeError("not all lines were uploaded")
+            billed[parcel_lines] = result.billed
+
+        return work
 
     say(f"  {rounds} rounds of publishing ...")
+    usual = ParcelSettings().max_lines
+    transfer = f"1,000,000 lines uploaded in parcels of {TRANSFER_LINES:,}"
     rates = interleaved(
         {
-            "ours": lambda _: rate(uploaded, OUR_LINES),
-            "send_message a line": lambda _: rate(one_each, SINGLE_LINES),
-            "send_message_batch": lambda _: rate(batched, BATCHED_LINES),
-            f"send_message_batch in {THREADS} threads": lambda _: rate(threaded, BATCHED_LINES),
+            transfer: lambda _: rate(uploaded(large, MILLION, TRANSFER_LINES), MILLION),
+            "send_message a line": lambda _: rate(by_url(one_each), SINGLE_LINES),
+            "send_message_batch": lambda _: rate(by_url(batched), BATCHED_LINES),
+            f"send_message_batch in {THREADS} threads": lambda _: rate(by_url(threaded), BATCHED_LINES),
+            "default": lambda _: rate(uploaded(some, DEFAULT_LINES, usual), DEFAULT_LINES),
         },
         rounds,
         warm_ups=1,
     )
-    mine = median(rates.pop("ours"))
+    default, mine = median(rates.pop("default")), median(rates.pop(transfer))
     for name, theirs in rates.items():
         target = 100.0 if name == "send_message_batch" else None
-        results.rows.append(
-            compared(f"lines uploaded, against {name}", mine, median(theirs), unit="lines/s", at_least=target)
-        )
+        row = compared(f"{transfer}, against {name}", mine, median(theirs), unit="lines/s", at_least=target)
+        results.rows.append(row)
+    name = "lines uploaded in parcels of 1,000, the default, against send_message_batch"
+    results.rows.append(compared(name, default, median(rates["send_message_batch"]), unit="lines/s", at_least=None))
     name = "billed requests for 1,000,000 lines in parcels of 1,000, the default"
-    results.rows.append(noted(name, billed * MILLION / OUR_LINES, unit="requests"))
+    results.rows.append(noted(name, billed[usual] * MILLION / DEFAULT_LINES, unit="requests"))
 
 
 def _transfer(results: Results, endpoint: dict[str, str], large: Path, folder: Path) -> None:
