@@ -108,8 +108,10 @@ class Ingest:
 
     def _attempt(self, event: ObjectEvent, recogniser: Recogniser) -> Outcome:
         try:
-            if event.key.endswith("/") and event.size == 0:
-                return Outcome(notes=(f"s3://{event.bucket}/{event.key} is a folder's marker",))
+            if event.kind == "created" and event.key.endswith("/") and event.size == 0:
+                # Nothing to see, and no mistake either; an image that was there before is there no more.
+                note = f"s3://{event.bucket}/{event.key} is a folder's marker"
+                return Outcome((CatalogUpdate.of(event, "removed", processed_at=_now()),), (note,))
             return Outcome(updates=(self._update(event, recogniser),))
         except _Gone:
             # Its removal has an event of its own.

@@ -233,13 +233,26 @@ def test_after_a_removal_what_is_there_counts(stage: Stage) -> None:
     assert (update.tags[0].tag, update.version_id) == ("dog", "v2")
 
 
-def test_markers_of_folders_are_left_alone(stage: Stage) -> None:
-    stage.s3.put("2026/", b"")
-    marker = record("2026/")
+def test_markers_of_folders_are_no_images(stage: Stage) -> None:
+    stage.s3.put("2026/", b"cat", b"", None)
+    marker = record("2026/", versionId="v2")
     marker["s3"]["object"]["size"] = 0
     outcome = stage.one(body(marker))
-    assert (outcome.updates, outcome.error, stage.s3.requests) == ((), None, [])
+    # An image with such a name, from before, is not there any more.
+    assert [update.kind for update in outcome.updates] == ["removed"]
     assert "folder" in outcome.notes[0]
+    assert stage.s3.requests == []
+
+
+def test_an_image_whose_name_looks_like_a_folder_can_be_removed(stage: Stage) -> None:
+    stage.s3.put("2026/", b"cat")
+    (update,) = stage.one(body(record("2026/", size=3))).updates
+    assert update.kind == "classified"
+    stage.s3.put("2026/", None)
+    removal = record("2026/", "ObjectRemoved:DeleteMarkerCreated")
+    removal["s3"]["object"]["size"] = 0
+    (update,) = stage.one(body(removal)).updates
+    assert update.kind == "removed"
 
 
 @pytest.mark.parametrize(
