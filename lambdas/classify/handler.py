@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+
+# Importing makes next to no garbage, and looking for it takes a sixth of a cold start; on again after the first batch.
+gc.disable()
+
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -100,6 +105,7 @@ def outcomes(records: list[dict[str, Any]]) -> dict[str, Outcome]:
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answers with the messages to deliver again."""
     results = outcomes(event["Records"])
+    gc.enable()
 
     def settle(record: SQSRecord) -> None:
         error = results[record.message_id].error
