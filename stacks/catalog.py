@@ -164,7 +164,7 @@ class Catalog(Stack):
             vpc=self.vpc,
             vpc_subnets=[ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_ISOLATED)] if self.vpc else None,
             security_groups=[security_group] if security_group else None,
-            removal_policy=RemovalPolicy.RETAIN if settings.retain_data else RemovalPolicy.DESTROY,
+            removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE if settings.retain_data else RemovalPolicy.DESTROY,
         )
 
     def _admit(self, *users: tuple[iam.Role, Sequence[str], str]) -> None:

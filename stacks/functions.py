@@ -65,7 +65,9 @@ class PythonFunction(Construct):
         self.mapping = None
         self.role = role or function_role(self, "Role", description=description)
         log_group = logs.LogGroup(
-            self, "Logs", removal_policy=RemovalPolicy.RETAIN if settings.retain_data else RemovalPolicy.DESTROY
+            self,
+            "Logs",
+            removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE if settings.retain_data else RemovalPolicy.DESTROY,
         )
         resource = log_group.node.default_child
         assert isinstance(resource, logs.CfnLogGroup)  # noqa: S101

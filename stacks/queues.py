@@ -53,7 +53,7 @@ class QueueWithDeadLetters(Construct):
                 retention_period=Duration.days(days),
                 visibility_timeout=Duration.seconds(visibility_seconds),
                 dead_letter_queue=dead_letters,
-                removal_policy=RemovalPolicy.RETAIN if retain else RemovalPolicy.DESTROY,
+                removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE if retain else RemovalPolicy.DESTROY,
             )
 
         self.dead_letters = queue("DeadLetters", days=DEAD_LETTER_DAYS)

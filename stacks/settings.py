@@ -158,6 +158,9 @@ STAGES = {
     ),
 }
 
+# What the CDK CLI keeps in the context under names without ":" or "/".
+_OF_CDK = {"cli-telemetry", "acknowledged-issue-numbers"}
+
 # What defines a stage rather than tunes it: another value would make it another stage.
 _FIXED = {"stage", "local"}
 
@@ -168,7 +171,7 @@ def settings_for(context: Mapping[str, Any]) -> Settings:
     CDK's own context keys (they hold ``:`` or ``/``) are none of our business.
     Raises :class:`SettingsError` with every problem found.
     """
-    ours = {key: value for key, value in context.items() if ":" not in key and "/" not in key}
+    ours = {key: value for key, value in context.items() if ":" not in key and "/" not in key and key not in _OF_CDK}
     stage = ours.pop("stage", None)
     if stage is None:
         raise SettingsError([f"no stage is named: add -c stage= with one of {_listed(STAGES)}."])
