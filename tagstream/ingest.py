@@ -27,7 +27,7 @@ MAX_BATCH_BYTES = 1_048_576
 
 # 405: the version is a delete marker. Without permission to list, S3 says 403 for what is missing: that is retried.
 _GONE = {"404", "405", "MethodNotAllowed", "NoSuchBucket", "NoSuchKey", "NoSuchVersion", "NotFound"}
-_EXCERPT = 200
+_EXCERPT = 80
 
 
 class Recogniser(Protocol):

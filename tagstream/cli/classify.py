@@ -47,9 +47,9 @@ def classify(
         try:
             seen = classifier.recognise(path)
         except ImageRejected as error:
-            return {"path": str(path), "reason": error.reason}
+            return {"path": str(path), "tags": [], "reason": error.reason}
         except OSError as error:
-            return {"path": str(path), "reason": error.strerror or str(error)}
+            return {"path": str(path), "tags": [], "reason": error.strerror or str(error)}
         tags = best_tags(seen.scores, min_score=min_score, max_tags=top)
         return {
             "path": str(path),
@@ -66,9 +66,9 @@ def classify(
             if "reason" in result:
                 rejected += 1
                 click.echo(f"{result['path']}: {result['reason']}", err=True)
-            elif as_json:
+            if as_json:
                 emit([result], as_json=True)
-            else:
+            elif "reason" not in result:
                 tags = ", ".join(f"{tag['tag']} {tag['score']:.2f}" for tag in result["tags"])
                 done.append({"photo": result["path"], "tags": tags})
     emit(done, as_json=False, columns=("photo", "tags"))

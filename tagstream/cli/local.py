@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
+import shutil
 import signal
 import sys
 from collections.abc import Iterator
@@ -61,11 +63,16 @@ def up(port: int | None) -> None:
     with _stopped_by_signals():
         connection = cloud.up(port=port, report=_report)
     click.echo("\nThe local cloud is up. What next:\n")
-    click.echo("  tagstream images upload ~/Pictures       # photos in")
-    click.echo("  tagstream images search cat              # found by what they show")
-    click.echo("  tagstream topics list                    # queues the PubSub way")
-    click.echo("  tagstream local down                     # stop it and delete what it holds\n")
-    click.echo('For the AWS CLI, the SDKs and cdk:  eval "$(tagstream local env)", which says\n')
+    # As it was called itself: where the virtual environment is not activated, "tagstream" alone is not found.
+    command = "tagstream" if shutil.which("tagstream") else os.path.relpath(sys.argv[0])
+    for arguments, meaning in (
+        ("images upload ~/Pictures", "photos in"),
+        ("images search cat", "found by what they show"),
+        ("topics list", "queues the PubSub way"),
+        ("local down", "stop it and delete what it holds"),
+    ):
+        click.echo(f"  {command} {arguments:<26}  # {meaning}")
+    click.echo(f'\nFor the AWS CLI, the SDKs and cdk:  eval "$({command} local env)", which says\n')
     click.echo(_exports(connection.environment()))
 
 

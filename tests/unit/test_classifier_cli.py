@@ -51,7 +51,9 @@ def test_what_is_no_photo_is_told_on_standard_error(photos: Path) -> None:
     (photos / "notes.txt").write_text("notes")
     some = run(photos, "--json")
     assert some.exit_code == 4
-    assert len(some.stdout.splitlines()) == 3
+    rows = [json.loads(line) for line in some.stdout.splitlines()]
+    assert [Path(row["path"]).name for row in rows if "reason" in row] == ["notes.txt"]
+    assert len(rows) == 4
     assert "notes.txt: this is no image" in some.stderr
     none = run(photos / "notes.txt")
     assert (none.exit_code, none.stdout) == (1, "")
