@@ -136,7 +136,7 @@ def load_info(folder: Path, *, verify: bool = True) -> ModelInfo:
         raise ModelError(f"{folder / 'model.json'} cannot be read: {error}") from error
     if verify:
         for name, expected in (("model.tflite", info.tflite_sha256), ("labels.txt", info.labels_sha256)):
-            if not (folder / name).is_file():
+            if expected is not None and not (folder / name).is_file():
                 raise ModelError(f"{folder} lacks {name}: build the model with 'tagstream models build NAME'")
             if expected is not None and sha256(folder / name) != expected:
                 raise ModelError(
