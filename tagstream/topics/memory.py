@@ -565,6 +565,8 @@ def _problem(queue: _Queue, entry: Mapping[str, Any]) -> tuple[str, str] | None:
     content_based = queue.attributes.get("ContentBasedDeduplication") == "true"
     if queue.fifo and not entry.get("MessageDeduplicationId") and not content_based:
         return ("InvalidParameterValue", "The queue should either have ContentBasedDeduplication or ids be given.")
+    if not queue.fifo and entry.get("MessageDeduplicationId"):
+        return ("InvalidParameterValue", "MessageDeduplicationId is not valid for this queue type.")
     if queue.fifo and entry.get("DelaySeconds"):
         return ("InvalidParameterValue", "FIFO queues have no delay per message.")
     return None

@@ -271,6 +271,7 @@ class Worker:
         self._step_seconds: float | None = None
         self._totals = Totals()
         self._gathers = self._settings.batch_size is not None
+        self._messages_a_job = 1
         self._draining = False
         self._killed = False
         self._error: BaseException | None = None
@@ -333,7 +334,7 @@ class Worker:
         poll = _POLL_SECONDS if idle_timeout is None else min(_POLL_SECONDS, idle_timeout)
         gathered: list[_Held] = []
         idle_since = time.monotonic()
-        while (room := self._await_room()) > 0:
+        while (room := self._await_room(len(gathered))) > 0:
             messages = self._topics.pull(
                 self._input,
                 max_messages=room,
@@ -356,18 +357,18 @@ class Worker:
                 self._changed.wait(0.05)
         self._start(pool, gathered, more=False)
 
-    def _await_room(self) -> int:
+    def _await_room(self, gathered: int) -> int:
         """How many messages may be received now; 0 when no more are wanted."""
         workers = self._settings.workers
         with self._changed:
             while not self._draining:
-                if self._settings.batch_size is not None:
-                    room, wanted = (BATCH_ENTRIES, 1) if self._jobs <= workers else (0, 1)
-                else:
-                    ahead = 0
-                    if self._step_seconds is not None:
-                        ahead = min(_AHEAD_MESSAGES, int(workers * _AHEAD_SECONDS / self._step_seconds))
-                    room, wanted = workers + ahead - self._jobs, max(1, min(BATCH_ENTRIES, ahead))
+                ahead = 0
+                if self._step_seconds is not None:
+                    ahead = min(_AHEAD_MESSAGES, int(workers * _AHEAD_SECONDS / self._step_seconds))
+                room, wanted = workers + ahead - self._jobs, max(1, min(BATCH_ENTRIES, ahead))
+                if self._gathers and room > 0:
+                    # What completes the next batches, and no more: others may be free to work on it.
+                    room, wanted = min(BATCH_ENTRIES, max(1, room * self._messages_a_job - gathered)), 1
                 if self._fifo:
                     room, wanted = min(room, 1), 1
                 if room >= wanted:
@@ -386,6 +387,7 @@ class Worker:
             if not self._gathers or count > batch_size or _is_part(held.message, batch_size):
                 self._submit(pool, [held])
                 continue
+            self._messages_a_job = math.ceil(batch_size / max(count, 1))
             batch.append(held)
             lines += count
             if lines >= batch_size:
@@ -563,7 +565,7 @@ class Worker:
         message = held.message
         about = f"topic {self._input}: message {message.id} (receive {message.receive_count}): {failure}"
         if message.receive_count >= self._max_receives and self._dead_letters is not None:
-            letter = _dead_letter(message, failure)
+            letter = _dead_letter(message, failure, fifo=self._fifo)
             try:
                 if letter is not None and not self._topics.publish_all(self._dead_letters, [letter]).failed:
                     _log.error("%s Moved to %s.", about, self._dead_letters)
@@ -745,12 +747,14 @@ def _shares(output: bytes, counts: Sequence[int]) -> list[bytes] | None:
     return [b"".join(lines[end - count : end]) for count, end in zip(counts, ends, strict=True)]
 
 
-def _dead_letter(message: Message, failure: TopicError) -> Outgoing | None:
+def _dead_letter(message: Message, failure: TopicError, *, fifo: bool) -> Outgoing | None:
     """A copy of the message that says why it failed; None if it has no room for that."""
     printed = failure.stderr if isinstance(failure, StepFailed) else ""
     attributes: dict[str, Attribute] = dict(message.attributes)
     attributes["failure"] = _legal(str(failure))
-    copy = Outgoing(message.body, attributes, group_id=message.group_id, deduplication_id=f"{message.id}-failed")
+    # SQS refuses the id on standard topics (the emulator and moto do not).
+    once = f"{message.id}-failed" if fifo else None
+    copy = Outgoing(message.body, attributes, group_id=message.group_id, deduplication_id=once)
     tail = _legal(printed)[-_FAILURE_OUTPUT_BYTES:]
     if tail and len(attributes) < 10:
         longer = replace(copy, attributes={**attributes, "failure_output": tail})

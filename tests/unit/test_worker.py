@@ -460,6 +460,19 @@ def test_slow_steps_hold_no_more_than_they_work_on(gate: Gate) -> None:
     running.totals()
 
 
+@pytest.mark.parametrize("batch_size", [1, 2, 5])
+def test_slow_steps_leave_batches_to_others(gate: Gate, batch_size: int) -> None:
+    topics = make()
+    put(topics, lines_of(20), max_lines=1)
+    settings = WorkerSettings(batch_size=batch_size)
+    running = Running(Worker(topics, "in", "out", Step(gate.program), settings=settings))
+    gate.await_start()
+    in_flight = topics.counts("in").in_flight
+    running.worker.kill()
+    running.totals()
+    assert in_flight == batch_size
+
+
 def test_it_ends_only_when_what_others_hold_is_done_or_came_back(tmp_path: Path) -> None:
     topics = make()
     put(topics, b"x\n")
