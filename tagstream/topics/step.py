@@ -96,14 +96,18 @@ class Step:
             source.write_bytes(data)
             printed = self._execute(folder, str(source), str(target), min(self.timeout, timeout or self.timeout))
             try:
-                return target.read_bytes()
-            except (FileNotFoundError, IsADirectoryError) as error:
-                raise StepFailed(
-                    f"step {self.name} ended well but wrote no output file: it must create the file that its second "
-                    "argument names, empty if there is nothing to say.",
-                    returncode=0,
-                    stderr=printed,
-                ) from error
+                # Anything else, such as a pipe, might never end.
+                if target.is_file():
+                    return target.read_bytes()
+                reason = "wrote no output file"
+            except OSError as error:
+                reason = f"wrote an output file that cannot be read ({error.strerror})"
+            raise StepFailed(
+                f"step {self.name} ended well but {reason}: it must create the file that its second "
+                "argument names, empty if there is nothing to say.",
+                returncode=0,
+                stderr=printed,
+            )
 
     def kill(self) -> None:
         """Kill all that runs now, children included; later runs fail at once."""

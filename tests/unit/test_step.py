@@ -107,6 +107,12 @@ def test_a_step_without_output_has_failed_although_it_exits_with_0() -> None:
     assert failure.value.returncode == 0
 
 
+@pytest.mark.parametrize("body", ['mkfifo "$2"', 'mkdir "$2"', 'ln -s "$2" "$2"', 'ln -s /nowhere "$2"'])
+def test_an_output_that_is_no_file_is_a_failure_and_is_not_waited_for(sh: Script, body: str) -> None:
+    with pytest.raises(StepFailed, match="wrote no output file"):
+        Step(sh(body)).run(b"x\n")
+
+
 def test_an_empty_output_is_an_answer(sh: Script) -> None:
     assert Step(sh(': > "$2"')).run(b"x\n") == b""
 
