@@ -27,7 +27,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, cast
 
-from tagstream.errors import ConfigurationError
+from tagstream.errors import ConfigurationError, TopicError
 from tagstream.topics.client import Topics, dead_letter_name
 from tagstream.topics.errors import (
     DownloadIncomplete,
@@ -230,7 +230,8 @@ def new_upload_id() -> str:
 def _upload_ids(count: int, upload_id: str) -> list[str]:
     if not is_upload_id(upload_id) or len(upload_id) > 70:
         raise ConfigurationError("an upload id has 1 to 70 letters, digits, hyphens and underscores.")
-    return [upload_id] if count == 1 else [f"{upload_id}-{number:04d}" for number in range(count)]
+    digits = max(4, len(str(count - 1)))
+    return [upload_id] if count == 1 else [f"{upload_id}-{number:0{digits}}" for number in range(count)]
 
 
 def content_chunks(stream: IO[bytes], settings: ParcelSettings, name: str = "") -> Iterator[bytes]:
@@ -428,17 +429,23 @@ def download(
     target = Path(path)
     if target.is_dir() or not target.parent.is_dir():
         raise DownloadRefused(f"{target} cannot be written: name a file in an existing folder.", topic=topic)
-    if target.exists() and not overwrite:
+    if target.exists() and (not overwrite or not target.is_file()):
         raise DownloadRefused(f"{target} exists: name another file, or say that it may be overwritten.", topic=topic)
     topics.url(topic)
-    with _Spool(target, topic) as spool:
-        left = _drain(topics, topic, spool, idle, visibility_timeout, on_progress)
-        gaps = list(itertools.islice(spool.gaps(), _MOST_GAPS))
-        if gaps and not partial:
-            raise DownloadIncomplete(_incomplete(topics, topic, gaps, left), gaps, topic=topic)
-        written = spool.write(target)
-        result = replace(written, left=left, damaged=len(spool.damaged), gaps=tuple(gaps))
-        spool.remove()
+    try:
+        with _Spool(target, topic) as spool:
+            left = _drain(topics, topic, spool, idle, visibility_timeout, on_progress)
+            gaps = list(itertools.islice(spool.gaps(), _MOST_GAPS))
+            if gaps and not partial:
+                raise DownloadIncomplete(_incomplete(topics, topic, gaps, left), gaps, topic=topic)
+            written = spool.write(target)
+            result = replace(written, left=left, damaged=len(spool.damaged), gaps=tuple(gaps))
+            spool.remove()
+    except (OSError, sqlite3.OperationalError) as error:
+        raise TopicError(
+            f"topic {topic!r}: {target} cannot be written ({error}): nothing is lost, download again to go on.",
+            topic=topic,
+        ) from error
     log.info("downloaded %d lines from %s to %s", result.lines, topic, target)
     return result
 
@@ -514,6 +521,7 @@ CREATE TABLE IF NOT EXISTS parcels (
     packed INTEGER NOT NULL, content BLOB NOT NULL,
     PRIMARY KEY (upload, head, place)
 );
+CREATE TABLE IF NOT EXISTS mixed (upload TEXT PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS strangers (id TEXT PRIMARY KEY, sent INTEGER NOT NULL, number TEXT, body BLOB NOT NULL);
 """
 
@@ -542,8 +550,12 @@ class _Spool:
                 if "locked" not in str(error):
                     raise
                 raise DownloadRefused(f"another download is writing {target}.", topic=topic) from error
+            self._forget_if_written(target)
             self._claim(topic, target)
             self._db.execute("COMMIT")
+        except sqlite3.OperationalError:
+            self._db.close()  # no room, or no permission
+            raise
         except sqlite3.DatabaseError as error:
             self._db.close()
             raise DownloadRefused(
@@ -560,6 +572,13 @@ class _Spool:
             ).fetchone()
             self.progress = Progress(lines=lines, bytes=size, messages=messages)
             log.info("going on with %s: %d parcels are there", self.path, messages)
+
+    def _forget_if_written(self, target: Path) -> None:
+        """Killed between its last two steps, a download leaves a spool whose lines are no part of the next one."""
+        size = self._counted("written")
+        if size and not _part(target).exists() and target.is_file() and target.stat().st_size == size:
+            for table in ("meta", "counts", "parcels", "mixed", "strangers"):
+                self._db.execute(f"DELETE FROM {table}")  # noqa: S608 - names from the line above
 
     def _claim(self, topic: str, target: Path) -> None:
         name = topic.rstrip("/").rsplit("/", 1)[-1]
@@ -639,6 +658,9 @@ class _Spool:
                 "SELECT checksum, marked FROM parcels WHERE upload = ? AND head = ? AND place = ?", key
             ).fetchone()
             if known != (parcel.checksum, str(parcel.place)):
+                if len(parcel.place.levels) == 1:
+                    # Of two files, or of one that was cut in two ways: together they would be neither.
+                    self._db.execute("INSERT OR IGNORE INTO mixed VALUES (?)", key[:1])
                 log.warning("upload %s: parcel %s came with two contents; the first is kept", *key[::2])
                 self._count("alternatives")
         return added > 0
@@ -658,6 +680,11 @@ class _Spool:
 
     def gaps(self) -> Iterator[str]:
         """What is missing, in words. Flat memory, however many parcels there are."""
+        for (upload_id,) in self._db.execute("SELECT upload FROM mixed ORDER BY upload"):
+            yield (
+                f"upload {upload_id}: parcels of other files, or of other sizes, came under the same id: remove "
+                f"{self.path} and upload again under a new id"
+            )
         for upload_id, heads in itertools.groupby(self._heads(), key=lambda item: item[0]):
             expected, ended = 0, False
             for _, head, resolved in heads:
@@ -671,7 +698,7 @@ class _Spool:
 
     def write(self, target: Path) -> DownloadResult:
         """Write the file, through a temporary one and an atomic rename."""
-        part = target.with_name(f".{target.name}.tagstream-part")
+        part = _part(target)
         uploads: int = self._db.execute("SELECT COUNT(DISTINCT upload) FROM parcels").fetchone()[0]
         messages = strangers = alternatives = newlines = lines = 0
         with part.open("wb") as file:
@@ -694,6 +721,7 @@ class _Spool:
             file.flush()
             os.fsync(file.fileno())
             size = file.tell()
+        self._db.execute("INSERT OR REPLACE INTO counts VALUES ('written', ?)", (size,))
         part.replace(target)
         _sync_folder(target.parent)
         return DownloadResult(
@@ -771,6 +799,10 @@ def _resolve(places: Sequence[Place], depth: int) -> _Resolved:
         log.debug("parcel %s, variant %r: %d missing", name, variant, len(missing))
     assert best is not None  # noqa: S101 - places is never empty
     return best
+
+
+def _part(target: Path) -> Path:
+    return target.with_name(f".{target.name}.tagstream-part")
 
 
 def _numbers(first: int, last: int, word: str = "parcel") -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import itertools
+import os
 import random
 import sqlite3
 import tempfile
@@ -18,7 +19,7 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tagstream.errors import ConfigurationError
+from tagstream.errors import ConfigurationError, TopicError
 from tagstream.topics import (
     Chaos,
     DownloadIncomplete,
@@ -263,12 +264,47 @@ def test_a_parcel_and_its_parts_are_not_doubled(tmp_path: Path) -> None:
     assert result.alternatives == 2
 
 
-def test_two_contents_of_one_place_are_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize("again", [[b"a\n", b"b\nc\n"], [b"a\nb\n"], [b"other\n", b"file\n", b"!\n"]])
+def test_two_contents_under_one_id_are_never_mixed_silently(tmp_path: Path, again: list[bytes]) -> None:
     topics = make()
-    put(topics, parcel("0$", b"first\n"), parcel("0$", b"other\n"))
-    result = download(topics, "smiles", tmp_path / "out", idle=1)
-    assert (result.alternatives, result.duplicates) == (1, 1)
-    assert (tmp_path / "out").read_bytes() == b"first\n"
+    put(topics, *parcels_of("u", [b"a\nb\n", b"c\n"]), *parcels_of("u", again))
+    with pytest.raises(DownloadIncomplete, match="under the same id"):
+        download(topics, "smiles", tmp_path / "out", idle=1)
+    assert not (tmp_path / "out").exists()
+    result = download(topics, "smiles", tmp_path / "out", idle=1, partial=True)
+    assert result.alternatives >= 1
+    assert len(result.gaps) >= 1
+
+
+def test_killed_right_after_the_file_was_written_it_leaves_nothing_for_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topics = make()
+    put(topics, parcel("0$", b"old\n"))
+    monkeypatch.setattr("tagstream.topics.transfer._Spool.remove", lambda _: None)
+    download(topics, "smiles", tmp_path / "out", idle=1)
+    assert len(list(tmp_path.iterdir())) == 2
+    monkeypatch.undo()
+    put(topics, parcel("0$", b"new\n", "v"))
+    download(topics, "smiles", tmp_path / "out", idle=1, overwrite=True)
+    assert (tmp_path / "out").read_bytes() == b"new\n"
+    assert list(tmp_path.iterdir()) == [tmp_path / "out"]
+
+
+def test_what_is_no_file_is_never_overwritten(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "out")
+    with pytest.raises(DownloadRefused, match="exists"):
+        download(make(), "smiles", tmp_path / "out", idle=1, overwrite=True)
+
+
+def test_a_disk_that_takes_nothing_is_a_clear_error(tmp_path: Path) -> None:
+    topics = make()
+    put(topics, parcel("0$", b"C\n"))
+    (tmp_path / ".out.tagstream-part").mkdir()
+    with pytest.raises(TopicError, match="nothing is lost"):
+        download(topics, "smiles", tmp_path / "out", idle=1)
+    (tmp_path / ".out.tagstream-part").rmdir()
+    assert download(topics, "smiles", tmp_path / "out", idle=1).lines == 1
 
 
 def test_damaged_parcels_stay_in_the_topic(tmp_path: Path) -> None:
