@@ -20,7 +20,7 @@ import click
 from tagstream.cli.common import DONE_IN_PART, FAILED, NOTHING_FOUND, Aws, aws_options, emit, json_option
 
 if TYPE_CHECKING:
-    from tagstream.topics import Message, Topics
+    from tagstream.topics import Message, Parcel, Topics
     from tagstream.topics.transfer import Progress
 
 __all__ = ["topics"]
@@ -413,10 +413,11 @@ def pull(
         topic, min_messages=least, max_messages=most, timeout=timeout, visibility_timeout=visibility_timeout
     )
     for message in messages:
+        parcel = _parcel(message)
         if as_json:
-            click.echo(json.dumps(_row(message), ensure_ascii=False))
+            click.echo(json.dumps(_row(message, parcel), ensure_ascii=False))
         else:
-            content = _content(message)
+            content = message.body.encode() if parcel is None else parcel.content
             click.echo(content if content.endswith(b"\n") else content + b"\n", nl=False)
     sys.stdout.flush()
     if not messages:
@@ -426,17 +427,18 @@ def pull(
         _settled(client.acknowledge(topic, messages), len(messages), "acknowledged", quiet=True)
 
 
-def _content(message: Message) -> bytes:
-    from tagstream.topics import unpack
+def _parcel(message: Message) -> Parcel | None:
+    """The parcel in a message; what is damaged is shown as it is, and keeps nobody from the other messages."""
+    from tagstream.topics import ParcelDamaged, unpack
 
-    parcel = unpack(message)
-    return message.body.encode() if parcel is None else parcel.content
+    try:
+        return unpack(message)
+    except ParcelDamaged as error:
+        click.echo(f"Warning: {error}", err=True)
+        return None
 
 
-def _row(message: Message) -> dict[str, Any]:
-    from tagstream.topics import unpack
-
-    parcel = unpack(message)
+def _row(message: Message, parcel: Parcel | None) -> dict[str, Any]:
     row: dict[str, Any] = {
         "id": message.id,
         "receipt": message.receipt,
@@ -446,12 +448,13 @@ def _row(message: Message) -> dict[str, Any]:
     for name in ("group_id", "deduplication_id", "sequence_number"):
         if getattr(message, name) is not None:
             row[name] = getattr(message, name)
+    row["attributes"] = {
+        name: {"base64": base64.b64encode(value).decode()} if isinstance(value, bytes) else value
+        for name, value in message.attributes.items()
+        if parcel is None or not name.startswith("parcel-")
+    }
     if parcel is None:
-        attributes = {
-            name: {"base64": base64.b64encode(value).decode()} if isinstance(value, bytes) else value
-            for name, value in message.attributes.items()
-        }
-        return row | {"body": message.body, "attributes": attributes}
+        return row | {"body": message.body}
     row |= {"upload": parcel.upload_id, "sequence": str(parcel.place), "lines": parcel.line_count}
     try:
         return row | {"content": parcel.content.decode()}
@@ -678,6 +681,7 @@ def download(
                 click.echo(f"  {count:,} {words}", err=True)
     if result.gaps:
         _tell_gaps(result.gaps, False)
+    if result.gaps or result.damaged:
         sys.exit(DONE_IN_PART)
 
 
