@@ -260,7 +260,8 @@ def clear(prefix: str, everything: bool, yes: bool, as_json: bool, aws: Aws) -> 
     if not yes:
         click.echo("\n".join(names), err=True)
     _confirm(f"Delete these {len(names)} queues with all their messages?", yes)
-    deleted = client.clear(prefix, everything=everything)
+    # What was shown, and nothing that has come since.
+    deleted = client.delete_all(names)
     if as_json:
         emit(({"topic": name} for name in deleted), as_json=True)
     else:

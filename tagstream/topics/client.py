@@ -247,9 +247,12 @@ class Topics:
         """
         if not prefix and not everything:
             raise InvalidTopic(prefix, ["an empty prefix would delete every queue: say so with everything (--all)"])
-        names = self.list_topics(prefix)
+        return self.delete_all(self.list_topics(prefix))
+
+    def delete_all(self, topics: Iterable[str]) -> list[str]:
+        """Delete these topics, and nothing that has come meanwhile; returns the names of those that were there."""
         deleted = []
-        for name in names:
+        for name in topics:
             try:
                 self.delete(name)
             except TopicNotFound:

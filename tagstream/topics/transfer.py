@@ -14,6 +14,7 @@ import io
 import itertools
 import logging
 import os
+import re
 import secrets
 import sqlite3
 import threading
@@ -334,7 +335,8 @@ def _open(path: str | Path, decompress: bool) -> IO[bytes]:
         file.seek(0)
         if magic[:2] == b"\x1f\x8b":
             return cast(IO[bytes], _Owned(gzip.GzipFile(fileobj=file), file))
-        if magic == b"\x28\xb5\x2f\xfd":
+        # zstd's own frames, or the skippable ones (0x184D2A5?) that parallel compressors begin with.
+        if magic == b"\x28\xb5\x2f\xfd" or re.fullmatch(rb"[\x50-\x5f]\x2a\x4d\x18", magic):
             return cast(IO[bytes], _Owned(_Zstd(file), file))
     except BaseException:
         file.close()
@@ -480,7 +482,8 @@ def _drain(  # noqa: PLR0917
     requests = 0
     while True:
         waited = topics.now() - last
-        poll = idle - waited if waited < idle else max(idle, 1.0)
+        # At least a moment: what is left of the idle time may be too little for a clock to show that it passed.
+        poll = max(idle - waited, 0.01) if waited < idle else max(idle, 1.0)
         messages = topics.pull(topic, timeout=poll, visibility_timeout=visibility_timeout)
         requests += 1
         if messages:

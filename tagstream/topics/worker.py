@@ -564,6 +564,8 @@ class Worker:
     def _fail(self, job: _Job, held: _Held, failure: TopicError) -> None:
         message = held.message
         about = f"topic {self._input}: message {message.id} (receive {message.receive_count}): {failure}"
+        if isinstance(failure, StepFailed) and (last_words := failure.stderr.strip().splitlines()[-1:]):
+            about = f"{about} It printed last: {last_words[0]!r}."
         if message.receive_count >= self._max_receives and self._dead_letters is not None:
             letter = _dead_letter(message, failure, fifo=self._fifo)
             try:

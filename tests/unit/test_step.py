@@ -24,7 +24,10 @@ Script = Callable[[str], Path]
 
 
 @pytest.fixture
-def script(tmp_path: Path) -> Script:
+def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Script:
+    for name in [name for name in os.environ if name.startswith("TAGSTREAM_")]:
+        monkeypatch.delenv(name)
+
     def write(body: str, name: str = "step") -> Path:
         path = tmp_path / name
         path.write_text(body)
@@ -148,7 +151,7 @@ def test_a_step_past_its_limit_is_killed_with_its_children(sh: Script, tmp_path:
 def test_children_that_a_step_leaves_behind_end_with_it(sh: Script, tmp_path: Path) -> None:
     held = tmp_path / "held"
     watcher = _watch(held)
-    assert Step(sh(f'sleep 600 > {held} & cp "$1" "$2"')).run(b"x\n") == b"x\n"
+    assert Step(sh(f'exec 3> {held}; sleep 600 & cp "$1" "$2"')).run(b"x\n") == b"x\n"
     _await_end(held, watcher)
 
 
