@@ -59,7 +59,7 @@ def _lite(size: int, width: float, depth: float, package: str, top1: float) -> M
         interpolation="bicubic",
         mean=127.0,
         std=128.0,
-        source=f"https://pypi.org/project/{package}/",
+        source=f"pkg:pypi/{package}",
         licence="Apache-2.0",
         top1=top1,
         width=width,
