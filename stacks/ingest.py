@@ -20,7 +20,12 @@ __all__ = ["Ingest", "model_files"]
 
 # Put, post, copy and multipart uploads; removals of every kind. Of what lifecycle rules do, only the hiding of a
 # current version changes what can be seen: expired older versions are no news.
-_EVENTS = ("s3:ObjectCreated:*", "s3:ObjectRemoved:*", "s3:LifecycleExpiration:DeleteMarkerCreated")
+_EVENTS = (
+    "s3:ObjectCreated:*",
+    "s3:ObjectRemoved:*",
+    "s3:LifecycleExpiration:DeleteMarkerCreated",
+    "s3:ReducedRedundancyLostObject",
+)
 _MODEL_FILES = ("model.tflite", "labels.txt", "model.json")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 from urllib.parse import unquote_plus
 
@@ -15,7 +16,8 @@ from tagstream.errors import NotAnEvent
 
 __all__ = ["ObjectEvent", "parse_notification"]
 
-_REMOVALS = ("ObjectRemoved:", "LifecycleExpiration:")
+_LOST = "ReducedRedundancyLostObject"
+_REMOVALS = ("ObjectRemoved:", "LifecycleExpiration:", _LOST)
 _SEQUENCER = re.compile("[0-9A-Fa-f]+")
 
 
@@ -77,7 +79,7 @@ def _event(record: Any) -> ObjectEvent | NotAnEvent:
             bucket=_text(s3["bucket"]["name"]),
             key=_text(unquote_plus(item["key"])),
             kind=kind,
-            sequencer=_text(item["sequencer"]),
+            sequencer=_sequencer(item, name, record["eventTime"]),
             time=_text(record["eventTime"]),
             version_id=_text(item.get("versionId") or "") or None,
             etag=_text(item.get("eTag") or "") or None,
@@ -92,6 +94,18 @@ def _event(record: Any) -> ObjectEvent | NotAnEvent:
     if not (event.bucket and event.key):
         return NotAnEvent("a record names no bucket or no key")
     return event
+
+
+def _sequencer(item: Any, name: str, time: Any) -> str:
+    """The event's own sequencer. S3 gives one to creations and removals only, none to an object that it lost.
+
+    S3's sequencers begin with a zero byte and the seconds since 1970 in hexadecimal (seen, not documented), so that
+    the time of the loss stands after all that happened to the object before. If that is wrong, no harm is done: a
+    removal fetches the object, and what is there is classified.
+    """
+    if name == _LOST and "sequencer" not in item:
+        return f"{int(datetime.fromisoformat(_text(time)).timestamp()):010X}"
+    return _text(item["sequencer"])
 
 
 def _text(value: Any) -> str:

@@ -48,6 +48,7 @@ def test_the_bucket_tells_the_ingest_queue_of_all_that_comes_and_goes(stage: Sta
         "s3:LifecycleExpiration:DeleteMarkerCreated",
         "s3:ObjectCreated:*",
         "s3:ObjectRemoved:*",
+        "s3:ReducedRedundancyLostObject",
     ]
     assert not any("Filter" in entry for entry in told)
 

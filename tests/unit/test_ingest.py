@@ -14,6 +14,7 @@ from urllib.parse import quote_plus
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
+from tagstream.catalog.order import newer
 from tagstream.catalog.updates import CatalogUpdate, Tag
 from tagstream.classifier import Limits, Recognition
 from tagstream.errors import ImageRejected
@@ -223,6 +224,23 @@ def test_a_removal_is_told(stage: Stage) -> None:
     (update,) = stage.one(body(record("a.jpg", "ObjectRemoved:DeleteMarkerCreated", versionId="v2"))).updates
     assert (update.kind, update.event_kind, update.tags) == ("removed", "removed", ())
     assert update.processed_at
+
+
+def test_an_object_that_s3_lost_is_gone(stage: Stage) -> None:
+    stage.s3.put("a.jpg", b"cat", None)
+    lost = record("a.jpg", "ReducedRedundancyLostObject", sequencer="0055AED6DCD90281E5")
+    (update,) = stage.one(body(lost)).updates
+    assert (update.kind, update.event_kind, update.sequencer) == ("removed", "removed", "0055AED6DCD90281E5")
+
+
+def test_a_loss_without_a_sequencer_comes_after_all_that_happened_before_it(stage: Stage) -> None:
+    stage.s3.put("a.jpg", b"cat", None)
+    lost = record("a.jpg", "s3:ReducedRedundancyLostObject") | {"eventTime": "2015-07-22T00:00:00.000Z"}
+    del lost["s3"]["object"]["sequencer"]
+    (update,) = stage.one(body(lost)).updates
+    # What S3 gave to an upload of 21 July 2015, 23:33:48.
+    assert newer(update.sequencer, "0055AED6DCD90281E5")
+    assert newer("0055B03000D90281E5", update.sequencer)
 
 
 def test_after_a_removal_what_is_there_counts(stage: Stage) -> None:
