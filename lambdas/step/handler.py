@@ -23,8 +23,8 @@ from tagstream.errors import ConfigurationError, TopicError
 from tagstream.steps import classify, uppercase
 from tagstream.topics.client import Topics
 from tagstream.topics.messages import Message
+from tagstream.topics.outputs import outputs, parcel_in
 from tagstream.topics.step import Step
-from tagstream.topics.worker import outputs, parcel_in
 
 logger = Logger()
 metrics = Metrics()

@@ -2,42 +2,21 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
 import click
 
 from tagstream.cli.common import Failures
+from tagstream.cli.lazy import Lazy
 
 __all__ = ["main"]
 
-_COMMANDS = {
-    "images": ("tagstream.cli.images", "Upload, find, classify and remove photos."),
-    "local": ("tagstream.cli.local", "Run the whole system on this machine, without an account."),
-    "models": ("tagstream.cli.models", "List and build the models that classify."),
-    "topics": ("tagstream.cli.topics", "Publish, pull, upload, process and download over SQS."),
-}
+_COMMANDS = {name: f"tagstream.cli.{name}:{name}" for name in ("images", "local", "models", "topics")}
 
 
-class _Lazy(Failures, click.Group):
-    """Imports a command when it is used, so that ``tagstream --help`` and completion stay fast."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
-            return None
-        command = getattr(import_module(_COMMANDS[cmd_name][0]), cmd_name)
-        if not isinstance(command, click.Command):
-            raise TypeError(f"{cmd_name} is no command")
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in sorted(_COMMANDS.items())])
+class _Main(Failures, Lazy):
+    """The one place where errors end; what is not used is not imported."""
 
 
-@click.command(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=_Main, commands=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="tagstream")
 def main() -> None:
     """Photos in a bucket become searchable by what they show; files over SQS topics become jobs.

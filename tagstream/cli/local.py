@@ -19,7 +19,7 @@ from tagstream.cli.common import FAILED, emit, json_option
 __all__ = ["local"]
 
 
-@click.group()
+@click.group(short_help="Run the whole system on this machine, without an account.")
 def local() -> None:
     """Run the whole system on this machine, without an account and without Docker.
 

@@ -1,13 +1,16 @@
 """Topics: PubSub over SQS, with parcels of many lines and exact transfer of files.
 
->>> from tagstream.topics import MemorySqs, Outgoing, Topics
+>>> from tagstream.topics import Outgoing, Topics
+>>> from tagstream.topics.testing import MemorySqs
 >>> topics = Topics(MemorySqs())  # on AWS: Topics(boto3.client("sqs"))
 >>> topics.create("smiles")
 >>> topics.publish_all("smiles", [Outgoing("CCO")]).accepted
 1
 """
 
-from tagstream.topics.client import Topics, TopicSettings
+from tagstream.topics.calls import TopicSettings
+from tagstream.topics.client import Topics
+from tagstream.topics.downloads import download
 from tagstream.topics.errors import (
     DownloadIncomplete,
     DownloadRefused,
@@ -21,22 +24,20 @@ from tagstream.topics.errors import (
     TopicExists,
     TopicNotFound,
 )
-from tagstream.topics.memory import Chaos, MemorySqs, VirtualClock
 from tagstream.topics.messages import Counts, Failed, Message, Outgoing, PublishResult
 from tagstream.topics.parcels import Parcel, ParcelSettings, Place, outgoing, parcels_of, unpack
+from tagstream.topics.spool import DownloadResult
 from tagstream.topics.step import Step
-from tagstream.topics.transfer import DownloadResult, UploadResult, download, upload
+from tagstream.topics.uploads import UploadResult, upload
 from tagstream.topics.worker import Totals, Worker, WorkerSettings, process
 
 __all__ = [
-    "Chaos",
     "Counts",
     "DownloadIncomplete",
     "DownloadRefused",
     "DownloadResult",
     "Failed",
     "InvalidTopic",
-    "MemorySqs",
     "Message",
     "MessageTooLarge",
     "Outgoing",
@@ -56,7 +57,6 @@ __all__ = [
     "Topics",
     "Totals",
     "UploadResult",
-    "VirtualClock",
     "Worker",
     "WorkerSettings",
     "download",

@@ -12,9 +12,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from tagstream.errors import ConfigurationError
-from tagstream.topics.client import Topics, dead_letter_name
+from tagstream.topics.client import Topics
 from tagstream.topics.errors import PublishFailed, TopicNotFound
 from tagstream.topics.messages import Message, Outgoing
+from tagstream.topics.names import dead_letter_name
 
 __all__ = ["OrderReport", "inversions", "order_check"]
 

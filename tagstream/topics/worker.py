@@ -23,20 +23,23 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
-from itertools import accumulate
 from typing import cast
 
 from tagstream.errors import ConfigurationError, TopicError
 from tagstream.topics.client import Topics
+from tagstream.topics.dead_letters import dead_letter
 from tagstream.topics.errors import MessageTooLarge, ParcelDamaged, StepFailed
-from tagstream.topics.messages import BATCH_ENTRIES, MAX_BYTES, Attribute, Message, Outgoing, is_legal_text
-from tagstream.topics.parcels import Parcel, ParcelSettings, Place, checksum, outgoing, parcels_of, unpack
+from tagstream.topics.leases import Held, Leases, is_ours
+from tagstream.topics.messages import BATCH_ENTRIES, Outgoing
+from tagstream.topics.names import is_fifo
+from tagstream.topics.outputs import count_lines, ended, is_part, lines_in, outputs, parcel_in, shares
+from tagstream.topics.parcels import Parcel, ParcelSettings, outgoing
 from tagstream.topics.step import Step
 
-__all__ = ["Totals", "Worker", "WorkerSettings", "outputs", "parcel_in", "process"]
+__all__ = ["Totals", "Worker", "WorkerSettings", "process"]
 
 _log = logging.getLogger(__name__)
 
@@ -47,7 +50,6 @@ _AHEAD_MESSAGES = 20
 # A long poll cannot be broken off without losing what it is just being given: short enough to drain soon.
 _POLL_SECONDS = 5.0
 _REPORT_SECONDS = 10.0
-_FAILURE_OUTPUT_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,110 +117,10 @@ class Totals:
         return "; ".join([text, *rest])
 
 
-@dataclass(eq=False, slots=True)
-class _Held:
-    """A message that is ours until ``expires`` (of the monotonic clock)."""
-
-    message: Message
-    expires: float
-    lost: bool = False
-
-
-class _Leases:
-    """Refreshes the deadlines of all that is held, three times before each would end, from a thread of its own."""
-
-    def __init__(self, topics: Topics, topic: str, deadline: int) -> None:
-        self._topics = topics
-        self._topic = topic
-        self._deadline = deadline
-        self._held: set[_Held] = set()
-        self._lock = threading.Lock()
-        self._beating = threading.Lock()
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._beat_on, name="deadlines", daemon=True)
-
-    def __enter__(self) -> _Leases:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._end.set()
-        self._thread.join()
-
-    def hold(self, messages: Iterable[Message]) -> list[_Held]:
-        expires = time.monotonic() + self._deadline
-        held = [_Held(message, expires) for message in messages]
-        with self._lock:
-            self._held.update(held)
-        return held
-
-    def drop(self, held: Iterable[_Held]) -> None:
-        """Refresh these no more."""
-        with self._lock:
-            self._held.difference_update(held)
-
-    def release(self, held: Sequence[_Held], delay: int = 0) -> None:
-        """Give these back: others see them after ``delay`` seconds."""
-        # Not in the middle of a beat, which would take them back.
-        with self._beating:
-            self.drop(held)
-        mine = [item.message for item in held if _is_ours(item)]
-        if mine:
-            for failed in self._topics.refresh_deadline(self._topic, mine, delay):
-                _log.warning(
-                    "topic %s: message %s could not be given back (%s); it shows up when its deadline ends",
-                    self._topic,
-                    failed.message.id,
-                    failed.reason,
-                )
-
-    def release_all(self) -> int:
-        """Give back whatever is still held; returns how much that was."""
-        held = list(self._held)
-        self.release(held)
-        return len(held)
-
-    def _beat_on(self) -> None:
-        pause = self._deadline / 3
-        while not self._end.wait(pause):
-            with self._beating:
-                with self._lock:
-                    held = {item.message.receipt: item for item in self._held if _is_ours(item)}
-                if held:
-                    self._beat(held)
-
-    def _beat(self, held: dict[str, _Held]) -> None:
-        started = time.monotonic()
-        messages = [item.message for item in held.values()]
-        try:
-            refused = self._topics.refresh_deadline(self._topic, messages, self._deadline)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the next beat tries again until it is too late
-            _log.warning("topic %s: deadlines could not be refreshed: %s", self._topic, error)
-            return
-        for failed in refused:
-            item = held.pop(failed.message.receipt)
-            with self._lock:
-                if item not in self._held:
-                    continue  # acknowledged meanwhile
-            _log.warning(
-                "topic %s: the deadline of message %s could not be refreshed: %s",
-                self._topic,
-                failed.message.id,
-                failed.reason,
-            )
-            item.lost = True
-        for item in held.values():
-            item.expires = started + self._deadline
-
-
-def _is_ours(held: _Held) -> bool:
-    return not held.lost and time.monotonic() < held.expires
-
-
 class _Job:
     """Some messages that one run of the step works on; it is over when each of them is dealt with."""
 
-    def __init__(self, held: list[_Held]) -> None:
+    def __init__(self, held: list[Held]) -> None:
         self.held = held
         self.pending = len(held)
 
@@ -228,7 +130,7 @@ class _Result:
     """What is to be published to ``topic`` before ``held`` is acknowledged."""
 
     job: _Job
-    held: tuple[_Held, ...]
+    held: tuple[Held, ...]
     topic: str
     outgoing: tuple[Outgoing, ...]
     done: Totals
@@ -263,8 +165,8 @@ class Worker:
         self._parcels = parcels or ParcelSettings()
         self._on_progress = on_progress
         self._workflow = step.workflow_id or step.name
-        self._fifo = input_topic.endswith(".fifo")
-        self._leases = _Leases(topics, input_topic, self._settings.deadline)
+        self._fifo = is_fifo(input_topic)
+        self._leases = Leases(topics, input_topic, self._settings.deadline)
         self._results: queue.SimpleQueue[_Result | None] = queue.SimpleQueue()
         self._changed = threading.Condition()
         self._jobs = 0
@@ -332,7 +234,7 @@ class Worker:
     def _pull_on(self, pool: ThreadPoolExecutor) -> None:
         idle_timeout = self._settings.idle_timeout
         poll = _POLL_SECONDS if idle_timeout is None else min(_POLL_SECONDS, idle_timeout)
-        gathered: list[_Held] = []
+        gathered: list[Held] = []
         idle_since = time.monotonic()
         while (room := self._await_room(len(gathered))) > 0:
             messages = self._topics.pull(
@@ -376,15 +278,15 @@ class Worker:
                 self._changed.wait()
         return 0
 
-    def _start(self, pool: ThreadPoolExecutor, gathered: list[_Held], *, more: bool) -> list[_Held]:
+    def _start(self, pool: ThreadPoolExecutor, gathered: list[Held], *, more: bool) -> list[Held]:
         """Start the jobs that are complete; returns what is still to be gathered for, if ``more`` may come."""
         batch_size = self._settings.batch_size or 0
-        batch: list[_Held] = []
+        batch: list[Held] = []
         lines = 0
         for held in gathered:
-            count = _lines_in(held.message)
+            count = lines_in(held.message)
             # The last part of a split parcel is as large as it is meant to be.
-            if not self._gathers or count > batch_size or _is_part(held.message, batch_size):
+            if not self._gathers or count > batch_size or is_part(held.message, batch_size):
                 self._submit(pool, [held])
                 continue
             self._messages_a_job = math.ceil(batch_size / max(count, 1))
@@ -398,7 +300,7 @@ class Worker:
             batch = []
         return batch
 
-    def _submit(self, pool: ThreadPoolExecutor, held: list[_Held]) -> None:
+    def _submit(self, pool: ThreadPoolExecutor, held: list[Held]) -> None:
         job = _Job(held)
         with self._changed:
             self._jobs += 1
@@ -417,7 +319,7 @@ class Worker:
         except BaseException as error:  # noqa: BLE001 - run() raises it
             self._abort(error)
 
-    def _process(self, job: _Job, held: Sequence[_Held]) -> None:
+    def _process(self, job: _Job, held: Sequence[Held]) -> None:
         try:
             results = self._results_of(job, held)
         except (StepFailed, ParcelDamaged, MessageTooLarge) as failure:
@@ -435,7 +337,7 @@ class Worker:
         for result in results:
             self._results.put(result)
 
-    def _results_of(self, job: _Job, held: Sequence[_Held]) -> list[_Result]:
+    def _results_of(self, job: _Job, held: Sequence[Held]) -> list[_Result]:
         parcels = [parcel_in(item.message) for item in held]
         lines = sum(parcel.line_count for parcel in parcels)
         batch_size = self._settings.batch_size
@@ -448,8 +350,8 @@ class Worker:
             # Republished, the parts would come after the rest of their group.
             output = b"".join(self._step_on(part.content) for part in parcels[0].parts(cast(int, batch_size)))
         else:
-            output = self._step_on(b"".join(_ended(parcel.content) for parcel in parcels[:-1]) + parcels[-1].content)
-        each = _shares(output, [parcel.line_count for parcel in parcels])
+            output = self._step_on(b"".join(ended(parcel.content) for parcel in parcels[:-1]) + parcels[-1].content)
+        each = shares(output, [parcel.line_count for parcel in parcels])
         if each is None:
             # Output of several inputs together could not be told from that of others that overlap, after a crash.
             if self._gathers:
@@ -477,9 +379,9 @@ class Worker:
         seconds = max(time.monotonic() - started, 1e-6)
         known = self._step_seconds
         self._step_seconds = seconds if known is None else 0.8 * known + 0.2 * seconds
-        return _ended(output) if content.endswith(b"\n") else output
+        return ended(output) if content.endswith(b"\n") else output
 
-    def _result(self, job: _Job, held: Sequence[_Held], parcel: Parcel, output: bytes, lines_in: int) -> _Result:
+    def _result(self, job: _Job, held: Sequence[Held], parcel: Parcel, output: bytes, lines_in: int) -> _Result:
         messages = tuple(
             outputs(
                 parcel,
@@ -491,7 +393,7 @@ class Worker:
             )
         )
         done = Totals(
-            messages_in=len(held), lines_in=lines_in, messages_out=len(messages), lines_out=_count_lines(output)
+            messages_in=len(held), lines_in=lines_in, messages_out=len(messages), lines_out=count_lines(output)
         )
         return _Result(job, tuple(held), self._output, messages, done)
 
@@ -561,17 +463,17 @@ class Worker:
             self._settled(result.job, len(kept))
         self._report()
 
-    def _fail(self, job: _Job, held: _Held, failure: TopicError) -> None:
+    def _fail(self, job: _Job, held: Held, failure: TopicError) -> None:
         message = held.message
         about = f"topic {self._input}: message {message.id} (receive {message.receive_count}): {failure}"
         if isinstance(failure, StepFailed) and (last_words := failure.stderr.strip().splitlines()[-1:]):
             about = f"{about} It printed last: {last_words[0]!r}."
         if message.receive_count >= self._max_receives and self._dead_letters is not None:
-            letter = _dead_letter(message, failure, fifo=self._fifo)
+            letter = dead_letter(message, failure, fifo=self._fifo)
             try:
                 if letter is not None and not self._topics.publish_all(self._dead_letters, [letter]).failed:
                     _log.error("%s Moved to %s.", about, self._dead_letters)
-                    refused = self._topics.acknowledge(self._input, [message]) if _is_ours(held) else []
+                    refused = self._topics.acknowledge(self._input, [message]) if is_ours(held) else []
                     self._leases.drop([held])
                     self._count(Totals(dead_lettered=1, lost=len(refused)))
                     self._settled(job, 1)
@@ -583,15 +485,15 @@ class Worker:
             _log.warning("%s Given back to be tried again.", about)
         self._release(job, [held], delay=self._settings.retry_delay, failed=True)
 
-    def _release(self, job: _Job, held: Sequence[_Held], *, delay: int = 0, failed: bool = False) -> None:
+    def _release(self, job: _Job, held: Sequence[Held], *, delay: int = 0, failed: bool = False) -> None:
         if held:
             self._leases.release(held, delay)
             self._count(Totals(released=0 if failed else len(held)))
             self._settled(job, len(held))
 
-    def _still_ours(self, job: _Job, held: Sequence[_Held]) -> list[_Held]:
+    def _still_ours(self, job: _Job, held: Sequence[Held]) -> list[Held]:
         """Those whose deadline has not passed; the others are with somebody else by now, and are let go."""
-        lost = [item for item in held if not _is_ours(item)]
+        lost = [item for item in held if not is_ours(item)]
         if lost:
             _log.warning("topic %s: lost %d messages, whose deadlines passed", self._input, len(lost))
             self._leases.drop(lost)
@@ -637,7 +539,8 @@ def process(
 ) -> tuple[int, int]:
     """Run ``step`` over all messages of a topic; returns how many were processed and how many published for them.
 
-    >>> from tagstream.topics import MemorySqs, Outgoing
+    >>> from tagstream.topics import Outgoing
+    >>> from tagstream.topics.testing import MemorySqs
     >>> topics = Topics(MemorySqs())
     >>> for name in ("smiles", "copies"):
     ...     topics.create(name)
@@ -649,122 +552,3 @@ def process(
     program = Step(step, settings_file=settings_file, workflow_id=workflow_id, timeout=step_timeout)
     totals = Worker(topics, input_topic, output_topic, program, settings=settings).run()
     return totals.messages_in, totals.messages_out
-
-
-def parcel_in(message: Message) -> Parcel:
-    """The parcel in a message; the body of a message that others published is a parcel of its own.
-
-    Raises :class:`ParcelDamaged`.
-    """
-    parcel = unpack(message)
-    if parcel is not None:
-        return parcel
-    return Parcel(f"message-{message.id}", Place.of(0, last=True), message.body.encode() + b"\n")
-
-
-def outputs(
-    parcel: Parcel,
-    output: bytes,
-    *,
-    workflow: str,
-    topic: str,
-    group_id: str | None = None,
-    settings: ParcelSettings | None = None,
-) -> Iterator[Outgoing]:
-    """The messages that carry what the step of ``workflow`` made of ``parcel``, to be published to ``topic``.
-
-    At least one, so that a later download knows that nothing is missing. Their identity is that of ``parcel``, the
-    workflow and the output: published twice, they are the same. They have as many lines as ``settings`` allow, or as
-    many as ``parcel`` has, if that is more. In a FIFO topic they are of group ``group_id``, or of the upload's.
-
-    >>> made = outputs(Parcel("u", Place.of(7), b"C\\nCC\\n"), b"c\\ncc\\n", workflow="lower", topic="low")
-    >>> [message.attributes["parcel-sequence"] for message in made]
-    ['7.0~c09d6c7b$']
-
-    Raises :class:`MessageTooLarge` for a line that fits no message.
-    """
-    settings = settings or ParcelSettings()
-    chunks = _cut(output, max(settings.max_lines, parcel.line_count), settings.max_bytes)
-    upload_id = f"{parcel.upload_id}-{checksum(workflow.encode())[:8]}"
-    if len(upload_id) > 80:
-        upload_id = checksum(upload_id.encode())
-    fifo = topic.endswith(".fifo")
-    for part in parcels_of(upload_id, chunks, parent=parcel.place, variant=checksum(output)[:8]):
-        message = outgoing(part, settings, fifo=fifo)
-        yield replace(message, group_id=group_id) if fifo and group_id else message
-
-
-def _cut(content: bytes, max_lines: int, max_bytes: int) -> Iterator[bytes]:
-    chunk: list[bytes] = []
-    size = 0
-    for line in _lines(content):
-        if len(line) > max_bytes:
-            raise MessageTooLarge(f"a line of the step's output has {len(line):,} bytes; {max_bytes:,} fit a message.")
-        if chunk and (len(chunk) == max_lines or size + len(line) > max_bytes):
-            yield b"".join(chunk)
-            chunk, size = [], 0
-        chunk.append(line)
-        size += len(line)
-    if chunk:
-        yield b"".join(chunk)
-
-
-def _lines(content: bytes) -> list[bytes]:
-    return Parcel("", Place(()), content).lines()
-
-
-def _count_lines(content: bytes) -> int:
-    return Parcel("", Place(()), content).line_count
-
-
-def _lines_in(message: Message) -> int:
-    """How many lines a message says that it has, without unpacking it."""
-    lines = message.attributes.get("parcel-lines")
-    return lines if isinstance(lines, int) else message.body.count("\n") + 1
-
-
-def _is_part(message: Message, batch_size: int) -> bool:
-    """Whether the message is a part of a parcel that was split for this batch size."""
-    place = message.attributes.get("parcel-sequence")
-    return isinstance(place, str) and place.rpartition("~")[2].rstrip("$") == str(batch_size)
-
-
-def _ended(content: bytes) -> bytes:
-    """With a newline at the end, so that what follows starts a line."""
-    return content + b"\n" if content and not content.endswith(b"\n") else content
-
-
-def _shares(output: bytes, counts: Sequence[int]) -> list[bytes] | None:
-    """The output of each of several inputs, if there is a line for each of their lines; None if there is not.
-
-    >>> _shares(b"a\\nb\\nc\\n", [2, 1]), _shares(b"a\\n", [2, 1]), _shares(b"a\\n", [3])
-    ([b'a\\nb\\n', b'c\\n'], None, [b'a\\n'])
-    """
-    if len(counts) == 1:
-        return [output]
-    lines = _lines(output)
-    if len(lines) != sum(counts):
-        return None
-    ends = list(accumulate(counts))
-    return [b"".join(lines[end - count : end]) for count, end in zip(counts, ends, strict=True)]
-
-
-def _dead_letter(message: Message, failure: TopicError, *, fifo: bool) -> Outgoing | None:
-    """A copy of the message that says why it failed; None if it has no room for that."""
-    printed = failure.stderr if isinstance(failure, StepFailed) else ""
-    attributes: dict[str, Attribute] = dict(message.attributes)
-    attributes["failure"] = _legal(str(failure))
-    # SQS refuses the id on standard topics (the emulator and moto do not).
-    once = f"{message.id}-failed" if fifo else None
-    copy = Outgoing(message.body, attributes, group_id=message.group_id, deduplication_id=once)
-    tail = _legal(printed)[-_FAILURE_OUTPUT_BYTES:]
-    if tail and len(attributes) < 10:
-        longer = replace(copy, attributes={**attributes, "failure_output": tail})
-        if longer.size <= MAX_BYTES:
-            copy = longer
-    return copy if copy.size <= MAX_BYTES and len(copy.attributes) <= 10 else None
-
-
-def _legal(text: str) -> str:
-    """With the characters that SQS refuses replaced."""
-    return "".join(char if is_legal_text(char) else "\ufffd" for char in text)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tagstream.topics import Topics
-from tagstream.topics.transfer import download, upload
+from tagstream.topics import Topics, download, upload
 from tests.e2e.conftest import Pipeline, eventually
 
 

@@ -15,8 +15,8 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from tagstream.topics import Message, ParcelSettings, Topics, TopicSettings
-from tagstream.topics.transfer import download, upload
+from tagstream.topics import Message, ParcelSettings, Topics, TopicSettings, download, upload
+from tests.gate import Gate
 
 TAGSTREAM = Path(sys.executable).with_name("tagstream")
 
@@ -89,36 +89,6 @@ def test_workers_killed_again_and_again_leave_nothing_undone_and_nothing_doubled
     result = download(topics, target, tmp_path / "result", idle=0)
     assert (tmp_path / "result").read_bytes() == lines.read_bytes().upper() * 2
     assert result.gaps == ()
-
-
-class Gate:
-    """A step that says that it runs, and waits to be let go on."""
-
-    def __init__(self, folder: Path) -> None:
-        self.program, started, leave = folder / "step", folder / "started", folder / "leave"
-        self.program.write_text(f'#!/bin/sh\necho > {started}; read _ < {leave}; cp "$1" "$2"\n')
-        self.program.chmod(0o755)
-        for path in (started, leave):
-            os.mkfifo(path)
-        self._started = started.open("r+b", buffering=0)
-        self._leave = leave.open("r+b", buffering=0)
-
-    def await_start(self) -> None:
-        assert self._started.read(1) == b"\n"
-
-    def let(self) -> None:
-        self._leave.write(b"\n")
-
-    def close(self) -> None:
-        self._started.close()
-        self._leave.close()
-
-
-@pytest.fixture
-def gate(tmp_path: Path) -> Iterator[Gate]:
-    gate = Gate(tmp_path)
-    yield gate
-    gate.close()
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tagstream.errors import ConfigurationError, TopicError
-from tagstream.topics import Chaos, MemorySqs, Topics
+from tagstream.topics import Topics
 from tagstream.topics.order_check import inversions, order_check
+from tagstream.topics.testing import Chaos, MemorySqs
 
 
 def test_a_fifo_topic_keeps_order_and_drops_repetitions_where_a_standard_one_does_not() -> None:

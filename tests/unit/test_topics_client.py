@@ -12,9 +12,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 
 import tagstream.topics
 from tagstream.topics import (
-    Chaos,
     InvalidTopic,
-    MemorySqs,
     Message,
     Outgoing,
     PublishFailed,
@@ -23,8 +21,8 @@ from tagstream.topics import (
     TopicExists,
     Topics,
     TopicSettings,
-    VirtualClock,
 )
+from tagstream.topics.testing import Chaos, MemorySqs, VirtualClock
 from tests.topics_contract import TopicsContract, bodies
 
 
@@ -109,7 +107,7 @@ def test_other_attributes_of_an_existing_queue_are_an_error() -> None:
 
 
 def test_batches_end_where_the_bill_is_lowest() -> None:
-    from tagstream.topics.client import batches
+    from tagstream.topics.batching import batches
 
     def sizes(*lengths: int) -> list[int]:
         return [len(batch) for batch in batches(Outgoing("x" * length) for length in lengths)]

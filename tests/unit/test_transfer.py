@@ -21,11 +21,9 @@ from hypothesis import strategies as st
 
 from tagstream.errors import ConfigurationError, TopicError
 from tagstream.topics import (
-    Chaos,
     DownloadIncomplete,
     DownloadRefused,
     DownloadResult,
-    MemorySqs,
     MessageTooLarge,
     Outgoing,
     Parcel,
@@ -34,14 +32,16 @@ from tagstream.topics import (
     PublishFailed,
     Topics,
     TopicSettings,
-    VirtualClock,
     download,
     outgoing,
     parcels_of,
     upload,
 )
+from tagstream.topics.files import content_chunks
 from tagstream.topics.parcels import MAX_PARCEL_BYTES
-from tagstream.topics.transfer import Progress, content_chunks, new_upload_id
+from tagstream.topics.progress import Progress
+from tagstream.topics.testing import Chaos, MemorySqs, VirtualClock
+from tagstream.topics.uploads import new_upload_id
 
 
 class Plug(BaseException):
@@ -292,7 +292,7 @@ def test_killed_right_after_the_file_was_written_it_leaves_nothing_for_the_next(
 ) -> None:
     topics = make()
     put(topics, parcel("0$", b"old\n"))
-    monkeypatch.setattr("tagstream.topics.transfer._Spool.remove", lambda _: None)
+    monkeypatch.setattr("tagstream.topics.spool.Spool.remove", lambda _: None)
     download(topics, "smiles", tmp_path / "out", idle=1)
     assert len(list(tmp_path.iterdir())) == 2
     monkeypatch.undo()

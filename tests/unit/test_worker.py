@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +16,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tagstream.errors import ConfigurationError
-from tagstream.topics import (
-    Chaos,
-    MemorySqs,
-    Message,
-    Outgoing,
-    Parcel,
-    Place,
-    Topics,
-    TopicSettings,
-    outgoing,
-    parcels_of,
-)
+from tagstream.topics import Message, Outgoing, Parcel, Place, Topics, TopicSettings, download, outgoing, parcels_of
 from tagstream.topics.errors import PublishFailed, TopicNotFound
 from tagstream.topics.step import Step
-from tagstream.topics.transfer import download
+from tagstream.topics.testing import Chaos, MemorySqs
 from tagstream.topics.worker import Totals, Worker, WorkerSettings, process
+from tests.gate import Gate
 
 Script = Callable[[str], Path]
 UNTIL_EMPTY = WorkerSettings(idle_timeout=0, deadline=30)
@@ -283,36 +273,6 @@ def test_wrong_topics_are_said_before_anything_is_received() -> None:
 
 
 # Deadlines, draining, back-pressure
-
-
-class Gate:
-    """A step that tells when it runs, and goes on when it is let."""
-
-    def __init__(self, sh: Script, folder: Path) -> None:
-        started, leave = folder / "started", folder / "leave"
-        for path in (started, leave):
-            os.mkfifo(path)
-        # Open in both directions: neither side waits for the other to open its end.
-        self._started = started.open("r+b", buffering=0)
-        self._leave = leave.open("r+b", buffering=0)
-        self.program = sh(f'echo > {started}; read _ < {leave}; cp "$1" "$2"')
-
-    def await_start(self) -> None:
-        assert self._started.read(1) == b"\n"
-
-    def let(self) -> None:
-        self._leave.write(b"\n")
-
-    def close(self) -> None:
-        self._started.close()
-        self._leave.close()
-
-
-@pytest.fixture
-def gate(sh: Script, tmp_path: Path) -> Iterator[Gate]:
-    gate = Gate(sh, tmp_path)
-    yield gate
-    gate.close()
 
 
 class Running:

@@ -16,14 +16,23 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any
 
-from botocore.exceptions import ClientError
+from tagstream.topics.messages import BATCH_ENTRIES, MAX_BYTES
+from tagstream.topics.testing.clock import Clock
+from tagstream.topics.testing.queues import (
+    Queue,
+    Stored,
+    batch_answer,
+    check_batch,
+    client_error,
+    problem_of,
+    received_message,
+    size_of,
+)
 
-from tagstream.topics.messages import BATCH_ENTRIES, MAX_BYTES, is_legal_text
-
-__all__ = ["Chaos", "Clock", "MemorySqs", "VirtualClock"]
+__all__ = ["Chaos", "MemorySqs"]
 
 _URL = "https://sqs.memory.invalid/000000000000/"
 _DEDUPLICATION_SECONDS = 300
@@ -34,32 +43,6 @@ _DEFAULTS = {
     "DelaySeconds": "0",
     "ReceiveMessageWaitTimeSeconds": "0",
 }
-
-
-class Clock(Protocol):
-    """Seconds that pass: really, or when a test says so."""
-
-    def now(self) -> float: ...
-    def sleep(self, seconds: float) -> None: ...
-
-
-class VirtualClock:
-    """Time that passes only in :meth:`sleep`, at once. For tests with a single thread.
-
-    >>> clock = VirtualClock()
-    >>> clock.sleep(60)
-    >>> clock.now()
-    60.0
-    """
-
-    def __init__(self) -> None:
-        self._now = 0.0
-
-    def now(self) -> float:
-        return self._now
-
-    def sleep(self, seconds: float) -> None:
-        self._now += max(seconds, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,40 +60,6 @@ class Chaos:
     throttles: float = 0.0
     lost_answers: float = 0.0
     seed: int = 0
-
-
-@dataclass(slots=True)
-class _Stored:
-    id: str
-    body: str
-    attributes: dict[str, Any]
-    sent: float
-    order: int
-    group: str | None = None
-    deduplication: str | None = None
-    visible_at: float = 0.0
-    delayed: bool = False
-    receives: int = 0
-    receipt: str | None = None
-    gone: bool = False
-    ticket: int = -1
-    """Of its entry among the waiting; entries with another one are out of date."""
-
-
-@dataclass
-class _Queue:
-    name: str
-    attributes: dict[str, str]
-    created: float
-    ready: deque[_Stored] = field(default_factory=deque)
-    waiting: list[tuple[float, int, _Stored]] = field(default_factory=list)
-    groups: dict[str, deque[_Stored]] = field(default_factory=dict)
-    seen: dict[str, tuple[float, str, str]] = field(default_factory=dict)
-    purged: float | None = None
-
-    @property
-    def fifo(self) -> bool:
-        return self.name.endswith(".fifo")
 
 
 class MemorySqs:
@@ -144,9 +93,9 @@ class MemorySqs:
         self._clock = clock
         self._intercept = intercept
         self._name_wait = name_wait
-        self._queues: dict[str, _Queue] = {}
+        self._queues: dict[str, Queue] = {}
         self._deleted: dict[str, float] = {}
-        self._receipts: dict[str, tuple[_Queue, _Stored]] = {}
+        self._receipts: dict[str, tuple[Queue, Stored]] = {}
         self._order = itertools.count()
         self._changed = threading.Condition()
 
@@ -158,15 +107,17 @@ class MemorySqs:
             queue = self._queues.get(QueueName)
             if queue is not None:
                 if any(queue.attributes.get(name) != value for name, value in wanted.items()):
-                    raise _error("QueueAlreadyExists", "A queue already exists with the same name and other attributes")
+                    raise client_error(
+                        "QueueAlreadyExists", "A queue already exists with the same name and other attributes"
+                    )
             else:
                 if self._now() - self._deleted.get(QueueName, float("-inf")) < self._name_wait:
-                    raise _error(
+                    raise client_error(
                         "AWS.SimpleQueueService.QueueDeletedRecently",
                         "You must wait 60 seconds after deleting a queue before you can create another of its name.",
                     )
                 attributes = _DEFAULTS | {"QueueArn": f"arn:aws:sqs:memory:000000000000:{QueueName}"} | wanted
-                self._queues[QueueName] = _Queue(QueueName, attributes, self._now())
+                self._queues[QueueName] = Queue(QueueName, attributes, self._now())
             return {"QueueUrl": _URL + QueueName}
 
     def get_queue_url(self, *, QueueName: str) -> dict[str, Any]:
@@ -197,7 +148,7 @@ class MemorySqs:
         with self._call("PurgeQueue", {"QueueUrl": QueueUrl}):
             queue = self._queue(QueueUrl)
             if queue.purged is not None and self._now() - queue.purged < self._name_wait:
-                raise _error(
+                raise client_error(
                     "AWS.SimpleQueueService.PurgeQueueInProgress", "Only one PurgeQueue operation every 60 seconds."
                 )
             queue.purged = self._now()
@@ -231,11 +182,13 @@ class MemorySqs:
     def send_message(self, *, QueueUrl: str, **entry: Any) -> dict[str, Any]:
         with self._call("SendMessage", {"QueueUrl": QueueUrl, **entry}):
             queue = self._queue(QueueUrl)
-            if _size(entry) > int(queue.attributes["MaximumMessageSize"]):
-                raise _error("InvalidParameterValue", "One or more parameters are invalid. Reason: Message too long.")
-            problem = _problem(queue, entry)
+            if size_of(entry) > int(queue.attributes["MaximumMessageSize"]):
+                raise client_error(
+                    "InvalidParameterValue", "One or more parameters are invalid. Reason: Message too long."
+                )
+            problem = problem_of(queue, entry)
             if problem:
-                raise _error(*problem)
+                raise client_error(*problem)
             answer = self._send(queue, entry)
             self._lose_answer()
             return answer
@@ -243,14 +196,14 @@ class MemorySqs:
     def send_message_batch(self, *, QueueUrl: str, Entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         with self._call("SendMessageBatch", {"QueueUrl": QueueUrl, "Entries": Entries}):
             queue = self._queue(QueueUrl)
-            _check_batch(Entries)
+            check_batch(Entries)
             limit = int(queue.attributes["MaximumMessageSize"])
-            if sum(map(_size, Entries)) > MAX_BYTES or any(_size(entry) > limit for entry in Entries):
-                raise _error("AWS.SimpleQueueService.BatchRequestTooLong", "Batch requests cannot be longer.")
+            if sum(map(size_of, Entries)) > MAX_BYTES or any(size_of(entry) > limit for entry in Entries):
+                raise client_error("AWS.SimpleQueueService.BatchRequestTooLong", "Batch requests cannot be longer.")
             done: list[dict[str, Any]] = []
             failed: list[dict[str, Any]] = []
             for entry in Entries:
-                problem = _problem(queue, entry)
+                problem = problem_of(queue, entry)
                 if problem:
                     failed.append({"Id": entry["Id"], "SenderFault": True, "Code": problem[0], "Message": problem[1]})
                 elif self._random.random() < self._chaos.refusals:
@@ -260,7 +213,7 @@ class MemorySqs:
                 else:
                     done.append({"Id": entry["Id"], **self._send(queue, entry)})
             self._lose_answer()
-            return _batch_answer(done, failed)
+            return batch_answer(done, failed)
 
     def receive_message(
         self,
@@ -273,7 +226,7 @@ class MemorySqs:
     ) -> dict[str, Any]:
         with self._call("ReceiveMessage", {"QueueUrl": QueueUrl}):
             if not 1 <= MaxNumberOfMessages <= BATCH_ENTRIES:
-                raise _error("InvalidParameterValue", "MaxNumberOfMessages must be between 1 and 10.")
+                raise client_error("InvalidParameterValue", "MaxNumberOfMessages must be between 1 and 10.")
             queue = self._queue(QueueUrl)
             wait = (
                 int(queue.attributes["ReceiveMessageWaitTimeSeconds"]) if WaitTimeSeconds is None else WaitTimeSeconds
@@ -293,7 +246,7 @@ class MemorySqs:
         with self._call("DeleteMessage", {"QueueUrl": QueueUrl}):
             problem = self._delete(self._queue(QueueUrl), ReceiptHandle)
             if problem:
-                raise _error(*problem)
+                raise client_error(*problem)
             return {}
 
     def delete_message_batch(self, *, QueueUrl: str, Entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -305,7 +258,7 @@ class MemorySqs:
         with self._call("ChangeMessageVisibility", {"QueueUrl": QueueUrl}):
             problem = self._change(self._queue(QueueUrl), ReceiptHandle, VisibilityTimeout)
             if problem:
-                raise _error(*problem)
+                raise client_error(*problem)
             return {}
 
     def change_message_visibility_batch(self, *, QueueUrl: str, Entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -324,7 +277,7 @@ class MemorySqs:
             self.calls[operation] = self.calls.get(operation, 0) + 1
             if self._random.random() < self._chaos.throttles:
                 self.throttled[operation] = self.throttled.get(operation, 0) + 1
-                raise _error("RequestThrottled", "Rate exceeded")
+                raise client_error("RequestThrottled", "Rate exceeded")
         return self._changed
 
     def _lose_answer(self) -> None:
@@ -336,7 +289,7 @@ class MemorySqs:
     def _each(
         self, entries: Sequence[Mapping[str, Any]], act: Callable[[Mapping[str, Any]], tuple[str, str] | None]
     ) -> dict[str, Any]:
-        _check_batch(entries)
+        check_batch(entries)
         done: list[dict[str, Any]] = []
         failed: list[dict[str, Any]] = []
         for entry in entries:
@@ -350,7 +303,7 @@ class MemorySqs:
                 failed.append({"Id": entry["Id"], "SenderFault": True, "Code": problem[0], "Message": problem[1]})
             else:
                 done.append({"Id": entry["Id"]})
-        return _batch_answer(done, failed)
+        return batch_answer(done, failed)
 
     def _now(self) -> float:
         return self._clock.now() if self._clock else time.monotonic()
@@ -361,13 +314,13 @@ class MemorySqs:
         else:
             self._changed.wait(max(seconds, 0.001))
 
-    def _queue(self, name_or_url: str) -> _Queue:
+    def _queue(self, name_or_url: str) -> Queue:
         queue = self._queues.get(name_or_url.removeprefix(_URL))
         if queue is None:
-            raise _error("AWS.SimpleQueueService.NonExistentQueue", "The specified queue does not exist.")
+            raise client_error("AWS.SimpleQueueService.NonExistentQueue", "The specified queue does not exist.")
         return queue
 
-    def _send(self, queue: _Queue, entry: Mapping[str, Any]) -> dict[str, Any]:
+    def _send(self, queue: Queue, entry: Mapping[str, Any]) -> dict[str, Any]:
         now = self._now()
         body, group = entry["MessageBody"], entry.get("MessageGroupId")
         digest = hashlib.md5(body.encode(), usedforsecurity=False).hexdigest()
@@ -380,7 +333,7 @@ class MemorySqs:
             if seen and now - seen[0] < _DEDUPLICATION_SECONDS:
                 return {"MessageId": seen[1], "SequenceNumber": seen[2], "MD5OfMessageBody": digest}
         delay = int(entry.get("DelaySeconds") or queue.attributes["DelaySeconds"])
-        stored = _Stored(
+        stored = Stored(
             str(uuid.UUID(int=self._random.getrandbits(128), version=4)),
             body,
             dict(entry.get("MessageAttributes") or {}),
@@ -395,13 +348,13 @@ class MemorySqs:
         if queue.fifo:
             queue.seen[scope] = (now, stored.id, f"{order:020d}")
         elif self._random.random() < self._chaos.duplicates:
-            twin = _Stored(stored.id, body, stored.attributes, stored.sent, next(self._order), group, key, now + delay)
+            twin = Stored(stored.id, body, stored.attributes, stored.sent, next(self._order), group, key, now + delay)
             self._put(queue, twin)
         self._changed.notify_all()
         answer = {"MessageId": stored.id, "MD5OfMessageBody": digest}
         return answer | {"SequenceNumber": f"{order:020d}"} if queue.fifo else answer
 
-    def _put(self, queue: _Queue, stored: _Stored) -> None:
+    def _put(self, queue: Queue, stored: Stored) -> None:
         if queue.fifo:
             queue.groups.setdefault(stored.group or "", deque()).append(stored)
         elif stored.visible_at > self._now():
@@ -409,11 +362,11 @@ class MemorySqs:
         else:
             queue.ready.append(stored)
 
-    def _hide(self, queue: _Queue, stored: _Stored) -> None:
+    def _hide(self, queue: Queue, stored: Stored) -> None:
         stored.ticket = next(self._order)
         heapq.heappush(queue.waiting, (stored.visible_at, stored.ticket, stored))
 
-    def _receive(self, queue: _Queue, most: int, visibility: int) -> list[dict[str, Any]]:
+    def _receive(self, queue: Queue, most: int, visibility: int) -> list[dict[str, Any]]:
         now = self._now()
         policy = queue.attributes.get("RedrivePolicy")
         received: list[dict[str, Any]] = []
@@ -427,12 +380,12 @@ class MemorySqs:
             self._receipts[stored.receipt] = (queue, stored)
             if not queue.fifo:
                 self._hide(queue, stored)
-            received.append(_received(stored))
+            received.append(received_message(stored))
             if len(received) == most:
                 break
         return received
 
-    def _candidates(self, queue: _Queue, now: float) -> Any:
+    def _candidates(self, queue: Queue, now: float) -> Any:
         if queue.fifo:
             # A group waits for its oldest message: as long as that is in flight, nothing behind it is given.
             for group in sorted(queue.groups.values(), key=lambda items: items[0].order if items else 0):
@@ -452,7 +405,7 @@ class MemorySqs:
             if not stored.gone:
                 yield stored
 
-    def _dead(self, queue: _Queue, stored: _Stored, policy: str) -> bool:
+    def _dead(self, queue: Queue, stored: Stored, policy: str) -> bool:
         import json
 
         target = json.loads(policy)
@@ -469,7 +422,7 @@ class MemorySqs:
         self._put(dead, stored)
         return True
 
-    def _find(self, queue: _Queue, receipt: str) -> _Stored | tuple[str, str]:
+    def _find(self, queue: Queue, receipt: str) -> Stored | tuple[str, str]:
         owner, stored = self._receipts.get(receipt, (None, None))
         if stored is None or owner is not queue:
             return ("ReceiptHandleIsInvalid", "The input receipt handle is invalid.")
@@ -477,7 +430,7 @@ class MemorySqs:
             return ("InvalidParameterValue", "Reason: The receipt handle has expired.")
         return stored
 
-    def _delete(self, queue: _Queue, receipt: str) -> tuple[str, str] | None:
+    def _delete(self, queue: Queue, receipt: str) -> tuple[str, str] | None:
         found = self._find(queue, receipt)
         if isinstance(found, tuple):
             return found
@@ -490,7 +443,7 @@ class MemorySqs:
             self._changed.notify_all()
         return None
 
-    def _change(self, queue: _Queue, receipt: str, seconds: int) -> tuple[str, str] | None:
+    def _change(self, queue: Queue, receipt: str, seconds: int) -> tuple[str, str] | None:
         found = self._find(queue, receipt)
         if isinstance(found, tuple):
             return found
@@ -502,91 +455,20 @@ class MemorySqs:
         self._changed.notify_all()
         return None
 
-    def _messages(self, queue: _Queue) -> list[_Stored]:
+    def _messages(self, queue: Queue) -> list[Stored]:
         if queue.fifo:
             return [stored for group in queue.groups.values() for stored in group]
         found = {id(stored): stored for stored in queue.ready}
         found.update((id(stored), stored) for _, ticket, stored in queue.waiting if stored.ticket == ticket)
         return [stored for stored in found.values() if not stored.gone]
 
-    def _counts(self, queue: _Queue) -> tuple[int, int, int]:
+    def _counts(self, queue: Queue) -> tuple[int, int, int]:
         now = self._now()
         hidden = [stored for stored in self._messages(queue) if stored.visible_at > now]
         delayed = sum(stored.delayed for stored in hidden)
         return len(self._messages(queue)) - len(hidden), len(hidden) - delayed, delayed
 
-    def _next_visible(self, queue: _Queue) -> float:
+    def _next_visible(self, queue: Queue) -> float:
         now = self._now()
         times = [stored.visible_at for stored in self._messages(queue) if stored.visible_at > now]
         return min(times, default=float("inf"))
-
-
-def _received(stored: _Stored) -> dict[str, Any]:
-    attributes = {
-        "ApproximateReceiveCount": str(stored.receives),
-        "SentTimestamp": str(int(stored.sent * 1000)),
-    }
-    if stored.group is not None:
-        attributes["MessageGroupId"] = stored.group
-        attributes["SequenceNumber"] = f"{stored.order:020d}"
-    if stored.deduplication is not None:
-        attributes["MessageDeduplicationId"] = stored.deduplication
-    received = {
-        "MessageId": stored.id,
-        "ReceiptHandle": stored.receipt,
-        "Body": stored.body,
-        "MD5OfBody": hashlib.md5(stored.body.encode(), usedforsecurity=False).hexdigest(),
-        "Attributes": attributes,
-    }
-    if stored.attributes:
-        received["MessageAttributes"] = stored.attributes
-    return received
-
-
-def _size(entry: Mapping[str, Any]) -> int:
-    total = len(entry["MessageBody"].encode("utf-8", "surrogatepass"))
-    for name, value in (entry.get("MessageAttributes") or {}).items():
-        content = value["BinaryValue"] if "BinaryValue" in value else value["StringValue"].encode()
-        total += len(name) + len(value["DataType"]) + len(content)
-    return total
-
-
-def _problem(queue: _Queue, entry: Mapping[str, Any]) -> tuple[str, str] | None:  # noqa: PLR0911
-    if not entry["MessageBody"]:
-        return ("MissingParameter", "The request must contain the parameter MessageBody.")
-    attributes = entry.get("MessageAttributes") or {}
-    texts = [entry["MessageBody"], *(value["StringValue"] for value in attributes.values() if "StringValue" in value)]
-    if not all(map(is_legal_text, texts)):
-        return ("InvalidMessageContents", "Invalid characters found.")
-    if len(attributes) > 10 or any(value.get("BinaryValue") == b"" for value in attributes.values()):
-        return ("InvalidParameterValue", "Message attributes must be at most 10, and none empty.")
-    if queue.fifo and not entry.get("MessageGroupId"):
-        return ("MissingParameter", "The request must contain the parameter MessageGroupId.")
-    content_based = queue.attributes.get("ContentBasedDeduplication") == "true"
-    if queue.fifo and not entry.get("MessageDeduplicationId") and not content_based:
-        return ("InvalidParameterValue", "The queue should either have ContentBasedDeduplication or ids be given.")
-    if not queue.fifo and entry.get("MessageDeduplicationId"):
-        return ("InvalidParameterValue", "MessageDeduplicationId is not valid for this queue type.")
-    if queue.fifo and entry.get("DelaySeconds"):
-        return ("InvalidParameterValue", "FIFO queues have no delay per message.")
-    return None
-
-
-def _check_batch(entries: Sequence[Mapping[str, Any]]) -> None:
-    if not entries:
-        raise _error("AWS.SimpleQueueService.EmptyBatchRequest", "There should be at least one entry in the request.")
-    if len(entries) > BATCH_ENTRIES:
-        raise _error("AWS.SimpleQueueService.TooManyEntriesInBatchRequest", "Maximum number of entries is 10.")
-    if len({entry["Id"] for entry in entries}) != len(entries):
-        raise _error("AWS.SimpleQueueService.BatchEntryIdsNotDistinct", "Ids must be distinct.")
-
-
-def _batch_answer(done: list[dict[str, Any]], failed: list[dict[str, Any]]) -> dict[str, Any]:
-    # boto3 leaves an empty list out.
-    return ({"Successful": done} if done else {}) | ({"Failed": failed} if failed else {})
-
-
-def _error(code: str, message: str) -> ClientError:
-    status = 403 if code == "RequestThrottled" else 400
-    response: Any = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}}
-    return ClientError(response, "SQS")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tagstream.cli.common import DONE_IN_PART, FAILED, INTERRUPTED, Aws, aws_options, emit, json_option, progress
-from tagstream.cli.topics import complete_topic
+from tagstream.cli.topics.shared import client_of, complete_topic
 
 if TYPE_CHECKING:
     from tagstream.topics.worker import Totals, Worker
@@ -100,7 +100,7 @@ def process(
       tagstream topics process photos tags --step classify --workers 2 --batch-size 50
       tagstream topics -v process smiles copies --step cp --forever
     """
-    from tagstream.topics import ParcelSettings, Topics
+    from tagstream.topics import ParcelSettings
     from tagstream.topics.step import Step
     from tagstream.topics.worker import Worker, WorkerSettings
 
@@ -111,7 +111,7 @@ def process(
         timeout=step_timeout,
         environment=_environment(aws),
     )
-    client = Topics(aws.client("sqs", max_pool_connections=20, read_timeout=60))
+    client = client_of(aws)
     settings = WorkerSettings(
         workers=workers,
         batch_size=batch_size,
@@ -216,10 +216,9 @@ def order_check(*, messages: int, groups: int, consumers: int, as_json: bool, aw
       tagstream topics order-check --messages 200 --groups 5 --json
       tagstream topics order-check --stage dev --profile work
     """
-    from tagstream.topics import Topics
     from tagstream.topics.order_check import order_check as check
 
-    client = Topics(aws.client("sqs", max_pool_connections=20, read_timeout=60))
+    client = client_of(aws)
     signals: list[int] = []
     # No exception, which would leave a topic behind that is just being made.
     before = {

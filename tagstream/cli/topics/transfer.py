@@ -1,0 +1,223 @@
+"""Commands that transfer files."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tagstream.cli.common import DONE_IN_PART, FAILED, Aws, aws_options, emit, json_option
+from tagstream.cli.topics.shared import client_of, topic_argument
+
+if TYPE_CHECKING:
+    from tagstream.topics.progress import Progress
+
+__all__ = ["download", "upload"]
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, allow_dash=True))
+@topic_argument
+@click.option("--lines", type=click.IntRange(1), default=1000, show_default=True, help="A parcel; more cost less.")
+@click.option(
+    "--encoding",
+    type=click.Choice(["auto", "plain", "bz2"]),
+    default="auto",
+    show_default=True,
+    help="auto costs least; plain stays readable for other consumers.",
+)
+@click.option(
+    "--decompress/--no-decompress", default=True, help="Read gzip and zstd files as what is in them (default)."
+)
+@click.option("--upload-id", help="Repeat an interrupted upload: what is there already is dropped by 'download'.")
+@json_option
+@aws_options
+def upload(
+    *,
+    files: Sequence[str],
+    topic: str,
+    lines: int,
+    encoding: Any,
+    decompress: bool,
+    upload_id: str | None,
+    as_json: bool,
+    aws: Aws,
+) -> None:
+    """Publish every line of FILES in parcels; 'download' gives back the same bytes in the same order.
+
+    Files compressed by gzip or zstd are read as what is in them; - is standard input. Nothing is sent when a line is
+    too long for a message. Exit code 4 when not everything was accepted.
+
+    \b
+    Examples:
+      tagstream topics upload inputs.txt smiles
+      tagstream topics upload part-*.txt.gz smiles --lines 10000
+      zstdcat huge.zst | tagstream topics upload - smiles
+    """
+    from tagstream.topics import ParcelSettings, PublishFailed
+    from tagstream.topics import upload as upload_files
+
+    client = client_of(aws)
+    client.url(topic)
+
+    started: list[str] = []
+    with _standard_input(files) as paths:
+        try:
+            with _transfer("Uploading") as on_progress:
+                result = upload_files(
+                    client,
+                    topic,
+                    paths,
+                    settings=ParcelSettings(max_lines=lines, encoding=encoding),
+                    upload_id=upload_id,
+                    decompress=decompress,
+                    names=["standard input" if file == "-" else file for file in files],
+                    on_start=started.append,
+                    on_progress=on_progress,
+                )
+        except PublishFailed as error:
+            click.echo(f"Error: {error}", err=True)
+            sys.exit(DONE_IN_PART if error.result.accepted else FAILED)
+        except KeyboardInterrupt:
+            if started:
+                click.echo(f"Repeat the same command with --upload-id {started[0]} to go on.", err=True)
+            raise
+    if as_json:
+        emit([asdict(result)], as_json=True)
+    else:
+        click.echo(
+            f"{result.lines:,} lines, {result.bytes:,} bytes, {result.messages:,} messages, "
+            f"{result.requests:,} requests (billed as {result.billed:,})."
+        )
+        for uploaded in result.uploads:
+            click.echo(f"  {uploaded.file}: upload {uploaded.upload_id}, {uploaded.lines:,} lines")
+
+
+@contextmanager
+def _standard_input(files: Sequence[str]) -> Iterator[list[str]]:
+    """Standard input cannot be read twice, and the lines are checked before anything is sent: it is put on disk."""
+    if "-" not in files:
+        yield list(files)
+        return
+    with tempfile.NamedTemporaryFile(prefix="tagstream-") as held:
+        shutil.copyfileobj(sys.stdin.buffer, held)
+        held.flush()
+        yield [held.name if file == "-" else file for file in files]
+
+
+@click.command()
+@topic_argument
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--idle", type=click.FloatRange(0), default=20.0, show_default=True, help="Seconds without news: the end."
+)
+@click.option(
+    "--visibility-timeout", type=click.IntRange(1, 43200), default=60, show_default=True, help="Seconds to store ten."
+)
+@click.option("--partial", is_flag=True, help="Write the file even when parcels are missing.")
+@click.option("--overwrite", is_flag=True, help="Replace FILE when it exists.")
+@json_option
+@aws_options
+def download(
+    *,
+    topic: str,
+    file: Path,
+    idle: float,
+    visibility_timeout: int,
+    partial: bool,
+    overwrite: bool,
+    as_json: bool,
+    aws: Aws,
+) -> None:
+    """Take all messages out of TOPIC and write their lines to FILE, in order and without duplicates.
+
+    Exit code 4, and a list, when parcels are missing: what came is kept beside FILE, and the same command goes on from
+    there, as it does after a kill.
+
+    \b
+    Examples:
+      tagstream topics download smiles outputs.txt
+      tagstream topics download smiles-dead-letter outputs.txt --idle 5
+      tagstream topics download smiles outputs.txt --partial
+    """
+    from tagstream.topics import DownloadIncomplete
+    from tagstream.topics import download as download_file
+
+    client = client_of(aws)
+    try:
+        with _transfer("Downloading") as on_progress:
+            result = download_file(
+                client,
+                topic,
+                file,
+                idle=idle,
+                visibility_timeout=visibility_timeout,
+                partial=partial,
+                overwrite=overwrite,
+                on_progress=on_progress,
+            )
+    except DownloadIncomplete as error:
+        click.echo(f"Error: {error}", err=True)
+        _tell_gaps(error.gaps, as_json)
+        sys.exit(DONE_IN_PART)
+    except KeyboardInterrupt:
+        click.echo(f"What came is kept beside {file}: the same command goes on from there.", err=True)
+        raise
+    if as_json:
+        emit([asdict(result)], as_json=True)
+    else:
+        click.echo(f"{result.lines:,} lines, {result.bytes:,} bytes from {result.messages:,} messages in {file}.")
+        for count, words in (
+            (result.duplicates, "duplicates dropped"),
+            (result.alternatives, "parcels dropped for others of the same place"),
+            (result.foreign, "messages without parcels' attributes, at the end"),
+            (result.damaged, "damaged parcels left in the topic"),
+            (result.newlines_added, "newlines added between uploads"),
+            (result.left, "messages still in the topic, in other hands (approximately)"),
+        ):
+            if count:
+                click.echo(f"  {count:,} {words}", err=True)
+    if result.gaps:
+        _tell_gaps(result.gaps, False)
+    if result.gaps or result.damaged:
+        sys.exit(DONE_IN_PART)
+
+
+def _tell_gaps(gaps: Sequence[str], as_json: bool) -> None:
+    if as_json:
+        emit([{"gaps": list(gaps)}], as_json=True)
+        return
+    for gap in gaps:
+        click.echo(f"  {gap}", err=True)
+
+
+@contextmanager
+def _transfer(description: str) -> Iterator[Callable[[Progress], None]]:
+    """A bar of lines, with bytes and requests beside it; silent when standard error is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
+
+    console = Console(stderr=True)
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[detail]}"),
+        TimeElapsedColumn(),
+    )
+    with Bar(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task(description, total=None, detail="")
+
+        def on_progress(progress: Progress) -> None:
+            detail = f"{progress.lines:,} lines · {progress.bytes / 1e6:,.1f} MB · {progress.requests:,} requests"
+            bar.update(task, completed=progress.lines, total=progress.total_lines or None, detail=detail)
+
+        yield on_progress

@@ -1,0 +1,160 @@
+"""Files into a topic: what :func:`upload` reads is what
+:func:`tagstream.topics.download` writes, byte for byte, in order.
+
+Memory stays flat: an upload holds a few batches of parcels.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tagstream.errors import ConfigurationError
+from tagstream.topics.client import Topics
+from tagstream.topics.errors import PublishFailed
+from tagstream.topics.files import content_chunks, measure, open_lines
+from tagstream.topics.messages import Outgoing, PublishResult
+from tagstream.topics.names import is_fifo
+from tagstream.topics.packing import packed
+from tagstream.topics.parcels import Parcel, ParcelSettings, is_upload_id, parcels_of
+from tagstream.topics.progress import Progress
+
+__all__ = ["UploadResult", "Uploaded", "new_upload_id", "upload"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Uploaded:
+    """One uploaded file: its upload's id, and its lines and bytes (decompressed)."""
+
+    upload_id: str
+    file: str
+    lines: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class UploadResult:
+    """What was uploaded: one upload a file, ``messages`` in all, ``billed`` requests of 64 KB."""
+
+    uploads: tuple[Uploaded, ...]
+    lines: int
+    bytes: int
+    messages: int
+    requests: int
+    billed: int
+
+
+def upload(
+    topics: Topics,
+    topic: str,
+    files: Sequence[str | Path],
+    *,
+    settings: ParcelSettings | None = None,
+    upload_id: str | None = None,
+    decompress: bool = True,
+    names: Sequence[str] | None = None,
+    on_start: Callable[[str], None] | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> UploadResult:
+    """Publish every line of the files as parcels. Files compressed by gzip or zstd, whatever their names, are read as
+    what is in them, unless ``decompress`` is false.
+
+    All files are read once before anything is sent: a line that fits no message (more than 1,046,528 bytes with its
+    newline) raises :class:`MessageTooLarge`, a file that cannot be read or decompressed :class:`ConfigurationError`.
+
+    Each file is an upload of its own, ``ID`` for one file, ``ID-0000``, ``ID-0001`` … for several; a download puts them
+    one after the other, by their ids, and ids that are made here grow with time. Given its ``upload_id``, an upload
+    that was interrupted is repeated under the same identity: a download drops what comes twice.
+
+    Raises :class:`PublishFailed` when SQS did not accept everything. ``on_start`` gets the id before anything is sent.
+    ``names`` is what errors and the result call the files, where it is not their paths.
+    """
+    settings = settings or ParcelSettings()
+    topics.url(topic)
+    names = [str(file) for file in files] if names is None else names
+    totals = [measure(file, name, decompress) for file, name in zip(files, names, strict=True)]
+    upload_id = upload_id or new_upload_id()
+    ids = _upload_ids(len(names), upload_id)
+    if on_start is not None:
+        on_start(upload_id)
+    fifo = is_fifo(topic)
+    sizes: dict[tuple[object, object], int] = {}
+    progress = Progress(total_lines=sum(lines for lines, _ in totals), total_bytes=sum(size for _, size in totals))
+
+    def parcels() -> Iterator[Parcel]:
+        for file, name, id_ in zip(files, names, ids, strict=True):
+            with open_lines(file, decompress) as stream:
+                for parcel in parcels_of(id_, content_chunks(stream, settings, name)):
+                    sizes[parcel.upload_id, str(parcel.place)] = len(parcel.content)
+                    yield parcel
+
+    def on_batch(result: PublishResult, accepted: Sequence[Outgoing]) -> None:
+        nonlocal progress
+        taken = [(int(message.attributes["parcel-lines"]), sizes.pop(_key(message))) for message in accepted]
+        for failure in result.failed:
+            sizes.pop(_key(failure.message), None)
+        progress = replace(
+            progress,
+            lines=progress.lines + sum(lines for lines, _ in taken),
+            bytes=progress.bytes + sum(size for _, size in taken),
+            messages=progress.messages + result.accepted,
+            requests=progress.requests + result.requests,
+        )
+        if on_progress is not None:
+            on_progress(progress)
+
+    hint = f" Repeat the upload with the upload id {upload_id!r}."
+    with closing(packed(parcels(), settings, fifo)) as messages:
+        try:
+            result = topics.publish_all(topic, messages, on_batch=on_batch)
+        except PublishFailed as error:
+            raise PublishFailed(f"{error}{hint}", error.result, topic=topic) from error
+    if result.failed:
+        first = result.failed[0]
+        raise PublishFailed(
+            f"topic {topic!r}: {len(result.failed)} parcels were not accepted ({first.code}: {first.reason}).{hint}",
+            result,
+            topic=topic,
+        )
+    log.info("uploaded %d lines to %s in %d messages", progress.lines, topic, result.accepted)
+    return UploadResult(
+        uploads=tuple(
+            Uploaded(id_, name, lines, size) for id_, name, (lines, size) in zip(ids, names, totals, strict=True)
+        ),
+        lines=progress.lines,
+        bytes=progress.bytes,
+        messages=result.accepted,
+        requests=result.requests,
+        billed=result.billed,
+    )
+
+
+def _key(message: Outgoing) -> tuple[object, object]:
+    return message.attributes["parcel-upload"], message.attributes["parcel-sequence"]
+
+
+_last_id = 0
+_last_id_lock = threading.Lock()
+
+
+def new_upload_id() -> str:
+    """An id that nobody else has, and that sorts after all made before it (by this machine's clock, to the µs)."""
+    global _last_id  # noqa: PLW0603 - two uploads in the same microsecond must not get ids in the wrong order
+    with _last_id_lock:
+        _last_id = max(_last_id + 1, time.time_ns() // 1000)
+        return f"{_last_id:013x}{secrets.token_hex(2)}"
+
+
+def _upload_ids(count: int, upload_id: str) -> list[str]:
+    if not is_upload_id(upload_id) or len(upload_id) > 70:
+        raise ConfigurationError("an upload id has 1 to 70 letters, digits, hyphens and underscores.")
+    digits = max(4, len(str(count - 1)))
+    return [upload_id] if count == 1 else [f"{upload_id}-{number:0{digits}}" for number in range(count)]
