@@ -1,0 +1,155 @@
+"""Files into topics: read, measured and cut; what cannot go in is told before anything is sent."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import random
+from pathlib import Path
+
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tagstream.errors import ConfigurationError
+from tagstream.topics import (
+    MessageTooLarge,
+    ParcelSettings,
+    PublishFailed,
+    Topics,
+    TopicSettings,
+    download,
+    upload,
+)
+from tagstream.topics.files import content_chunks
+from tagstream.topics.parcels import MAX_PARCEL_BYTES
+from tagstream.topics.progress import Progress
+from tagstream.topics.testing import Chaos, MemorySqs, VirtualClock
+from tagstream.topics.uploads import new_upload_id
+from tests.transfers import contents, make, written
+
+
+@given(content=contents, lines=st.integers(1, 20), most=st.sampled_from([1, 10, 300]), block=st.integers(1, 100))
+def test_chunks_are_whole_lines_within_the_limits(content: bytes, lines: int, most: int, block: int) -> None:
+    chunks = list(content_chunks(io.BytesIO(content), ParcelSettings(max_lines=lines, max_bytes=most)))
+    assert b"".join(chunks) == content
+    assert all(chunk.endswith(b"\n") for chunk in chunks[:-1])
+    for chunk in chunks:
+        count = chunk.count(b"\n") + (not chunk.endswith(b"\n"))
+        assert 1 <= count <= lines
+        assert len(chunk) <= most or count == 1
+
+
+def test_upload_ids_grow() -> None:
+    ids = [new_upload_id() for _ in range(1_000)]
+    assert ids == sorted(set(ids))
+
+
+@pytest.mark.parametrize("position", ["first", "middle", "last", "no newline"])
+def test_a_line_too_long_is_named_before_anything_is_sent(tmp_path: Path, position: str) -> None:
+    topics = make()
+    long = b"x" * 2_000_000
+    content = {
+        "first": long + b"\nCCO\n",
+        "middle": b"CCO\n" * 300_000 + long + b"\nCCO\n",
+        "last": b"CCO\nCCO\n" + long + b"\n",
+        "no newline": b"CCO\nCCO\n" + long,
+    }[position]
+    line = {"first": "1", "middle": "300,001", "last": "3", "no newline": "3"}[position]
+    files = [written(tmp_path / "fine", b"CCO\n"), written(tmp_path / "bad", content)]
+    with pytest.raises(MessageTooLarge, match=rf"bad, line {line}: longer than the 1,046,528 bytes"):
+        upload(topics, "smiles", files)
+    assert topics.counts("smiles").total == 0
+
+
+@pytest.mark.parametrize("tail", [b"", b"\n"])
+@pytest.mark.parametrize("before", [b"", b"short\n", b"y" * (MAX_PARCEL_BYTES - 1) + b"\n"])
+def test_the_longest_line_fits_and_one_byte_more_does_not(tmp_path: Path, tail: bytes, before: bytes) -> None:
+    topics = make()
+    noise = random.Random(0).randbytes(MAX_PARCEL_BYTES).replace(b"\n", b".")
+    fits = before + noise[: MAX_PARCEL_BYTES - len(tail)] + tail
+    upload(topics, "smiles", [written(tmp_path / "in", fits)])
+    download(topics, "smiles", tmp_path / "out", idle=0)
+    assert (tmp_path / "out").read_bytes() == fits
+    with pytest.raises(MessageTooLarge):
+        upload(topics, "smiles", [written(tmp_path / "in", before + noise + b"." + tail)])
+    assert topics.counts("smiles").total == 0
+
+
+def test_compressed_files_are_read_as_what_is_in_them(tmp_path: Path) -> None:
+    topics = make()
+    text = b"CCO\nc1ccccc1\n" * 50_000
+    half = len(text) // 2
+    files = {
+        "a.gz": gzip.compress(text),
+        "b": gzip.compress(text[:half]) + gzip.compress(text[half:]),
+        "c.zst": zstandard.compress(text),
+        "d": zstandard.compress(text[:half]) + zstandard.compress(text[half:]),
+        "e.zst": zstandard.compress(b""),
+        "f.zst": b"\x50\x2a\x4d\x18\x04\x00\x00\x00size" + zstandard.compress(text),
+    }
+    for number, (name, content) in enumerate(files.items()):
+        expected = b"" if name == "e.zst" else text
+        sent = upload(topics, "smiles", [written(tmp_path / name, content)])
+        assert sent.bytes == len(expected)
+        target = tmp_path / f"out{number}"
+        download(topics, "smiles", target, idle=0)
+        assert target.read_bytes() == expected
+
+
+@pytest.mark.parametrize("damage", ["truncated", "garbled", "followed by garbage"])
+@pytest.mark.parametrize("kind", ["gzip", "zstd"])
+def test_a_broken_compressed_file_is_told_before_anything_is_sent(tmp_path: Path, kind: str, damage: str) -> None:
+    topics = make()
+    text = random.Random(0).randbytes(100_000).hex().encode()
+    content = gzip.compress(text) if kind == "gzip" else zstandard.ZstdCompressor(write_checksum=True).compress(text)
+    middle = len(content) // 2
+    content = {
+        "truncated": content[:-100],
+        "garbled": content[:middle] + bytes(100) + content[middle + 100 :],
+        "followed by garbage": content + b"garbage",
+    }[damage]
+    with pytest.raises(ConfigurationError, match="bad"):
+        upload(topics, "smiles", [written(tmp_path / "bad", content)])
+    with pytest.raises(ConfigurationError, match="nowhere"):
+        upload(topics, "smiles", [tmp_path / "nowhere"])
+    assert topics.counts("smiles").total == 0
+
+
+def test_progress_counts_what_was_accepted(tmp_path: Path) -> None:
+    topics = make(Chaos(refusals=0.3))
+    source = written(tmp_path / "in", b"CCO\n" * 1_234)
+    steps: list[Progress] = []
+    result = upload(topics, "smiles", [source], settings=ParcelSettings(max_lines=10), on_progress=steps.append)
+    assert [step.lines for step in steps] == sorted(step.lines for step in steps)
+    assert steps[-1] == Progress(1_234, 4_936, 124, result.requests, total_lines=1_234, total_bytes=4_936)
+    steps.clear()
+    download(topics, "smiles", tmp_path / "out", idle=1, on_progress=steps.append)
+    assert (steps[-1].lines, steps[-1].bytes, steps[-1].messages) == (1_234, 4_936, 124)
+
+
+def test_an_upload_that_is_not_accepted_whole_says_how_to_go_on(tmp_path: Path) -> None:
+    clock = VirtualClock()
+    topics = Topics(
+        MemorySqs(clock=clock, chaos=Chaos(refusals=0.6)),
+        settings=TopicSettings(attempts=1),
+        clock=clock.now,
+        sleep=clock.sleep,
+    )
+    topics.create("smiles", max_receives=100)
+    source = written(tmp_path / "in", b"".join(b"%d\n" % n for n in range(200)))
+    how = ParcelSettings(max_lines=10)
+    with pytest.raises(PublishFailed, match="upload id 'mine'") as caught:
+        upload(topics, "smiles", [source], settings=how, upload_id="mine")
+    assert 0 < caught.value.result.accepted < 20
+    assert caught.value.result.accepted + len(caught.value.result.failed) == 20
+    for _ in range(30):
+        try:
+            upload(topics, "smiles", [source], settings=how, upload_id="mine")
+        except PublishFailed:
+            continue
+    download(topics, "smiles", tmp_path / "out", idle=1)
+    assert (tmp_path / "out").read_bytes() == source.read_bytes()
+    with pytest.raises(ConfigurationError, match="upload id"):
+        upload(topics, "smiles", [source], upload_id="no spaces")
