@@ -47,6 +47,16 @@ class Failures(click.Group):
         except KeyboardInterrupt:
             click.echo("Interrupted.", err=True)
             sys.exit(INTERRUPTED)
+        except click.Abort as error:
+            # Click makes one exception of Ctrl-C, of the end of standard input, and of a question answered with no.
+            if isinstance(error.__context__, KeyboardInterrupt):
+                click.echo("\nInterrupted.", err=True)
+                sys.exit(INTERRUPTED)
+            if isinstance(error.__context__, EOFError):
+                click.echo("\nError: there is nobody to answer: give --yes to go ahead.", err=True)
+            else:
+                click.echo("Nothing was done.", err=True)
+            sys.exit(FAILED)
         except BrokenPipeError:
             # The reader (`head`, say) has what it wants; keep the interpreter's last flush quiet too.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

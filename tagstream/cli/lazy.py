@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
@@ -33,3 +34,24 @@ class Lazy(click.Group):
         if not isinstance(command, click.Command):
             raise TypeError(f"{self._places[cmd_name]} is no command")
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does; a word that is no command here is looked for in the groups below as well."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.NoSuchCommand as error:
+            meant = list(self._alike(ctx, error.command_name))
+            hint = f" Did you mean {' or '.join(map(repr, meant))}?" if meant else ""
+            raise click.UsageError(f"No such command {error.command_name!r}.{hint}", ctx) from error
+
+    def _alike(self, ctx: click.Context, word: str) -> Iterator[str]:
+        yield from get_close_matches(word, self.list_commands(ctx))
+        for name in self.list_commands(ctx):
+            group = self.get_command(ctx, name)
+            if isinstance(group, click.Group):
+                below = click.Context(group, parent=ctx, info_name=name)
+                yield from (
+                    f"{name} {found}" for found in get_close_matches(word, group.list_commands(below), cutoff=0.8)
+                )

@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,9 +15,11 @@ import pytest
 from tests.documents import DOCUMENTS, ROOT, Typed, alike, blocks, commands
 from tests.e2e.conftest import Pipeline, clean_environment
 
-# What would change the machine that the tests run on, or take minutes: only that there is such a thing is checked here.
+# What would change the machine that the tests run on, or take minutes: only that there is such a thing is checked.
 _MAKE = re.compile(r"make ([a-z0-9 ]+)")
-_ONLY_ITS_HELP = re.compile(r"(?:\S*/)?(tagstream local (?:up|demo|down)|tagstream models build|python -m benchmarks)\b")
+_ONLY_ITS_HELP = re.compile(
+    r"(?:\S*/)?(?:tagstream local (?:up|demo|down)|tagstream models build|python -m benchmarks)\b"
+)
 _NOT_HERE = (
     (re.compile(r"git clone"), "the clone is the one that the tests are in"),
     (re.compile(r"\. \.venv/bin/activate"), "the tests' shell finds it without"),
@@ -98,7 +100,11 @@ def run(typed: Typed, environment: dict[str, str], folder: Path) -> str | None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_what_a_document_says_to_type_works(
-    document: Path, environment: dict[str, str], pipeline: Pipeline, home: Path
+    document: Path,
+    environment: dict[str, str],
+    pipeline: Pipeline,
+    home: Path,
+    record_property: Callable[[str, object], None],
 ) -> None:
     typed = commands(document)
     left_out = {}
@@ -108,10 +114,10 @@ def test_what_a_document_says_to_type_works(
             left_out[one.where] = reason
         elif "images upload" in one.command:
             pipeline.settled()
-    for where, reason in left_out.items():
-        print(f"{where} not run: {reason}")
+    if left_out:
+        record_property("not run here", left_out)
     if typed and len(left_out) == len(typed):
-        pytest.skip(f"{document.name}: {sorted(set(left_out.values()))}")
+        pytest.skip(f"{document.name}: {'; '.join(sorted(set(left_out.values())))}")
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
