@@ -22,7 +22,8 @@ def catalog(rounds: int) -> Results:
     from tagstream.catalog.client import connect
     from tagstream.catalog.documents import POSITION_FIELDS, document, position_of, position_of_document
     from tagstream.catalog.store import Catalog
-    from tagstream.catalog.updates import CatalogUpdate, Tag
+    from tagstream.catalog.updates import CatalogUpdate
+    from tagstream.tags import Tag
 
     clock = iter(range(1, 10_000_000))
 

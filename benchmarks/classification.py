@@ -164,7 +164,7 @@ class _Storage:
 def ingest(model: str, photos: list[str]) -> Callable[[list[list[str]]], None]:
     """The classify function's work on batches of messages, one batch after the other; a message names a photo."""
     from tagstream.classifier import Classifier
-    from tagstream.ingest import Ingest
+    from tagstream.pipeline.ingest import Ingest
 
     classifier = Classifier(Path(model))
     storage = _Storage(photos)

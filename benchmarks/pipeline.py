@@ -25,7 +25,7 @@ def pipeline(rounds: int) -> Results:
     from opensearchpy import OpenSearch
 
     from tagstream.local.cloud import LocalCloud
-    from tagstream.uploads import Upload, upload_all
+    from tagstream.pipeline.uploads import Upload, upload_all
 
     photos = enlarged(originals(), 2)
     with (

@@ -24,7 +24,7 @@ from botocore.config import Config
 
 from tagstream.classifier import Classifier, Limits
 from tagstream.errors import ConfigurationError
-from tagstream.ingest import Ingest, Outcome
+from tagstream.pipeline.ingest import Ingest, Outcome
 
 logger = Logger()
 metrics = Metrics()

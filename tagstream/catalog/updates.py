@@ -10,22 +10,14 @@ from datetime import datetime
 from typing import Literal
 
 from tagstream.errors import ConfigurationError
-from tagstream.events import ObjectEvent
+from tagstream.tags import Tag
 
-__all__ = ["CatalogUpdate", "Tag", "document_id"]
+__all__ = ["CatalogUpdate", "document_id"]
 
 _TEXTS = ("bucket", "key", "sequencer", "event_time")
 _OPTIONAL_TEXTS = ("version_id", "etag", "model", "reason", "processed_at")
 _BOUNDS = {"size": 2**63, "width": 2**31, "height": 2**31}
 """What the index' long and integer fields hold."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tag:
-    """A word for what an image shows, and its probability, from 0 to 1."""
-
-    tag: str
-    score: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,28 +96,6 @@ class CatalogUpdate:
             raise ValueError(f"sequencer is {self.sequencer!r}")
         if self.processed_at is not None:
             datetime.fromisoformat(self.processed_at)
-
-    @classmethod
-    def of(
-        cls, event: ObjectEvent, kind: Literal["classified", "rejected", "removed"], **fields: object
-    ) -> CatalogUpdate:
-        """An update caused by ``event``; ``fields`` override what the event says.
-
-        >>> event = ObjectEvent("photos", "cat.jpg", "removed", "0A", "2026-01-01T00:00:00Z")
-        >>> CatalogUpdate.of(event, "removed").event_kind
-        'removed'
-        """
-        base: dict[str, object] = {
-            "bucket": event.bucket,
-            "key": event.key,
-            "sequencer": event.sequencer,
-            "event_kind": event.kind,
-            "event_time": event.time,
-            "version_id": event.version_id,
-            "etag": event.etag,
-            "size": event.size,
-        }
-        return cls(kind=kind, **(base | fields))  # type: ignore[arg-type]
 
 
 def document_id(bucket: str, key: str) -> str:

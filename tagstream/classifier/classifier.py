@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tagstream.catalog.updates import Tag
 from tagstream.classifier.decode import DEFAULT_LIMITS, Decoded, Limits, decode
 from tagstream.classifier.models import DEFAULT_MODEL, find_model, load_info
 from tagstream.errors import ModelError
+from tagstream.tags import Tag
 
 __all__ = ["Classifier", "Recognition", "best_tags", "granted_cores", "run_image_recognition"]
 

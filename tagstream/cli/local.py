@@ -134,7 +134,7 @@ def demo(photos: Path | None) -> None:
     Exits with 0 if every photo is found by a tag that it should have. The cloud is one of its own, on free
     ports; one that runs already is left alone.
     """
-    from tagstream.local.demo import run
+    from tagstream.cli.demo import run
 
     with _stopped_by_signals():
         sys.exit(0 if run(photos) else FAILED)

@@ -13,7 +13,8 @@ from typing import Any, TypeAlias
 import pytest
 from opensearchpy import OpenSearch
 
-from tagstream.catalog.updates import CatalogUpdate, Tag
+from tagstream.catalog.updates import CatalogUpdate
+from tagstream.tags import Tag
 
 Handler: TypeAlias = Callable[[Any], dict[str, Any]]
 Function: TypeAlias = Callable[[str, str], Handler]

@@ -13,8 +13,9 @@ from tagstream.catalog.client import connect
 from tagstream.catalog.queries import parse_request
 from tagstream.catalog.reindex import SLICES, reindex_step
 from tagstream.catalog.store import Catalog
-from tagstream.catalog.updates import CatalogUpdate, Tag
+from tagstream.catalog.updates import CatalogUpdate
 from tagstream.errors import CatalogError
+from tagstream.tags import Tag
 
 INDEX = "imagerepository"
 

@@ -13,7 +13,8 @@ from opensearchpy.exceptions import ConnectionError as NoConnection
 from tagstream.catalog.client import connect
 from tagstream.catalog.queries import parse_request
 from tagstream.catalog.store import Catalog, Outcome
-from tagstream.catalog.updates import CatalogUpdate, Tag
+from tagstream.catalog.updates import CatalogUpdate
+from tagstream.tags import Tag
 
 INDEX = "imagerepository"
 

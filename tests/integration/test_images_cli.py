@@ -17,8 +17,9 @@ from opensearchpy import OpenSearch
 from werkzeug.serving import make_server
 
 from tagstream.catalog.store import Catalog
-from tagstream.catalog.updates import CatalogUpdate, Tag
+from tagstream.catalog.updates import CatalogUpdate
 from tagstream.cli import main
+from tagstream.tags import Tag
 
 INDEX = "imagerepository"
 BUCKET = "photos-of-the-test"

@@ -16,7 +16,7 @@ from PIL import Image
 
 from tagstream.classifier import Classifier
 from tagstream.classifier.models import find_model
-from tagstream.ingest import Ingest, Outcome
+from tagstream.pipeline.ingest import Ingest, Outcome
 
 
 def photo(colour: str, size: tuple[int, int] = (300, 200)) -> bytes:

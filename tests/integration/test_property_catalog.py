@@ -23,8 +23,10 @@ from osmem_server import OsmemServer
 
 from tagstream.catalog.client import connect
 from tagstream.catalog.store import Catalog
-from tagstream.catalog.updates import CatalogUpdate, Tag
-from tagstream.events import ObjectEvent
+from tagstream.catalog.updates import CatalogUpdate
+from tagstream.pipeline.events import ObjectEvent
+from tagstream.pipeline.updates import update_of
+from tagstream.tags import Tag
 
 KEYS = ("a.jpg", "b/a.jpg", "b.jpg")
 DELETED = "delete marker"
@@ -161,14 +163,14 @@ class Pipeline(RuleBasedStateMachine):
         seen = self.bucket.read(event.key, event.version_id if event.kind == "created" else None)
         if seen is None:
             if event.kind == "removed":
-                self.queued.append(CatalogUpdate.of(event, "removed", processed_at=processed_at))
+                self.queued.append(update_of(event, "removed", processed_at=processed_at))
             return
         version_id, content = seen
         facts: dict[str, Any] = {"version_id": version_id, "processed_at": processed_at}
         if content == UNREADABLE:
-            self.queued.append(CatalogUpdate.of(event, "rejected", reason="a text", **facts))
+            self.queued.append(update_of(event, "rejected", reason="a text", **facts))
         else:
-            self.queued.append(CatalogUpdate.of(event, "classified", tags=(Tag(content, 0.9),), **facts))
+            self.queued.append(update_of(event, "classified", tags=(Tag(content, 0.9),), **facts))
 
     # What the catalog function does with what is queued.
 

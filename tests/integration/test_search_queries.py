@@ -9,7 +9,8 @@ from opensearchpy import OpenSearch
 
 from tagstream.catalog.queries import parse_request
 from tagstream.catalog.store import Catalog
-from tagstream.catalog.updates import CatalogUpdate, Tag
+from tagstream.catalog.updates import CatalogUpdate
+from tagstream.tags import Tag
 
 INDEX = "imagerepository"
 

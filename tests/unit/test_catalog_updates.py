@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tagstream.catalog.documents import document, position_of, position_of_document
-from tagstream.catalog.updates import CatalogUpdate, Tag, document_id
+from tagstream.catalog.updates import CatalogUpdate, document_id
 from tagstream.errors import ConfigurationError
+from tagstream.tags import Tag
 
 UPDATE = CatalogUpdate(
     kind="classified",

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from tagstream.cli.classify import classify
+from tagstream.cli.images.classify import classify
 
 
 @pytest.fixture

@@ -15,10 +15,11 @@ import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from tagstream.catalog.order import newer
-from tagstream.catalog.updates import CatalogUpdate, Tag
+from tagstream.catalog.updates import CatalogUpdate
 from tagstream.classifier import Limits, Recognition
 from tagstream.errors import ImageRejected
-from tagstream.ingest import MAX_BATCH_BYTES, Ingest, NotAccepted, Outcome
+from tagstream.pipeline.ingest import MAX_BATCH_BYTES, Ingest, NotAccepted, Outcome
+from tagstream.tags import Tag
 
 
 class Photos:

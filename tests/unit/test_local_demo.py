@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tagstream.local.demo import _Shown
+from tagstream.cli.demo import _Shown
 from tagstream.local.photos import PHOTOS
-from tagstream.uploads import Upload
+from tagstream.pipeline.uploads import Upload
 
 CAT = [{"tag": "tiger cat", "score": 0.4}]
 

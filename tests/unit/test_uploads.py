@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tagstream.errors import ConfigurationError
-from tagstream.uploads import Upload, find_uploads, upload_all
+from tagstream.pipeline.uploads import Upload, find_uploads, upload_all
 
 
 def write(path: Path) -> Path:

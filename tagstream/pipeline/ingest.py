@@ -17,7 +17,8 @@ from botocore.exceptions import ClientError
 from tagstream.catalog.updates import CatalogUpdate
 from tagstream.classifier import Limits, Recognition, best_tags, granted_cores
 from tagstream.errors import ImageRejected, NotAnEvent, TagstreamError
-from tagstream.events import ObjectEvent, parse_notification
+from tagstream.pipeline.events import ObjectEvent, parse_notification
+from tagstream.pipeline.updates import update_of
 
 __all__ = ["Ingest", "NotAccepted", "Outcome", "Recogniser"]
 
@@ -111,7 +112,7 @@ class Ingest:
             if event.kind == "created" and event.key.endswith("/") and event.size == 0:
                 # Nothing to see, and no mistake either; an image that was there before is there no more.
                 note = f"s3://{event.bucket}/{event.key} is a folder's marker"
-                return Outcome((CatalogUpdate.of(event, "removed", processed_at=_now()),), (note,))
+                return Outcome((update_of(event, "removed", processed_at=_now()),), (note,))
             return Outcome(updates=(self._update(event, recogniser),))
         except _Gone:
             # Its removal has an event of its own.
@@ -135,10 +136,10 @@ class Ingest:
         except _Gone:
             if event.kind == "created":
                 raise
-            return CatalogUpdate.of(event, "removed", processed_at=_now())
+            return update_of(event, "removed", processed_at=_now())
         except ImageRejected as error:
-            return CatalogUpdate.of(event, "rejected", **facts, reason=error.reason, processed_at=_now())
-        return CatalogUpdate.of(
+            return update_of(event, "rejected", **facts, reason=error.reason, processed_at=_now())
+        return update_of(
             event,
             "classified",
             **facts,

@@ -20,7 +20,7 @@ from tagstream.cli.common import emit, progress
 from tagstream.errors import ConfigurationError, LocalCloudError
 from tagstream.local.cloud import HOME, ROOT, Connection, LocalCloud
 from tagstream.local.photos import PHOTOS, fetch
-from tagstream.uploads import Upload, find_uploads, upload_all
+from tagstream.pipeline.uploads import Upload, find_uploads, upload_all
 
 __all__ = ["run"]
 

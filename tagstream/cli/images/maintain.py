@@ -1,0 +1,89 @@
+"""``tagstream images rm | reindex``: what changes the bucket or the catalog."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from tagstream.cli.common import DONE_IN_PART, FAILED, NOTHING_FOUND, Aws, aws_options, emit, json_option, progress
+from tagstream.cli.images.shared import invoke, stack_output
+from tagstream.errors import ConfigurationError
+
+__all__ = ["reindex", "rm"]
+
+
+@click.command()
+@click.argument("keys", metavar="KEY...", nargs=-1, required=True)
+@click.option("-y", "--yes", is_flag=True, help="Don't ask.")
+@json_option
+@aws_options
+def rm(keys: tuple[str, ...], yes: bool, as_json: bool, aws: Aws) -> None:
+    """Remove images from the bucket, and so from the catalog.
+
+    KEY is an image's key in the bucket, or its S3 location. The bucket keeps the older versions.
+
+    \b
+    Examples:
+      tagstream images rm 2026/IMG_0012.jpg
+      tagstream images search cat --json | jq -r .key | xargs -d '\\n' tagstream images rm --yes
+    """
+    bucket = stack_output(aws, "ingest", "BucketName")
+    client = aws.client("s3")
+    wanted = list(dict.fromkeys(_key(name, bucket) for name in keys))
+    there = [key for key in wanted if _exists(client, bucket, key)]
+    rows: list[dict[str, Any]] = [{"key": key, "error": "no such image"} for key in wanted if key not in set(there)]
+    if there and not yes:
+        what = repr(there[0]) if len(there) == 1 else f"{len(there)} images"
+        click.confirm(f"Remove {what} from s3://{bucket}?", abort=True, err=True)
+    removed = 0
+    for start in range(0, len(there), 1000):
+        batch = [{"Key": key} for key in there[start : start + 1000]]
+        answer = client.delete_objects(Bucket=bucket, Delete={"Objects": batch})
+        done = [{"key": entry["Key"]} for entry in answer.get("Deleted", [])]
+        removed += len(done)
+        rows += done if as_json else []
+        rows += [{"key": entry["Key"], "error": entry["Message"]} for entry in answer.get("Errors", [])]
+    emit(rows, as_json=as_json, columns=("key", "error"))
+    if not as_json:
+        click.echo(f"Removed {removed} of {len(wanted)}.", err=True)
+    if removed < len(wanted):
+        sys.exit(DONE_IN_PART if removed else FAILED if there else NOTHING_FOUND)
+
+
+def _key(name: str, bucket: str) -> str:
+    if not name.startswith("s3://"):
+        return name
+    if not name.startswith(f"s3://{bucket}/"):
+        raise ConfigurationError(f"{name} is not in this stage's bucket, s3://{bucket}/")
+    return name.removeprefix(f"s3://{bucket}/")
+
+
+def _exists(client: Any, bucket: str, key: str) -> bool:
+    from botocore.exceptions import ClientError
+
+    try:
+        client.head_object(Bucket=bucket, Key=key)
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in {"404", "NoSuchKey", "NotFound"}:
+            raise
+        return False
+    return True
+
+
+@click.command()
+@aws_options
+def reindex(aws: Aws) -> None:
+    """Move the catalog to a new version of its index, after a deploy that changed the mapping.
+
+    Searching and indexing go on meanwhile; for the last moments updates wait in their queue. Interrupted, it
+    can simply be started again.
+    """
+    moved: dict[str, Any] | None = None
+    with progress("Reindexing", total=1.0) as advance:
+        while moved is None or moved["state"] != "done":
+            before = 0 if moved is None else moved["slice"]
+            moved = invoke(aws, "catalog", "PurgeFunctionName", {"action": "reindex", "progress": moved})
+            advance((moved["slice"] - before) / moved["slices"])
+    click.echo(f"The catalog is in {moved['index']}.", err=True)
