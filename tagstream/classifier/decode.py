@@ -2,6 +2,7 @@
 
 Photos come from strangers. What a file is, is told by its content, and only the formats below are ever tried.
 How large it claims to be is checked before memory is taken for it, and how long it would take, before time is.
+Where neither can be told beforehand, the photo is decoded in a process that can be ended: see :mod:`.confined`.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageChops, UnidentifiedImageError
 
+from tagstream.classifier.confined import decode_confined
 from tagstream.errors import ImageRejected
 
-__all__ = ["DEFAULT_LIMITS", "FORMATS", "Decoded", "Limits", "decode"]
+__all__ = ["DEFAULT_LIMITS", "FORMATS", "Decoded", "Limits", "decode", "decode_here"]
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIC")
 
@@ -40,6 +42,7 @@ _ROTATIONS = {
     8: Image.Transpose.ROTATE_90,
 }
 _ROWS_PER_STRIP, _TILE_WIDTH, _TILE_LENGTH = 278, 322, 323
+_BMP_UNCOMPRESSED = (0, 3)
 # A JPEG is scaled down while it is decoded, but not below this: smaller ones begin to change the answers.
 _DRAFT_SIDE = 512
 # Files of more parts (chunks, segments, blocks) before the first pixel are not parsed: Pillow takes microseconds for
@@ -55,15 +58,28 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is not even tried: files of more bytes, canvases of more pixels, JPEGs of more scans than this.
+    """What is not even tried: files of more bytes, canvases of more pixels or longer sides, JPEGs of more scans.
 
-    Memory for one image is at most about 16 bytes a pixel (an animated WebP), most often 4. Real JPEGs have up
-    to 12 scans, and each scan costs about as much time as the whole image once.
+    Memory for one image is at most 16 bytes a pixel (an animated WebP), most often 4, and 64 MB for what does not
+    grow with it. That holds for narrow images only because ``max_side`` bounds their rows: Pillow keeps pointers for
+    each. A side of 65,535 is the most that a JPEG can have, and more than any panorama within ``max_pixels`` has.
+    Real JPEGs have up to 12 scans, and each scan costs about as much time as the whole image once.
+
+    ``max_seconds`` (of CPU) and ``max_memory`` bound the decoding of what cannot be judged by its header. The slowest
+    real photos of ``max_pixels`` take 2 s on one core; a decoder that gets no CPU is ended after twice ``max_seconds``
+    and two more, which must fit into a function's timeout.
     """
 
     max_bytes: int = 64 * 1024 * 1024
     max_pixels: int = 64_000_000
     max_scans: int = 32
+    max_side: int = 65_535
+    max_seconds: int = 5
+
+    @property
+    def max_memory(self) -> int:
+        """Bytes that decoding may take, on top of Python and the libraries."""
+        return 16 * self.max_pixels + 64_000_000
 
 
 DEFAULT_LIMITS = Limits()
@@ -92,7 +108,7 @@ def decode(
 
     ``fast`` lets a JPEG be scaled down while it is decoded. Raises :class:`ImageRejected` for what can never be
     decoded within ``limits``, MemoryError if memory ran out (trying again may help), OSError if ``photo`` is a
-    path that cannot be read.
+    path that cannot be read. What is no usual photo takes 0.2 s longer, for a process of its own.
     """
     data = _read(photo, limits) if isinstance(photo, Path) else photo
     if not data:
@@ -100,20 +116,37 @@ def decode(
     if len(data) > limits.max_bytes:
         raise _too_many_bytes(len(data), limits)
     with _rejections():
-        image = _open(data, limits)
-        width, height = image.size
-        _check_pixels(width * height, limits)
-        name = image.format or ""
-        orientation = _orientation(image)
-        progressive = bool(image.info.get("progressive"))
-        if fast and image.format in ("JPEG", "MPO"):
-            side = max(_DRAFT_SIDE, int(np.ceil(size / crop)))
-            image.draft(image.mode, (side, side))
-        large = (width * height if progressive else image.width * image.height) > _LARGE
-        with _one_large_at_a_time if large else contextlib.nullcontext():
-            _load(image, width * height)
-            square = _square(_eight_bit(image), size, crop, _RESAMPLING[interpolation])
+        if not _is_suspicious(data):
+            image = _open(data, limits)
+            if not _may_take_long(image, data):
+                return _decoded(image, size, crop, interpolation, fast)
             del image
+    return decode_confined(data, size=size, crop=crop, interpolation=interpolation, limits=limits, fast=fast)
+
+
+def decode_here(
+    data: bytes, *, size: int, crop: float, interpolation: Literal["bilinear", "bicubic"], limits: Limits, fast: bool
+) -> Decoded:
+    """The same, in this process whatever the file may be."""
+    with _rejections():
+        return _decoded(_open(data, limits), size, crop, interpolation, fast)
+
+
+def _decoded(
+    image: Image.Image, size: int, crop: float, interpolation: Literal["bilinear", "bicubic"], fast: bool
+) -> Decoded:
+    width, height = image.size
+    name = image.format or ""
+    orientation = _orientation(image)
+    progressive = bool(image.info.get("progressive"))
+    if fast and image.format in ("JPEG", "MPO"):
+        side = max(_DRAFT_SIDE, int(np.ceil(size / crop)))
+        image.draft(image.mode, (side, side))
+    large = (width * height if progressive else image.width * image.height) > _LARGE
+    with _one_large_at_a_time if large else contextlib.nullcontext():
+        _load(image, width * height)
+        square = _square(_eight_bit(image), size, crop, _RESAMPLING[interpolation])
+        del image
     if orientation in _ROTATIONS:
         # Turning the small square is the same as turning the photo: it is cut from the centre.
         square = square.transpose(_ROTATIONS[orientation])
@@ -146,9 +179,12 @@ def _too_many_bytes(count: int, limits: Limits) -> ImageRejected:
     return ImageRejected(f"the file is too large: {count:,} bytes, and {limits.max_bytes:,} are allowed")
 
 
-def _check_pixels(count: int, limits: Limits) -> None:
+def _check_canvas(width: int, height: int, limits: Limits) -> None:
+    count, side = width * height, max(width, height)
     if count > limits.max_pixels:
         raise ImageRejected(f"the image is too large: {count:,} pixels, and {limits.max_pixels:,} are allowed")
+    if side > limits.max_side:
+        raise ImageRejected(f"the image is too long: {side:,} pixels on a side, and {limits.max_side:,} are allowed")
 
 
 def _check_parts(count: int) -> None:
@@ -178,32 +214,52 @@ def _rejections() -> Iterator[None]:
         raise ImageRejected(f"the image {what}: {reason[:200]}") from error
 
 
+def _is_suspicious(data: bytes) -> bool:
+    """Whether neither the time nor the memory that a file will take can be told from its header.
+
+    TIFF is many formats, whose decoders print, and some of them hardly end. An AVIF may hold a picture much larger
+    than its canvas. Pillow decodes compressed BMPs in Python.
+    """
+    if data[:2] == b"BM":
+        return int.from_bytes(data[30:34], "little") not in _BMP_UNCOMPRESSED
+    return data[:2] in (b"II", b"MM") or (data[4:8] == b"ftyp" and b"avif" in data[8:64])
+
+
+def _may_take_long(image: Image.Image, data: bytes) -> bool:
+    """Whether a canvas is so large that only a JPEG can be relied on to take no time, unless it has many scans."""
+    if image.format in ("JPEG", "MPO"):
+        return "progressive" in image.info and image.width * image.height * data.count(b"\xff\xda") > 12 * _LARGE
+    return image.width * image.height > _LARGE
+
+
 def _open(data: bytes, limits: Limits) -> Image.Image:
-    """Read what the file says about itself; nothing that grows with its canvas happens here."""
+    """Read what the file says about itself, and check it; nothing that grows with its canvas happens here."""
     if data[:3] == b"\xff\xd8\xff":
         _check_scans(data, limits)
     elif data[:4] == b"\x89PNG":
         _check_png_chunks(data)
     elif data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         # Pillow takes memory for the whole canvas as soon as it opens a WebP.
-        _check_pixels(_webp_pixels(data), limits)
+        _check_canvas(*_webp_canvas(data), limits)
     elif data[:4] == b"GIF8":
         # The same for a GIF whose first frame is to be disposed of.
-        _check_pixels(_gif_pixels(data), limits)
+        _check_canvas(*_gif_canvas(data), limits)
     elif data[:2] in (b"II", b"MM"):
         data = _first_page(data)
     elif data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS and b"avif" not in data[16:64]:
         from pi_heif import HeifImageFile
 
         heif: Image.Image = HeifImageFile(BytesIO(data))  # type: ignore[no-untyped-call,unused-ignore]
+        _check_canvas(*heif.size, limits)
         return heif
     image = Image.open(BytesIO(data), formats=_PLUGINS)
     if image.format == "TIFF":
         # libtiff takes memory for a whole tile, which may be larger than the canvas.
         tags = image.tag_v2  # type: ignore[attr-defined]
-        _check_pixels(int(tags.get(_TILE_WIDTH, 1)) * int(tags.get(_TILE_LENGTH, 1)), limits)
+        _check_canvas(int(tags.get(_TILE_WIDTH, 1)), int(tags.get(_TILE_LENGTH, 1)), limits)
         if 2**31 <= int(tags.get(_ROWS_PER_STRIP, 1)) < 2**32 - 1:
             raise ImageRejected("the image is damaged: a strip has more rows than any TIFF")
+    _check_canvas(*image.size, limits)
     return image
 
 
@@ -253,24 +309,24 @@ def _check_png_chunks(data: bytes) -> None:
         position += 12 + int.from_bytes(data[position : position + 4])
 
 
-def _webp_pixels(data: bytes) -> int:
-    """Width times height of the canvas that a WebP's first chunk claims; 0 if there is none.
+def _webp_canvas(data: bytes) -> tuple[int, int]:
+    """Width and height of the canvas that a WebP's first chunk claims; 0 if there is none.
 
     Source: https://developers.google.com/speed/webp/docs/riff_container
     """
     kind, body = data[12:16], data[20:30]
     if len(body) < 10:
-        return 0
+        return 0, 0
     if kind == b"VP8X":
-        return (int.from_bytes(body[4:7], "little") + 1) * (int.from_bytes(body[7:10], "little") + 1)
+        return int.from_bytes(body[4:7], "little") + 1, int.from_bytes(body[7:10], "little") + 1
     if kind == b"VP8L":
         bits = int.from_bytes(body[1:5], "little")
-        return ((bits & 0x3FFF) + 1) * ((bits >> 14 & 0x3FFF) + 1)
-    return (int.from_bytes(body[6:8], "little") & 0x3FFF) * (int.from_bytes(body[8:10], "little") & 0x3FFF)
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    return int.from_bytes(body[6:8], "little") & 0x3FFF, int.from_bytes(body[8:10], "little") & 0x3FFF
 
 
-def _gif_pixels(data: bytes) -> int:
-    """Width times height of the canvas that a GIF's first frame needs; 0 if there is none.
+def _gif_canvas(data: bytes) -> tuple[int, int]:
+    """Width and height of the canvas that a GIF's first frame needs; 0 if there is none.
 
     Source: https://www.w3.org/Graphics/GIF/spec-gif89a.txt
     """
@@ -287,9 +343,9 @@ def _gif_pixels(data: bytes) -> int:
         _check_parts(parts)
         position += 1
     if data[position : position + 1] != b"," or position + 9 > len(data):
-        return 0
+        return 0, 0
     left, top, across, down = struct.unpack_from("<HHHH", data, position + 1)
-    return int(max(width, left + across) * max(height, top + down))
+    return max(width, left + across), max(height, top + down)
 
 
 def _first_page(data: bytes) -> bytes:
@@ -322,11 +378,15 @@ def _eight_bit(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16"):
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.mode in ("I", "F"):
-        values = np.nan_to_num(np.asarray(image, dtype=np.float32))
-        low, high = min(0.0, float(values.min())), float(values.max())
+        extremes = [(float(band.min()), float(band.max())) for _, band in _bands(image)]
+        low, high = min(0.0, *(least for least, _ in extremes)), max(most for _, most in extremes)
         # Nothing says what is white: take the smallest usual range that holds the brightest pixel.
         white = next((top for top in (1.0, 255.0, 65535.0) if high <= top), high) if image.mode == "F" else 65535.0
-        return Image.fromarray(((values - low) * (255.0 / max(max(white, high) - low, 1e-9))).astype(np.uint8))
+        grey = Image.new("L", image.size)
+        for top, band in _bands(image):
+            values = (band - low) * (255.0 / max(max(white, high) - low, 1e-9))
+            grey.paste(Image.fromarray(values.astype(np.uint8)), (0, top))
+        return grey
     if image.mode == "1":
         return image.convert("L")
     if image.mode in ("P", "PA") or "transparency" in image.info:
@@ -335,6 +395,14 @@ def _eight_bit(image: Image.Image) -> Image.Image:
         # Pillow takes every CMYK JPEG for one of Adobe's, which are inverted.
         return ImageChops.invert(image)
     return image
+
+
+def _bands(image: Image.Image) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """An image of one channel band by band, each with its first row; as floats it takes several times its memory."""
+    rows = max(1, 4_000_000 // image.width)
+    for top in range(0, image.height, rows):
+        band = image.crop((0, top, image.width, min(top + rows, image.height)))
+        yield top, np.nan_to_num(np.asarray(band, dtype=np.float32))
 
 
 def _square(image: Image.Image, size: int, crop: float, resampling: Image.Resampling) -> Image.Image:

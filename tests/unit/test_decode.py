@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import random
 import struct
 import subprocess
 import sys
 import zlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -334,7 +337,9 @@ def in_little_memory(megabytes: int, folder: Path, photos: dict[str, bytes]) -> 
     for path, data in zip(paths, photos.values(), strict=True):
         path.write_bytes(data)
     command = [sys.executable, "-W", "ignore", "-c", IN_LITTLE_MEMORY, str(megabytes * 1_000_000), *map(str, paths)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    # As in the process of its own that some of them get, so that the limit leaves as much room in both.
+    thrift = os.environ | {"OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60, env=thrift)
     return dict(zip(photos, done.stdout.splitlines(), strict=True))
 
 
@@ -365,6 +370,128 @@ def test_only_the_first_page_of_a_tiff_is_walked_to() -> None:
     pages = b"".join(page[:-4] + struct.pack("<I", 8 + (number + 1) * len(page)) for number in range(300_000))
     seen = look(b"II*\0" + struct.pack("<I", 8) + pages + bytes(100))
     assert (seen.width, seen.height) == (10, 10)
+
+
+def palette_png(width: int, height: int) -> bytes:
+    """A PNG of a palette with transparency, 1 byte a pixel in the file and in Pillow's first step."""
+    packer, row, left, rows = zlib.compressobj(9), bytes(1 + width), height, b""
+    while left:
+        count = min(left, max(1, 10_000_000 // len(row)))
+        rows += packer.compress(row * count)
+        left -= count
+    header = struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)
+    body = chunk(b"IHDR", header) + chunk(b"PLTE", bytes(768)) + chunk(b"tRNS", b"\0\x80")
+    return b"\x89PNG\r\n\x1a\n" + body + chunk(b"IDAT", rows + packer.flush()) + chunk(b"IEND", b"")
+
+
+def fax(width: int, height: int, *, compression: int = 3, rows: int | None = None) -> bytes:
+    """A TIFF in the compression of fax machines; libtiff prints a line for each of its damaged rows."""
+    body = bytes(1000)
+    return tiff(width, height, body, {258: 1, 259: compression, 273: -1, 278: rows or height, 279: len(body)})
+
+
+def float_tiff(width: int, height: int) -> bytes:
+    return encode(Image.fromarray(np.full((height, width), 0.25, np.float32)), "TIFF", compression="tiff_deflate")
+
+
+PEAK = """
+import resource, sys
+from pathlib import Path
+from tagstream.classifier.decode import decode
+from tagstream.errors import ImageRejected
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    decode(Path(sys.argv[1]), size=64, crop=0.875, interpolation="bicubic")
+    print("decoded")
+except ImageRejected as error:
+    print(error.reason)
+own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+print(1024 * max(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss - before))
+"""
+
+
+def peak(photo: bytes, folder: Path) -> tuple[str, int]:
+    """What becomes of a photo in a fresh process, and the bytes that it or its child took for it."""
+    (folder / "photo").write_bytes(photo)
+    command = [sys.executable, "-W", "ignore", "-c", PEAK, str(folder / "photo")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    assert done.stderr == ""
+    result, taken = done.stdout.splitlines()
+    return result, int(taken)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts memory as Linux does")
+@pytest.mark.skipif(sys.platform != "linux", reason="counts memory as Linux does")
+@pytest.mark.parametrize(
+    ("make", "width", "height", "result"),
+    [
+        (palette_png, 1, 64_000_000, "too long: 64,000,000"),
+        (palette_png, 64_000_000, 1, "too long: 64,000,000"),
+        (fax, 1, 64_000_000, "too long: 64,000,000"),
+        (palette_png, 1, 65_535, "decoded"),
+        (palette_png, 976, 65_535, "decoded"),
+        (palette_png, 65_535, 976, "decoded"),
+        (fax, 976, 65_535, "decoded"),
+        (fax, 65_535, 976, "decoded"),
+        (float_tiff, 8000, 8000, "decoded"),
+    ],
+)
+def test_the_documented_bound_of_memory_holds_for_any_shape(
+    make: Callable[[int, int], bytes], width: int, height: int, result: str, tmp_path: Path
+) -> None:
+    became, taken = peak(make(width, height), tmp_path)
+    assert result in became
+    assert taken < (Limits().max_memory if result == "decoded" else 64_000_000)
+
+
+def lying_avif() -> bytes:
+    """A picture of 7900 x 7900 in a file that claims to be 64 x 64."""
+    data = bytearray(encode(Image.new("RGB", (7900, 7900)), "AVIF", speed=10))
+    at = data.index(b"ispe") + 8
+    data[at : at + 8] = struct.pack(">II", 64, 64)
+    return bytes(data)
+
+
+def run_lengths(side: int) -> bytes:
+    """A compressed BMP of one run a pixel, which Pillow decodes in Python."""
+    runs = b"\x01\x07" * side * side
+    head = struct.pack("<IiiHHIIiiII", 40, side, side, 1, 8, 1, len(runs), 0, 0, 256, 0)
+    offset = 14 + len(head) + 1024
+    return b"BM" + struct.pack("<IHHI", offset + len(runs), 0, 0, offset) + head + bytes(1024) + runs
+
+
+def test_what_takes_too_long_is_rejected_and_not_tried_again() -> None:
+    with pytest.raises(ImageRejected, match="longer than 1 s"):
+        look(run_lengths(4000), limits=Limits(max_seconds=1))
+
+
+def test_what_takes_too_much_memory_is_rejected_and_not_tried_again() -> None:
+    with pytest.raises(ImageRejected, match=r"more than 64 MB of memory|damaged"):
+        look(lying_avif(), limits=Limits(max_pixels=64 * 64))
+
+
+@pytest.mark.parametrize("compression", [2, 3, 4])
+@pytest.mark.parametrize("rows", [None, 1])
+def test_nothing_is_printed(compression: int, rows: int | None, capfd: pytest.CaptureFixture[str]) -> None:
+    with contextlib.suppress(ImageRejected):
+        look(fax(100, 60_000, compression=compression, rows=rows))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_photos_in_processes_of_their_own_keep_the_rest_of_this_one_as_it_is(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    photos = [fax(100, 60_000), lying_avif(), encode(scene(), "TIFF", compression="tiff_lzw")] * 4
+
+    def line(number: int) -> str:
+        with contextlib.suppress(ImageRejected):
+            look(photos[number])
+        os.write(2, b"a line of our own\n")
+        return "done"
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(line, range(len(photos)))) == ["done"] * len(photos)
+    assert capfd.readouterr().err.splitlines() == ["a line of our own"] * len(photos)
 
 
 SEEDS = {
