@@ -14,6 +14,9 @@ PYTHON ?=
 PHOTOS ?=
 # `make up PORT=4577`
 PORT ?=
+# `make fuzz SECONDS=3600 SEED=7`
+SECONDS ?= 60
+SEED ?=
 
 VENV := .venv/.installed
 CLOUD := .venv-local/.installed
@@ -25,7 +28,7 @@ READY := $(VENV) $(CLOUD) $(NODE) $(MODEL)
 PIP := -m pip install -qq --disable-pip-version-check --no-input
 PYTEST := .venv/bin/python -m pytest -q
 
-.PHONY: help setup demo up down test unit infra integration e2e lint synth bench lock clean
+.PHONY: help setup demo up down test unit infra integration e2e lint synth bench fuzz lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +74,9 @@ synth: $(READY) ## Synthesise the stacks of every stage
 
 bench: $(READY) ## Measure speed; writes build/bench.json and a plot
 	.venv/bin/python -m benchmarks
+
+fuzz: $(VENV) ## Mutate photos of every format and see what becomes of them (SECONDS=n, SEED=n)
+	.venv/bin/python -W ignore -m tests.fuzz --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 lock: ## Renew constraints.txt and the local cloud's pins after a change of requirements
 	@$(find_python); rm -rf build/lock; "$$python" -m venv build/lock/tagstream; "$$python" -m venv build/lock/cloud

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import random
 import struct
 import subprocess
 import sys
@@ -17,8 +16,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps
 from pillow_heif import from_pillow
 
@@ -492,32 +489,6 @@ def test_photos_in_processes_of_their_own_keep_the_rest_of_this_one_as_it_is(
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(line, range(len(photos)))) == ["done"] * len(photos)
     assert capfd.readouterr().err.splitlines() == ["a line of our own"] * len(photos)
-
-
-SEEDS = {
-    kind: encode(scene(48, 32), kind, **options)
-    for kind, options in {
-        "JPEG": {"progressive": True},
-        "PNG": {},
-        "WEBP": {},
-        "GIF": {},
-        "BMP": {},
-        "TIFF": {"compression": "tiff_lzw"},
-        "AVIF": {},
-        "HEIC": {},
-    }.items()
-}
-
-
-@pytest.mark.parametrize("kind", SEEDS)
-@settings(max_examples=60, deadline=None)
-@given(seed=st.integers(0, 2**32), count=st.integers(1, 12))
-def test_damage_anywhere_is_decoded_or_rejected(kind: str, seed: int, count: int) -> None:
-    data, chance = bytearray(SEEDS[kind]), random.Random(seed)
-    for _ in range(count):
-        data[chance.randrange(len(data))] = chance.randrange(256)
-    with contextlib.suppress(ImageRejected):
-        assert look(bytes(data), limits=Limits(max_pixels=1_000_000)).pixels.shape == (SIZE, SIZE, 3)
 
 
 def test_a_colour_profile_is_no_obstacle() -> None:
