@@ -29,7 +29,10 @@ from tagstream.errors import ImageRejected
 if TYPE_CHECKING:
     from tagstream.classifier.decode import Decoded, Limits
 
-__all__ = ["decode_confined"]
+__all__ = ["PATIENCE", "decode_confined"]
+
+PATIENCE = 60.0
+"""Seconds that a decoder may take by the clock, if nobody says less: much more than it may take of CPU."""
 
 _START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from tagstream.classifier import confined; "
 _START += "confined.main(json.loads(sys.argv[2]))"
@@ -40,18 +43,24 @@ _THRIFT = {"OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
 _DECODED, _REJECTED, _TOO_MUCH_MEMORY, _OUT_OF_MEMORY = b"D", b"R", b"M", b"O"
 _HEAD = struct.Struct(">II8s")
 _LONGEST_REASON = 1000
-_TO_START = 2
 # Their memory together, and not only that of each, must fit into the function's.
 _one_at_a_time = threading.Lock()
 
 
 def decode_confined(
-    data: bytes, *, size: int, crop: float, interpolation: Literal["bilinear", "bicubic"], limits: Limits, fast: bool
+    data: bytes,
+    *,
+    size: int,
+    crop: float,
+    interpolation: Literal["bilinear", "bicubic"],
+    limits: Limits,
+    fast: bool,
+    patience: float = PATIENCE,
 ) -> Decoded:
     """As :func:`tagstream.classifier.decode.decode`, within ``limits.max_seconds`` and ``limits.max_memory``.
 
     What needs more is rejected: CPU time is what counts, so that a busy machine rejects nothing. Raises TimeoutError
-    if the machine is so busy that it did not give that time in twice as long and two seconds more, MemoryError if it
+    if it is not done after ``patience`` seconds by the clock (the machine is too busy), MemoryError if the machine
     has not as much memory: trying again may help.
     """
     options = {"size": size, "crop": crop, "interpolation": interpolation, "fast": fast}
@@ -63,7 +72,7 @@ def decode_confined(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
         )
         late = threading.Event()
-        with _ended_after(process, 2 * limits.max_seconds + _TO_START, late), process:
+        with _ended_after(process, patience, late), process:
             answer = _exchange(process, data, size * size * 3 + _HEAD.size + _LONGEST_REASON)
             process.kill()
         code = process.returncode
@@ -114,7 +123,7 @@ def _understood(answer: bytes, code: int, *, late: bool, size: int, limits: Limi
     if by == "SIGXCPU" or (late and sys.platform == "win32"):
         raise ImageRejected(f"decoding it takes longer than {limits.max_seconds} s")
     if late:
-        raise TimeoutError(f"the machine is too busy to give a decoder {limits.max_seconds} s of CPU time")
+        raise TimeoutError("the machine is too busy to decode the image in time")
     if by and by != "SIGKILL":
         raise ImageRejected(f"the image is damaged: its decoder crashed ({by})")
     if by:

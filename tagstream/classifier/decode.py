@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageChops, UnidentifiedImageError
 
-from tagstream.classifier.confined import decode_confined
+from tagstream.classifier.confined import PATIENCE, decode_confined
 from tagstream.errors import ImageRejected
 
 __all__ = ["DEFAULT_LIMITS", "FORMATS", "Decoded", "Limits", "decode", "decode_here"]
@@ -66,8 +66,7 @@ class Limits:
     Real JPEGs have up to 12 scans, and each scan costs about as much time as the whole image once.
 
     ``max_seconds`` (of CPU) and ``max_memory`` bound the decoding of what cannot be judged by its header. The slowest
-    real photos of ``max_pixels`` take 2 s on one core; a decoder that gets no CPU is ended after twice ``max_seconds``
-    and two more, which must fit into a function's timeout.
+    real photos of ``max_pixels`` take 2 s on one core.
     """
 
     max_bytes: int = 64 * 1024 * 1024
@@ -103,12 +102,17 @@ def decode(
     interpolation: Literal["bilinear", "bicubic"],
     limits: Limits = DEFAULT_LIMITS,
     fast: bool = True,
+    confined: bool = False,
+    patience: float = PATIENCE,
 ) -> Decoded:
     """The centre of a photo, upright, as ``size`` x ``size`` RGB pixels; ``crop`` is the part of its short side.
 
     ``fast`` lets a JPEG be scaled down while it is decoded. Raises :class:`ImageRejected` for what can never be
     decoded within ``limits``, MemoryError if memory ran out (trying again may help), OSError if ``photo`` is a
-    path that cannot be read. What is no usual photo takes 0.2 s longer, for a process of its own.
+    path that cannot be read.
+
+    What is no usual photo, and with ``confined`` any, is decoded in a process of its own, which takes 0.2 s longer;
+    TimeoutError is raised if that is not done after ``patience`` seconds because the machine is too busy.
     """
     data = _read(photo, limits) if isinstance(photo, Path) else photo
     if not data:
@@ -116,12 +120,14 @@ def decode(
     if len(data) > limits.max_bytes:
         raise _too_many_bytes(len(data), limits)
     with _rejections():
-        if not _is_suspicious(data):
+        if not (confined or _is_suspicious(data)):
             image = _open(data, limits)
             if not _may_take_long(image, data):
                 return _decoded(image, size, crop, interpolation, fast)
             del image
-    return decode_confined(data, size=size, crop=crop, interpolation=interpolation, limits=limits, fast=fast)
+    return decode_confined(
+        data, size=size, crop=crop, interpolation=interpolation, limits=limits, fast=fast, patience=patience
+    )
 
 
 def decode_here(

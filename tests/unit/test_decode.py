@@ -462,6 +462,18 @@ def test_what_takes_too_long_is_rejected_and_not_tried_again() -> None:
         look(run_lengths(4000), limits=Limits(max_seconds=1))
 
 
+def test_a_machine_that_is_too_busy_rejects_nothing() -> None:
+    with pytest.raises(TimeoutError, match="too busy"):
+        look(run_lengths(4000), patience=0)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "HEIC"])
+def test_any_photo_may_be_decoded_in_a_process_of_its_own(kind: str) -> None:
+    usual, confined = look(encode(scene(), kind)), look(encode(scene(), kind), confined=True)
+    assert (usual.pixels == confined.pixels).all()
+    assert (confined.format, confined.width, confined.height) == (kind, 320, 240)
+
+
 def test_what_takes_too_much_memory_is_rejected_and_not_tried_again() -> None:
     with pytest.raises(ImageRejected, match=r"more than 64 MB of memory|damaged"):
         look(lying_avif(), limits=Limits(max_pixels=64 * 64))

@@ -17,9 +17,9 @@ pytestmark = [
 ]
 
 
-def test_two_hundred_mutants_are_decoded_or_rejected_within_the_bounds(tmp_path: Path) -> None:
-    results = fuzz.run(seed=random.randrange(1_000_000), photos=tmp_path, count=200, folder=tmp_path / "at work")
-    assert sum(results.values()) == 200
+def test_mutants_are_decoded_or_rejected_within_the_bounds(tmp_path: Path) -> None:
+    results = fuzz.run(seed=random.randrange(1_000_000), photos=tmp_path, count=150, folder=tmp_path / "at work")
+    assert sum(results.values()) == 150
     assert min(results.values()) > 10
     assert list((tmp_path / "at work").iterdir()) == []
 
