@@ -12,58 +12,53 @@ from typing import IO, Any, cast
 
 from tagstream.errors import ConfigurationError
 from tagstream.topics.errors import MessageTooLarge
-from tagstream.topics.parcels import MAX_PARCEL_BYTES, ParcelSettings
+from tagstream.topics.parcels import MAX_PARCEL_BYTES
 
 __all__ = ["content_chunks", "measure", "open_lines"]
 
 _BLOCK = 1 << 18
+"""Bytes read at a time; less than a line may have."""
 
 
-def content_chunks(stream: IO[bytes], settings: ParcelSettings, name: str = "") -> Iterator[bytes]:
-    """The content of each parcel: whole lines, as many as the settings allow. Holds about 256 KB at a time.
+def content_chunks(
+    stream: IO[bytes], max_lines: int, max_bytes: int = MAX_PARCEL_BYTES, name: str = ""
+) -> Iterator[bytes]:
+    """The content of each parcel: whole lines, ``max_lines`` of them, or as many as are within ``max_bytes`` and at
+    least one. Holds little more than a parcel at a time.
 
-    >>> list(content_chunks(io.BytesIO(b"a\\n\\nb"), ParcelSettings(max_lines=2)))
+    >>> list(content_chunks(io.BytesIO(b"a\\n\\nb"), 2))
     [b'a\\n\\n', b'b']
     """
-    held: list[bytes] = []
-    number = 0
-    while lines := stream.readlines(_BLOCK):
-        held += lines
-        whole = len(held) - len(held) % settings.max_lines
-        for start in range(0, whole, settings.max_lines):
-            yield from _within(held[start : start + settings.max_lines], settings, name, number + start)
-        number += whole
-        del held[:whole]
-        if sum(map(len, held)) > settings.max_bytes:
-            # Long lines: what is full by bytes goes out before there are max_lines of it.
-            *full, rest = _within_lines(held, settings, name, number)
-            yield from (b"".join(lines) for lines in full)
-            number += len(held) - len(rest)
-            held = rest
-    if held:
-        yield from _within(held, settings, name, number)
+    # Found without taking the lines apart: twice as fast, and this is what keeps the packing threads busy.
+    full = re.compile(rb"(?:[^\n]*+\n){%d}+" % max_lines)
+    held, newlines, number, ended = b"", 0, 0, False
+    while not ended:
+        block = stream.read(_BLOCK)
+        ended = not block
+        held += block
+        newlines += block.count(b"\n")
+        start = 0
+        while start < len(held):
+            found = full.match(held, start) if newlines >= max_lines else None
+            end = len(held) if found is None else found.end()
+            if end - start > max_bytes:
+                end = _line_end(held, start, max_bytes) or (len(held) if ended else 0)
+                if (end or len(held)) - start > MAX_PARCEL_BYTES:
+                    raise _too_long(name, number + 1)
+            elif found is None and not ended:
+                end = 0
+            if not end:
+                break  # to be continued by the next block
+            chunk = held[start:end]
+            count = max_lines if found is not None and end == found.end() else chunk.count(b"\n")
+            newlines, number, start = newlines - count, number + count, end
+            yield chunk
+        held = held[start:]
 
 
-def _within(lines: list[bytes], settings: ParcelSettings, name: str, number: int) -> Iterator[bytes]:
-    content = b"".join(lines)
-    if len(content) <= settings.max_bytes:
-        yield content
-    else:
-        yield from (b"".join(part) for part in _within_lines(lines, settings, name, number))
-
-
-def _within_lines(lines: list[bytes], settings: ParcelSettings, name: str, number: int) -> Iterator[list[bytes]]:
-    part: list[bytes] = []
-    size = 0
-    for index, line in enumerate(lines):
-        if len(line) > MAX_PARCEL_BYTES:
-            raise _too_long(name, number + index + 1)
-        if part and size + len(line) > settings.max_bytes:
-            yield part
-            part, size = [], 0
-        part.append(line)
-        size += len(line)
-    yield part
+def _line_end(held: bytes, start: int, most: int) -> int:
+    """Where the last line ends that is whole within ``most`` bytes, or else the first one; 0 if none does."""
+    return held.rfind(b"\n", start, start + most) + 1 or held.find(b"\n", start + most) + 1
 
 
 def _too_long(name: str, line: int) -> MessageTooLarge:
@@ -80,16 +75,13 @@ def measure(path: str | Path, name: str, decompress: bool) -> tuple[int, int]:
     try:
         with open_lines(path, decompress) as stream:
             while block := stream.read(_BLOCK):
-                parts = block.split(b"\n")
-                if tail + len(parts[0]) + (len(parts) > 1) > MAX_PARCEL_BYTES:
+                # Lines that begin and end in a block are shorter than it.
+                first = block.find(b"\n") + 1
+                if tail + (first or len(block)) > MAX_PARCEL_BYTES:
                     raise _too_long(name, lines + 1)
-                if len(parts) > 2 and len(longest := max(parts[1:-1], key=len)) + 1 > MAX_PARCEL_BYTES:
-                    raise _too_long(name, lines + 2 + parts[1:-1].index(longest))
-                tail = tail + len(block) if len(parts) == 1 else len(parts[-1])
-                lines += len(parts) - 1
+                tail = len(block) - block.rfind(b"\n") - 1 if first else tail + len(block)
+                lines += block.count(b"\n")
                 size += len(block)
-            if tail > MAX_PARCEL_BYTES:
-                raise _too_long(name, lines + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise ConfigurationError(f"{name} cannot be read: {error}") from error
     return lines + (tail > 0), size

@@ -9,9 +9,21 @@ from itertools import accumulate
 from tagstream.topics.errors import MessageTooLarge
 from tagstream.topics.messages import Message, Outgoing
 from tagstream.topics.names import is_fifo
-from tagstream.topics.parcels import Parcel, ParcelSettings, Place, checksum, outgoing, parcels_of, unpack
+from tagstream.topics.parcels import (
+    MAX_PARCEL_BYTES,
+    Parcel,
+    ParcelSettings,
+    Place,
+    checksum,
+    outgoing,
+    parcels_of,
+    unpack,
+)
 
 __all__ = ["count_lines", "ended", "is_part", "lines_in", "outputs", "parcel_in", "shares"]
+
+_LINES = 1_000
+"""Of an output's parcel, at least, if nothing else is said: a step that writes much makes work for many workers."""
 
 
 def parcel_in(message: Message) -> Parcel:
@@ -37,8 +49,9 @@ def outputs(
     """The messages that carry what the step of ``workflow`` made of ``parcel``, to be published to ``topic``.
 
     At least one, so that a later download knows that nothing is missing. Their identity is that of ``parcel``, the
-    workflow and the output: published twice, they are the same. They have as many lines as ``settings`` allow, or as
-    many as ``parcel`` has, if that is more. In a FIFO topic they are of group ``group_id``, or of the upload's.
+    workflow and the output: published twice, they are the same. They have as many lines as ``settings`` allow (1,000
+    where these leave it open), or as many as ``parcel`` has, if that is more. In a FIFO topic they are of group
+    ``group_id``, or of the upload's.
 
     >>> made = outputs(Parcel("u", Place.of(7), b"C\\nCC\\n"), b"c\\ncc\\n", workflow="lower", topic="low")
     >>> [message.attributes["parcel-sequence"] for message in made]
@@ -47,7 +60,7 @@ def outputs(
     Raises :class:`MessageTooLarge` for a line that fits no message.
     """
     settings = settings or ParcelSettings()
-    chunks = _cut(output, max(settings.max_lines, parcel.line_count), settings.max_bytes)
+    chunks = _cut(output, max(settings.max_lines or _LINES, parcel.line_count), settings.bytes_at_most)
     upload_id = f"{parcel.upload_id}-{checksum(workflow.encode())[:8]}"
     if len(upload_id) > 80:
         upload_id = checksum(upload_id.encode())
@@ -61,8 +74,10 @@ def _cut(content: bytes, max_lines: int, max_bytes: int) -> Iterator[bytes]:
     chunk: list[bytes] = []
     size = 0
     for line in _lines(content):
-        if len(line) > max_bytes:
-            raise MessageTooLarge(f"a line of the step's output has {len(line):,} bytes; {max_bytes:,} fit a message.")
+        if len(line) > MAX_PARCEL_BYTES:
+            raise MessageTooLarge(
+                f"a line of the step's output has {len(line):,} bytes; {MAX_PARCEL_BYTES:,} fit a message."
+            )
         if chunk and (len(chunk) == max_lines or size + len(line) > max_bytes):
             yield b"".join(chunk)
             chunk, size = [], 0

@@ -14,7 +14,7 @@ __all__ = ["packed"]
 
 
 def packed(parcels: Iterable[Parcel], settings: ParcelSettings, fifo: bool) -> Generator[Outgoing]:
-    """The parcels' messages, in order, packed on all cores (bzip2 lets other threads run)."""
+    """The parcels' messages, in order, packed on all cores (both compressors let other threads run)."""
     workers = min(8, os.cpu_count() or 1)
     waiting: deque[Future[Outgoing]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="pack") as pool:

@@ -1,23 +1,20 @@
 """Parcels: many lines in one message, with what it takes to put a file together again, byte for byte.
 
-A parcel's lines are in the message in one of three ways, told apart by the attribute that holds them:
+A parcel's lines are in the message in one of four ways, told apart by the attribute that holds them:
 
 ===============  =====================================================================================================
 the body         as they are: any consumer can read them. Only where every character is one that SQS accepts
-parcel-bz2       compressed by bzip2, as a binary attribute, which SQS carries and counts as it is (no base64)
+parcel-zstd      compressed by zstd, as a binary attribute, which SQS carries and counts as it is (no base64)
+parcel-bz2       compressed by bzip2, in the same way
 parcel-bytes     as they are, as a binary attribute: lines that are no legal text and don't get smaller
 ===============  =====================================================================================================
 
 The other attributes: ``parcel-upload`` (which upload), ``parcel-sequence`` (where in it, see :class:`Place`),
 ``parcel-lines`` (how many) and ``parcel-checksum`` (of the lines' bytes).
-
-bzip2, because of what was tried on 1.6 million real molecules: 1,000 SMILES shrink 5.7 times (zstd at its best level
-5.1, 5 times slower; LZMA 5.0), 20,000 of them 7.3 times (zstd 6.4, LZMA 6.4).
 """
 
 from __future__ import annotations
 
-import bz2
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
@@ -25,6 +22,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from tagstream.errors import ConfigurationError
+from tagstream.topics.compression import BZ2, SMALL_BYTES, ZSTD, Compression, Packed, compress, decompress
 from tagstream.topics.errors import ParcelDamaged
 from tagstream.topics.messages import (
     BATCH_ENTRIES,
@@ -39,7 +37,7 @@ from tagstream.topics.messages import (
 __all__ = ["MAX_PARCEL_BYTES", "Level", "Parcel", "ParcelSettings", "Place", "outgoing", "parcels_of", "unpack"]
 
 _UPLOAD, _SEQUENCE, _LINES, _CHECKSUM = "parcel-upload", "parcel-sequence", "parcel-lines", "parcel-checksum"
-_BZ2, _BYTES = "parcel-bz2", "parcel-bytes"
+_BYTES = "parcel-bytes"
 
 MAX_PARCEL_BYTES = MAX_BYTES - 2_048
 """The most bytes of lines in a parcel, and so of one line with its newline. The rest is for the attributes."""
@@ -47,8 +45,8 @@ MAX_PARCEL_BYTES = MAX_BYTES - 2_048
 _READABLE = BILLED_BYTES // BATCH_ENTRIES - 512
 """Up to this size, compression saves no request: ten such messages, the most in a batch, fit 64 KB anyway."""
 
-_BZ2_COMPRESSION = 4
-"""Blocks of 400 kB: 15 % faster than the largest, which get molecules 5 % smaller; the default parcel fits either."""
+_SIZES = (100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000)
+_PARCELS_OF_A_FILE = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,21 +54,53 @@ class ParcelSettings:
     """How lines become parcels.
 
     ``max_lines`` a parcel, and not more than ``max_bytes`` of lines (a longer line goes alone). More lines a parcel
-    cost fewer requests and make coarser work for steps. ``encoding``: ``auto`` costs least (see the module);
-    ``plain`` keeps every body readable that can be; ``bz2`` compresses whatever gets smaller.
+    cost fewer requests and make coarser work for steps; None chooses by the file, see :meth:`lines_for`, but not more
+    than ``batch_size``: what steps are to get at once, since a worker must split and publish again what is larger.
+
+    ``compression``: ``fast`` or ``small``, see :mod:`tagstream.topics.compression`; with ``none``, lines stay readable
+    in the body wherever SQS accepts them. ``encoding`` is the older way to ask for that: ``plain`` leaves every body
+    readable that can be and compresses the rest, ``bz2`` compresses by bzip2 whatever gets smaller, however short.
     """
 
-    max_lines: int = 1_000
+    max_lines: int | None = None
     max_bytes: int = MAX_PARCEL_BYTES
     encoding: Literal["auto", "plain", "bz2"] = "auto"
+    compression: Compression = "fast"
+    batch_size: int | None = None
 
     def __post_init__(self) -> None:
-        if self.max_lines < 1:
+        if self.max_lines is not None and self.max_lines < 1:
             raise ConfigurationError("a parcel needs at least 1 line: give a larger max_lines.")
         if not 1 <= self.max_bytes <= MAX_PARCEL_BYTES:
             raise ConfigurationError(f"a parcel has 1 to {MAX_PARCEL_BYTES:,} bytes of lines: change max_bytes.")
         if self.encoding not in ("auto", "plain", "bz2"):
             raise ConfigurationError("a parcel's encoding is auto, plain or bz2.")
+        if self.compression not in ("fast", "small", "none"):
+            raise ConfigurationError("a parcel's compression is fast, small or none.")
+        if self.batch_size is not None and self.batch_size < 1:
+            raise ConfigurationError("a batch needs at least 1 line: give a larger batch_size.")
+
+    @property
+    def bytes_at_most(self) -> int:
+        """``max_bytes``, or as much as ``small`` makes smallest, if that is less."""
+        return min(self.max_bytes, SMALL_BYTES) if self.compression == "small" else self.max_bytes
+
+    def lines_for(self, lines: int) -> int:
+        """How many lines a parcel has, of an upload of ``lines`` lines in all.
+
+        Where ``max_lines`` leaves it open: 20 to 50 parcels, enough to keep as many workers busy, as long as each has
+        from 100 lines (for fewer no step is worth its start) to 20,000 (more save next to nothing).
+
+        >>> choice = ParcelSettings()
+        >>> [choice.lines_for(lines) for lines in (0, 1_000, 8_000, 100_000, 1_000_000, 10**9)]
+        [100, 100, 200, 2000, 20000, 20000]
+        >>> ParcelSettings(batch_size=500).lines_for(1_000_000), ParcelSettings(max_lines=7).lines_for(1_000_000)
+        (500, 7)
+        """
+        if self.max_lines is not None:
+            return self.max_lines
+        enough = (size for size in _SIZES if lines <= size * _PARCELS_OF_A_FILE)
+        return min(next(enough, _SIZES[-1]), self.batch_size or _SIZES[-1])
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -222,33 +252,37 @@ def outgoing(parcel: Parcel, settings: ParcelSettings | None = None, *, fifo: bo
     >>> outgoing(Parcel("u", Place.of(0), b"CCO\\n")).body
     'CCO\\n'
     """
-    encoding = (settings or ParcelSettings()).encoding
-    content = parcel.content
+    settings = settings or ParcelSettings()
+    content, count = parcel.content, parcel.line_count
     attributes: dict[str, Attribute] = {
         _UPLOAD: parcel.upload_id,
         _SEQUENCE: str(parcel.place),
-        _LINES: parcel.line_count,
+        _LINES: count,
         _CHECKSUM: parcel.checksum,
     }
-    body = _text(content) if encoding != "bz2" else None
-    if body is not None and encoding == "auto" and len(content) > _READABLE:
-        body = None
-    if body is None and content:
-        packed = bz2.compress(content, _BZ2_COMPRESSION)
-        if len(packed) < len(content):
-            attributes[_BZ2] = packed
-        else:
-            body = _text(content)
-            if body is None:
-                attributes[_BYTES] = content
+    body = _body(content, settings)
     if body is None:
-        form = "in attribute parcel-bz2" if _BZ2 in attributes else "in attribute parcel-bytes" if content else "empty"
-        body = f"{parcel.line_count} lines {form}"
+        packed = compress(content, "small" if settings.encoding == "bz2" else settings.compression)
+        if packed is None:
+            body = _text(content)
+        if body is None:
+            name, value = packed or (_BYTES, content)
+            attributes |= {name: value} if content else {}
+            body = f"{count} lines in attribute {name}" if content else "0 lines empty"
     group = parcel.upload_id if fifo else None
     # SQS looks at the id only: what would be another parcel with the same place must differ in it.
     once = f"{parcel.upload_id}/{parcel.place.identity}/{parcel.checksum}"
     key = hashlib.sha256(once.encode()).hexdigest() if fifo else None
     return Outgoing(body, attributes, group_id=group, deduplication_id=key)
+
+
+def _body(content: bytes, settings: ParcelSettings) -> str | None:
+    """The lines as they are, where they are to be readable and can be."""
+    if settings.encoding == "bz2":
+        return None
+    if settings.encoding == "plain" or settings.compression == "none" or len(content) <= _READABLE:
+        return _text(content)
+    return None
 
 
 def _text(content: bytes) -> str | None:
@@ -274,9 +308,9 @@ def unpack(message: Message) -> Parcel | None:
         place = Place.parse(sequence)
     except ValueError:
         return None
-    packed, raw = message.attributes.get(_BZ2), message.attributes.get(_BYTES)
-    if isinstance(packed, bytes):
-        content = _decompress(packed)
+    packed, raw = packed_content(message), message.attributes.get(_BYTES)
+    if packed is not None:
+        content = decompress(packed, MAX_PARCEL_BYTES)
     elif isinstance(raw, bytes):
         content = raw
     else:
@@ -289,17 +323,10 @@ def unpack(message: Message) -> Parcel | None:
     return parcel
 
 
-def packed_content(message: Message) -> bytes | None:
-    """A parcel's content as it travelled, compressed by bzip2; None when it was not compressed."""
-    packed = message.attributes.get(_BZ2)
-    return packed if isinstance(packed, bytes) else None
-
-
-def _decompress(packed: bytes) -> bytes | None:
-    # Bounded: a small message must not be able to fill the memory.
-    decompressor = bz2.BZ2Decompressor()
-    try:
-        content = decompressor.decompress(packed, MAX_PARCEL_BYTES + 1)
-    except OSError:
-        return None
-    return content if decompressor.eof and not decompressor.unused_data else None
+def packed_content(message: Message) -> Packed | None:
+    """A parcel's content as it travelled, and the attribute that says how it was compressed; None where it was not."""
+    for attribute in (ZSTD, BZ2):
+        packed = message.attributes.get(attribute)
+        if isinstance(packed, bytes):
+            return attribute, packed
+    return None

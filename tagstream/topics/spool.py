@@ -6,7 +6,6 @@ that a download can be killed at any point and started again.
 
 from __future__ import annotations
 
-import bz2
 import itertools
 import logging
 import os
@@ -17,10 +16,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
+from tagstream.topics.compression import BZ2, ZSTD, Packed, decompress
 from tagstream.topics.errors import DownloadRefused, ParcelDamaged
 from tagstream.topics.messages import Message
 from tagstream.topics.names import dead_letter_name
-from tagstream.topics.parcels import Parcel, Place, packed_content, unpack
+from tagstream.topics.parcels import MAX_PARCEL_BYTES, Parcel, Place, packed_content, unpack
 from tagstream.topics.progress import Progress
 
 __all__ = ["DownloadResult", "Spool"]
@@ -63,6 +63,11 @@ CREATE TABLE IF NOT EXISTS parcels (
 CREATE TABLE IF NOT EXISTS mixed (upload TEXT PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS strangers (id TEXT PRIMARY KEY, sent INTEGER NOT NULL, number TEXT, body BLOB NOT NULL);
 """
+
+_AS_IT_IS = 0
+# How parcels are kept, by what the column `packed` says; spools of earlier versions know the first two.
+_PACKED = {1: BZ2, 2: ZSTD}
+_PACKED_BY = {attribute: number for number, attribute in _PACKED.items()}
 
 
 class Spool:
@@ -178,7 +183,7 @@ class Spool:
         ).rowcount
         return body.count(b"\n") + (not body.endswith(b"\n")), len(body), added > 0
 
-    def _add_parcel(self, parcel: Parcel, packed: bytes | None) -> bool:
+    def _add_parcel(self, parcel: Parcel, packed: Packed | None) -> bool:
         key = (parcel.upload_id, parcel.place.levels[0].index, parcel.place.identity)
         added = self._db.execute(
             "INSERT OR IGNORE INTO parcels VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -188,8 +193,8 @@ class Spool:
                 parcel.checksum,
                 parcel.line_count,
                 len(parcel.content),
-                packed is not None,
-                parcel.content if packed is None else packed,
+                _AS_IT_IS if packed is None else _PACKED_BY[packed[0]],
+                parcel.content if packed is None else packed[1],
             ),
         ).rowcount
         if not added:
@@ -285,7 +290,10 @@ class Spool:
             "SELECT content, packed, lines FROM parcels WHERE upload = ? AND head = ? AND place = ?",
             (upload_id, place.levels[0].index, place.identity),
         ).fetchone()
-        return (bz2.decompress(row[0]) if row[1] else bytes(row[0])), int(row[2])
+        content = bytes(row[0]) if row[1] == _AS_IT_IS else decompress((_PACKED[row[1]], row[0]), MAX_PARCEL_BYTES)
+        if content is None:
+            raise DownloadRefused(f"{self.path} is damaged: remove it, and upload {upload_id} again under a new id.")
+        return content, int(row[2])
 
     def remove(self) -> None:
         """The download is finished and its file is in place."""

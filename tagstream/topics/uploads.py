@@ -85,6 +85,7 @@ def upload(
     ids = _upload_ids(len(names), upload_id)
     if on_start is not None:
         on_start(upload_id)
+    max_lines = settings.lines_for(sum(lines for lines, _ in totals))
     fifo = is_fifo(topic)
     sizes: dict[tuple[object, object], int] = {}
     progress = Progress(total_lines=sum(lines for lines, _ in totals), total_bytes=sum(size for _, size in totals))
@@ -92,7 +93,7 @@ def upload(
     def parcels() -> Iterator[Parcel]:
         for file, name, id_ in zip(files, names, ids, strict=True):
             with open_lines(file, decompress) as stream:
-                for parcel in parcels_of(id_, content_chunks(stream, settings, name)):
+                for parcel in parcels_of(id_, content_chunks(stream, max_lines, settings.bytes_at_most, name)):
                     sizes[parcel.upload_id, str(parcel.place)] = len(parcel.content)
                     yield parcel
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import os
 import sqlite3
 from pathlib import Path
@@ -241,3 +242,17 @@ def test_the_unfinished_download_of_another_topic_is_not_mixed_in(tmp_path: Path
     (tmp_path / ".out.tagstream-spool").write_bytes(b"no database, whatever its name says" * 100)
     with pytest.raises(DownloadRefused, match="no spool"):
         download(topics, "smiles", tmp_path / "out", idle=0)
+
+
+def test_a_spool_of_an_earlier_version_is_gone_on_with(tmp_path: Path) -> None:
+    # A column that said 1 for bzip2 and 0 for nothing.
+    topics = make()
+    put(topics, parcel("0", b"C\n"))
+    with pytest.raises(DownloadIncomplete):
+        download(topics, "smiles", tmp_path / "out", idle=1)
+    with sqlite3.connect(tmp_path / ".out.tagstream-spool") as spool:
+        spool.execute("UPDATE parcels SET packed = ?, content = ?", (True, bz2.compress(b"C\n")))
+    spool.close()
+    put(topics, parcel("1$", b"N\n"))
+    download(topics, "smiles", tmp_path / "out", idle=1)
+    assert (tmp_path / "out").read_bytes() == b"C\nN\n"

@@ -32,7 +32,7 @@ from tests.transfers import contents, make, written
 
 @given(content=contents, lines=st.integers(1, 20), most=st.sampled_from([1, 10, 300]), block=st.integers(1, 100))
 def test_chunks_are_whole_lines_within_the_limits(content: bytes, lines: int, most: int, block: int) -> None:
-    chunks = list(content_chunks(io.BytesIO(content), ParcelSettings(max_lines=lines, max_bytes=most)))
+    chunks = list(content_chunks(io.BytesIO(content), lines, most))
     assert b"".join(chunks) == content
     assert all(chunk.endswith(b"\n") for chunk in chunks[:-1])
     for chunk in chunks:
@@ -153,3 +153,11 @@ def test_an_upload_that_is_not_accepted_whole_says_how_to_go_on(tmp_path: Path) 
     assert (tmp_path / "out").read_bytes() == source.read_bytes()
     with pytest.raises(ConfigurationError, match="upload id"):
         upload(topics, "smiles", [source], upload_id="no spaces")
+
+
+def test_all_files_of_an_upload_together_choose_the_size_of_its_parcels(tmp_path: Path) -> None:
+    topics = make()
+    files = [written(tmp_path / f"in{number}", b"CCO\n" * 2_000) for number in range(50)]
+    assert upload(topics, "smiles", files).messages == 50
+    assert upload(topics, "smiles", files[:1]).messages == 20
+    assert upload(topics, "smiles", files[:1], settings=ParcelSettings(batch_size=50)).messages == 40

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -32,6 +33,7 @@ from tests.transfers import Killer, Plug, chaos, contents, make, written
     lines=st.integers(1, 50),
     most=st.sampled_from([10, 300, MAX_PARCEL_BYTES]),
     encoding=st.sampled_from(["auto", "plain", "bz2"]),
+    compression=st.sampled_from(["fast", "small", "none"]),
     chaos=chaos,
     upload_kills=st.lists(st.integers(0, 8), max_size=2),
     download_kills=st.lists(st.integers(0, 12), max_size=4),
@@ -41,6 +43,7 @@ def test_upload_and_download_are_the_identity(  # noqa: PLR0917 - hypothesis nam
     lines: int,
     most: int,
     encoding: Any,
+    compression: Any,
     chaos: Chaos,
     upload_kills: list[int],
     download_kills: list[int],
@@ -51,7 +54,7 @@ def test_upload_and_download_are_the_identity(  # noqa: PLR0917 - hypothesis nam
     with tempfile.TemporaryDirectory() as folder:
         sources = [written(Path(folder, f"in{number}"), content) for number, content in enumerate(contents)]
         target = Path(folder, "out")
-        how = ParcelSettings(max_lines=lines, max_bytes=most, encoding=encoding)
+        how = ParcelSettings(max_lines=lines, max_bytes=most, encoding=encoding, compression=compression)
         for kill in upload_kills:
             killer.left = kill
             try:
@@ -83,6 +86,16 @@ def test_upload_and_download_are_the_identity(  # noqa: PLR0917 - hypothesis nam
         assert result.foreign == result.alternatives == result.damaged == 0
         assert {path.name for path in Path(folder).iterdir()} == {*(source.name for source in sources), "out"}
         assert topics.counts("smiles").total == 0
+
+
+@pytest.mark.parametrize("compression", ["fast", "small", "none"])
+def test_what_is_large_comes_back_whole_however_it_was_compressed(tmp_path: Path, compression: Any) -> None:
+    topics = make(Chaos(duplicates=0.5, reorder=True))
+    source = written(tmp_path / "in", b"".join(b"c1ccc(N%d)cc1 %d\n" % (n % 977, n) for n in range(130_000)))
+    sent = upload(topics, "smiles", [source], settings=ParcelSettings(compression=compression))
+    assert 20 <= sent.messages <= 50
+    download(topics, "smiles", tmp_path / "out", idle=1)
+    assert (tmp_path / "out").read_bytes() == source.read_bytes()
 
 
 class Sink:

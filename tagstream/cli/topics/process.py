@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tagstream.cli.common import DONE_IN_PART, FAILED, INTERRUPTED, Aws, aws_options, emit, json_option, progress
-from tagstream.cli.topics.shared import client_of, complete_topic
+from tagstream.cli.topics.shared import client_of, complete_topic, compression_option
 
 if TYPE_CHECKING:
     from tagstream.topics.worker import Totals, Worker
@@ -35,6 +35,7 @@ TERMINATED = 143
     "--workflow-id", default="", help="Given to the step; tells its outputs from others'. [default: its name]"
 )
 @click.option("--batch-size", type=click.IntRange(1), help="Lines that the step gets at once. [default: a parcel's]")
+@compression_option
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Steps that run at once.")
 @click.option(
     "--step-timeout",
@@ -75,6 +76,7 @@ def process(
     settings_file: Path | None,
     workflow_id: str,
     batch_size: int | None,
+    compression: Any,
     workers: int,
     step_timeout: float,
     deadline: int,
@@ -126,7 +128,7 @@ def process(
             output_topic,
             step,
             settings=settings,
-            parcels=ParcelSettings(),
+            parcels=ParcelSettings(compression=compression),
             on_progress=on_progress,
         )
         totals, stopped_by = _run(worker)

@@ -13,7 +13,7 @@ from tagstream.cli.common import Aws
 if TYPE_CHECKING:
     from tagstream.topics import Topics
 
-__all__ = ["client_of", "complete_topic", "confirm", "pairs", "topic_argument", "yes_option"]
+__all__ = ["client_of", "complete_topic", "compression_option", "confirm", "pairs", "topic_argument", "yes_option"]
 
 
 def client_of(aws: Aws) -> Topics:
@@ -32,6 +32,13 @@ def complete_topic(ctx: click.Context, _parameter: click.Parameter, incomplete: 
 
 
 topic_argument = click.argument("topic", shell_complete=complete_topic)
+compression_option = click.option(
+    "--compression",
+    type=click.Choice(["fast", "small", "none"]),
+    default="fast",
+    show_default=True,
+    help="fast takes least time and money in all; small costs a third fewer requests; none is readable for others.",
+)
 yes_option = click.option("-y", "--yes", is_flag=True, help="Don't ask.")
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tagstream.cli.common import DONE_IN_PART, FAILED, Aws, aws_options, emit, json_option
-from tagstream.cli.topics.shared import client_of, topic_argument
+from tagstream.cli.topics.shared import client_of, compression_option, topic_argument
 
 if TYPE_CHECKING:
     from tagstream.topics.progress import Progress
@@ -25,14 +25,14 @@ __all__ = ["download", "upload"]
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @topic_argument
-@click.option("--lines", type=click.IntRange(1), default=1000, show_default=True, help="A parcel; more cost less.")
 @click.option(
-    "--encoding",
-    type=click.Choice(["auto", "plain", "bz2"]),
-    default="auto",
-    show_default=True,
-    help="auto costs least; plain stays readable for other consumers.",
+    "--lines", type=click.IntRange(1), help="Lines a parcel, at most.  [default: by the file: 100 to 20,000, see below]"
 )
+@click.option(
+    "--batch-size", type=click.IntRange(1), help="Lines that a step will get at once: no parcel is larger than that."
+)
+@compression_option
+@click.option("--encoding", type=click.Choice(["auto", "plain", "bz2"]), default="auto", hidden=True)
 @click.option(
     "--decompress/--no-decompress", default=True, help="Read gzip and zstd files as what is in them (default)."
 )
@@ -43,7 +43,9 @@ def upload(
     *,
     files: Sequence[str],
     topic: str,
-    lines: int,
+    lines: int | None,
+    batch_size: int | None,
+    compression: Any,
     encoding: Any,
     decompress: bool,
     upload_id: str | None,
@@ -55,10 +57,14 @@ def upload(
     Files compressed by gzip or zstd are read as what is in them; - is standard input. Nothing is sent when a line is
     too long for a message. Exit code 4 when not everything was accepted.
 
+    A million lines or more go in parcels of 20,000, fewer in 20 to 50 parcels, so that as many workers have something
+    to do, but in no less than 100 lines each. A step is given a parcel at a time: say --batch-size if that is too much.
+
     \b
     Examples:
       tagstream topics upload inputs.txt smiles
-      tagstream topics upload part-*.txt.gz smiles --lines 10000
+      tagstream topics upload part-*.txt.gz smiles --compression small
+      tagstream topics upload photos.txt photos --batch-size 50
       zstdcat huge.zst | tagstream topics upload - smiles
     """
     from tagstream.topics import ParcelSettings, PublishFailed
@@ -75,7 +81,9 @@ def upload(
                     client,
                     topic,
                     paths,
-                    settings=ParcelSettings(max_lines=lines, encoding=encoding),
+                    settings=ParcelSettings(
+                        max_lines=lines, batch_size=batch_size, compression=compression, encoding=encoding
+                    ),
                     upload_id=upload_id,
                     decompress=decompress,
                     names=["standard input" if file == "-" else file for file in files],
