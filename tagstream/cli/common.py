@@ -107,7 +107,14 @@ class Aws:
             from tagstream.local.cloud import connection
 
             return self._session.client(service, config=config, **connection().client_settings())
-        return self._session.client(service, endpoint_url=self.endpoint_url, config=config)
+        try:
+            return self._session.client(service, endpoint_url=self.endpoint_url, config=config)
+        except ValueError as error:
+            if not self.endpoint_url:
+                raise
+            raise ConfigurationError(
+                f"--endpoint-url {self.endpoint_url!r} is no address: give one such as http://127.0.0.1:4566, or none."
+            ) from error
 
     def outputs(self, capability: str) -> dict[str, str]:
         """The outputs of the stack ``tagstream-<stage>-<capability>``, by their names."""

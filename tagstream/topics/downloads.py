@@ -45,17 +45,19 @@ def download(
     time at which they were sent, a newline after each that has none. A newline is also added between an upload that
     lacks one at its end and what follows.
 
-    Ends when nothing new has come for ``idle`` seconds; while parcels are missing and SQS counts messages in other
-    hands, only when these had the time to come back (the topic's visibility timeout; the one here for those that only
-    lack an acknowledgement of ours).
+    Ends when nothing new has come for ``idle`` seconds; while SQS counts messages in other hands, only when these had
+    the time to come back (the topic's visibility timeout; the one here for those that only lack an acknowledgement of
+    ours). Two downloads of a topic into two files would each get a part of it: before it takes anything, one that finds
+    messages in other hands warns.
 
     ``visibility_timeout`` are the seconds for which ten received messages, of up to 1 MiB each, are hidden from others:
     more than it takes to receive and spool them, and what a download that is started again after a kill may wait for.
 
-    Raises :class:`DownloadIncomplete` when parcels are missing: what came is kept in a spool beside the target, and the
-    next download to the same target goes on from there, be it from the topic or from its dead-letter topic. With
-    ``partial`` the file is written nevertheless, and the result lists the gaps. Raises :class:`DownloadRefused`, before
-    anything is taken, when the target exists (unless ``overwrite``) or another download is writing it.
+    Raises :class:`DownloadIncomplete` when parcels are missing, or messages still in other hands: what came is kept in
+    a spool beside the target, and the next download to the same target goes on from there, be it from the topic or from
+    its dead-letter topic. With ``partial`` the file is written nevertheless, and the result lists the gaps. Raises
+    :class:`DownloadRefused`, before anything is taken, when the target exists (unless ``overwrite``) or another
+    download is writing it.
     """
     target = Path(path)
     if target.is_dir() or not target.parent.is_dir():
@@ -65,9 +67,11 @@ def download(
     topics.url(topic)
     try:
         with Spool(target, topic) as spool:
+            if not spool.unsettled:
+                _warn_of_others(topics, topic, target)
             left = _drain(topics, topic, spool, idle, visibility_timeout, on_progress)
             gaps = list(itertools.islice(spool.gaps(), _MOST_GAPS))
-            if gaps and not partial:
+            if (gaps or left) and not partial:
                 raise DownloadIncomplete(_incomplete(topics, topic, gaps, left), gaps, topic=topic)
             written = spool.write(target)
             result = replace(written, left=left, damaged=len(spool.damaged), gaps=tuple(gaps))
@@ -81,18 +85,35 @@ def download(
     return result
 
 
+def _warn_of_others(topics: Topics, topic: str, target: Path) -> None:
+    held = topics.counts(topic).in_flight
+    if held:
+        log.warning(
+            "topic %s: about %d messages are in other hands. If these are another download's, the topic is being "
+            "split: what it takes will be missing in %s",
+            topic,
+            held,
+            target,
+        )
+
+
 def _incomplete(topics: Topics, topic: str, gaps: Sequence[str], left: int) -> str:
     shown = "; ".join(gaps[:5]) + (f"; and {len(gaps) - 5} more" if len(gaps) > 5 else "")
     dead = topics.counts(topic).dead_lettered
     hints = []
     if left:
-        hints.append(f"about {left} messages are in other hands")
+        hints.append(f"About {left} messages are in other hands: who holds them may be at work on them, or have died")
     if dead:
         hints.append(
-            f"about {dead} messages are in {dead_letter_name(topic)}, which can be downloaded to the same file"
+            f"About {dead} messages are in {dead_letter_name(topic)}, which can be downloaded to the same file"
+        )
+    if gaps and not dead:
+        hints.append(
+            "If a step writes this topic, what is missing is probably still to be processed, or among the dead letters "
+            "of the step's input: 'tagstream topics info INPUT' counts both"
         )
     return (
-        f"topic {topic!r}: not everything has come: {shown}. {'; '.join(hints) + '. ' if hints else ''}"
+        f"topic {topic!r}: not everything has come{': ' if shown else ''}{shown}. {''.join(f'{h}. ' for h in hints)}"
         "What came is kept beside the target: download again to go on, or ask for a partial file."
     )
 
@@ -107,6 +128,7 @@ def _drain(  # noqa: PLR0917
 ) -> int:
     """Spool and acknowledge messages until no more come; returns how many SQS still counts."""
     patience: float | None = None
+    ours: set[str] = set()  # spooled, and not acknowledged
     last = topics.now()
     requests = 0
     while True:
@@ -118,6 +140,8 @@ def _drain(  # noqa: PLR0917
         if messages:
             safe, news = spool.add(messages)
             refused = topics.acknowledge(topic, safe)
+            ours.difference_update(message.id for message in safe)
+            ours.update(failed.message.id for failed in refused)
             if refused:
                 # They come again, and are dropped as duplicates then.
                 log.warning("topic %s: %d messages could not be acknowledged", topic, len(refused))
@@ -131,14 +155,16 @@ def _drain(  # noqa: PLR0917
         waited = topics.now() - last
         if waited < idle:
             continue
-        left = topics.counts(topic).total
-        if left == 0:
+        held = topics.counts(topic).total
+        # Damaged ones, and those that lack nothing but an acknowledgement, are in our own hands.
+        left = max(held - len(spool.damaged) - len(ours), 0)
+        if held == 0 or (left == 0 and not spool.unsettled):
             return left
         if patience is None:
-            if next(spool.gaps(), None) is not None:
-                patience = float(topics.attributes(topic).get("VisibilityTimeout", 30))
-            else:
-                # Spooled, and not acknowledged: left in the topic, they would be in the way of the next download.
-                patience = float(visibility_timeout) if spool.unsettled else 0.0
+            # What others hold may come back; and SQS' count may be a minute old.
+            patience = float(topics.attributes(topic).get("VisibilityTimeout", 30)) if left else 0.0
+            if spool.unsettled:
+                # Left in the topic, they would be in the way of the next download.
+                patience = max(patience, float(visibility_timeout))
         if waited >= idle + patience:
             return left

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import re
+import stat
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,14 +15,14 @@ from tagstream.errors import ConfigurationError
 from tagstream.topics.errors import MessageTooLarge
 from tagstream.topics.parcels import MAX_PARCEL_BYTES
 
-__all__ = ["content_chunks", "measure", "open_lines"]
+__all__ = ["Snapshot", "content_chunks", "measure", "open_lines"]
 
 _BLOCK = 1 << 18
 """Bytes read at a time; less than a line may have."""
 
 
 def content_chunks(
-    stream: IO[bytes], max_lines: int, max_bytes: int = MAX_PARCEL_BYTES, name: str = ""
+    stream: IO[bytes] | Snapshot, max_lines: int, max_bytes: int = MAX_PARCEL_BYTES, name: str = ""
 ) -> Iterator[bytes]:
     """The content of each parcel: whole lines, ``max_lines`` of them, or as many as are within ``max_bytes`` and at
     least one. Holds little more than a parcel at a time.
@@ -69,10 +70,18 @@ def _too_long(name: str, line: int) -> MessageTooLarge:
 
 
 def measure(path: str | Path, name: str, decompress: bool) -> tuple[int, int]:
-    """Lines and bytes of a file, read to its end: what cannot be uploaded is found before anything is sent."""
+    """Lines and bytes of a file, read to its end: what cannot be uploaded is found before anything is sent.
+
+    Raises :class:`ConfigurationError` for what cannot be read, or not twice: pipes and devices.
+    """
     lines = size = 0
     tail = 0  # length so far of the line that the last block ended in
     try:
+        if not stat.S_ISREG(Path(path).stat().st_mode):
+            raise ConfigurationError(
+                f"{name} is no file that can be read twice, once to check it and once to send it: give its content as "
+                "standard input, with - in the place of the name."
+            )
         with open_lines(path, decompress) as stream:
             while block := stream.read(_BLOCK):
                 # Lines that begin and end in a block are shorter than it.
@@ -85,6 +94,28 @@ def measure(path: str | Path, name: str, decompress: bool) -> tuple[int, int]:
     except (OSError, EOFError, zlib.error) as error:
         raise ConfigurationError(f"{name} cannot be read: {error}") from error
     return lines + (tail > 0), size
+
+
+class Snapshot:
+    """A stream that ends where the file ended when it was measured, and knows whether there is more or less by now."""
+
+    def __init__(self, stream: IO[bytes], size: int) -> None:
+        self._stream = stream
+        self._left = size
+
+    def read(self, size: int) -> bytes:
+        block = self._stream.read(min(size, self._left))
+        self._left -= len(block)
+        return block
+
+    @property
+    def shrank(self) -> bool:
+        """At the end: whether the file is shorter than it was."""
+        return self._left > 0
+
+    def grew(self) -> bool:
+        """At the end: whether the file is longer than it was."""
+        return not self._left and self._stream.read(1) != b""
 
 
 def open_lines(path: str | Path, decompress: bool) -> IO[bytes]:

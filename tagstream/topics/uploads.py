@@ -15,10 +15,10 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tagstream.errors import ConfigurationError
+from tagstream.errors import ConfigurationError, TopicError
 from tagstream.topics.client import Topics
 from tagstream.topics.errors import PublishFailed
-from tagstream.topics.files import content_chunks, measure, open_lines
+from tagstream.topics.files import Snapshot, content_chunks, measure, open_lines
 from tagstream.topics.messages import Outgoing, PublishResult
 from tagstream.topics.names import is_fifo
 from tagstream.topics.packing import packed
@@ -69,6 +69,7 @@ def upload(
 
     All files are read once before anything is sent: a line that fits no message (more than 1,046,528 bytes with its
     newline) raises :class:`MessageTooLarge`, a file that cannot be read or decompressed :class:`ConfigurationError`.
+    What is sent is what was there then: of a file that grows meanwhile, the rest is left, with a warning.
 
     Each file is an upload of its own, ``ID`` for one file, ``ID-0000``, ``ID-0001`` … for several; a download puts them
     one after the other, by their ids, and ids that are made here grow with time. Given its ``upload_id``, an upload
@@ -91,11 +92,20 @@ def upload(
     progress = Progress(total_lines=sum(lines for lines, _ in totals), total_bytes=sum(size for _, size in totals))
 
     def parcels() -> Iterator[Parcel]:
-        for file, name, id_ in zip(files, names, ids, strict=True):
+        for file, name, id_, (_, size) in zip(files, names, ids, totals, strict=True):
             with open_lines(file, decompress) as stream:
-                for parcel in parcels_of(id_, content_chunks(stream, max_lines, settings.bytes_at_most, name)):
+                snapshot = Snapshot(stream, size)
+                for parcel in parcels_of(id_, content_chunks(snapshot, max_lines, settings.bytes_at_most, name)):
                     sizes[parcel.upload_id, str(parcel.place)] = len(parcel.content)
                     yield parcel
+                if snapshot.shrank:
+                    raise TopicError(
+                        f"{name} became shorter while it was uploaded: a part of it is in the topic. Upload it again, "
+                        "under a new id, when nobody writes it any more.",
+                        topic=topic,
+                    )
+                if snapshot.grew():
+                    log.warning("%s grew while it was uploaded: what came after its first %d bytes is not", name, size)
 
     def on_batch(result: PublishResult, accepted: Sequence[Outgoing]) -> None:
         nonlocal progress

@@ -183,3 +183,69 @@ def test_killed_again_and_again_a_download_is_still_exact(
         result = run("download", "smiles-dead-letter", "out", *quick)
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "out").read_bytes() == source.read_bytes()
+
+
+def test_the_upload_id_is_told_before_anything_is_sent(run: Run, topics: Topics, tmp_path: Path) -> None:
+    topics.create("smiles")
+    (tmp_path / "in").write_bytes(b"CCO\n")
+    done = run("upload", "in", "smiles", "--upload-id", "mine")
+    assert b"Upload mine: if it is interrupted" in done.stderr
+    topics.delete("smiles")
+    # An endpoint that takes nothing: the id is there nevertheless, also for those who read the lines of a pipe.
+    refused = run("upload", "in", topics.url("smiles-dead-letter").replace("dead-letter", "gone"))
+    assert refused.returncode == 1
+    assert b"--upload-id" in refused.stderr
+
+
+def test_what_cannot_be_an_upload_is_told(run: Run, topics: Topics, tmp_path: Path) -> None:
+    topics.create("smiles")
+    twice = run("upload", "-", "-", "smiles", given=b"CCO\n")
+    assert (twice.returncode, topics.counts("smiles").total) == (2, 0)
+    os.mkfifo(tmp_path / "pipe")
+    pipe = run("upload", "pipe", "smiles")
+    assert pipe.returncode == 1
+    assert b"with - in the place of the name" in pipe.stderr
+
+
+@pytest.mark.parametrize("address", ["nonsense", "http://", "ftp//x", "http://a b/"])
+def test_an_endpoint_that_is_no_address_is_one_line(run: Run, address: str) -> None:
+    done = run("list", "--endpoint-url", address)
+    assert done.returncode == 1
+    assert done.stderr.startswith(b"Error: ")
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_a_download_to_standard_output(run: Run, topics: Topics, tmp_path: Path) -> None:
+    topics.create("smiles")
+    (tmp_path / "in").write_bytes(b"CCO\nC\n\xff")
+    run("upload", "in", "smiles")
+    done = run("download", "smiles", "-", "--idle", "0.5")
+    assert (done.returncode, done.stdout) == (0, b"CCO\nC\n\xff")
+    assert b"3 lines" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+    assert run("download", "smiles", "-", "--json").returncode == 2
+
+
+def test_two_downloads_of_a_topic_on_one_machine_do_not_split_it(
+    run: Run, topics: Topics, server: str, tmp_path: Path
+) -> None:
+    topics.create("smiles")
+    first = subprocess.Popen(
+        [sys.executable, "-c", _MAIN, "topics", "download", "smiles", "first", "--idle", "30"],
+        env=environment(server),
+        cwd=tmp_path,
+    )
+    try:
+        end = time.monotonic() + 60
+        while not (tmp_path / ".first.tagstream-spool").exists() and time.monotonic() < end:
+            time.sleep(0.05)
+        upload(topics, "smiles", [__file__])
+        second = run("download", "smiles", "second", "--idle", "0.5")
+        assert second.returncode == 1
+        assert b"first (process %d)" % first.pid in second.stderr
+        assert run("download", "smiles", "second", "--idle", "0.5", "--shared").returncode in (0, 4)
+    finally:
+        first.kill()
+        first.wait(timeout=30)
+    # A claim ends with its process.
+    assert run("download", "smiles", "third", "--idle", "0.5").returncode in (0, 4)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import bz2
 import os
 import sqlite3
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -179,7 +181,8 @@ def test_damaged_parcels_stay_in_the_topic(tmp_path: Path) -> None:
     put(topics, parcel("1$", b"y\n", "v"))
     result = download(topics, "smiles", tmp_path / "out", idle=70)
     assert result.damaged == 1
-    assert result.left == 1
+    assert result.left == 0
+    assert topics.counts("smiles").total == 1
     assert (tmp_path / "out").read_bytes() == b"x\ny\n"
 
 
@@ -256,3 +259,54 @@ def test_a_spool_of_an_earlier_version_is_gone_on_with(tmp_path: Path) -> None:
     put(topics, parcel("1$", b"N\n"))
     download(topics, "smiles", tmp_path / "out", idle=1)
     assert (tmp_path / "out").read_bytes() == b"C\nN\n"
+
+
+def test_what_others_hold_is_no_end_though_nothing_is_known_to_be_missing(tmp_path: Path) -> None:
+    topics = make()
+    put(topics, parcel("0$", b"0\n"), parcel("0$", b"1\n", "v"))
+    held = topics.pull("smiles", max_messages=1, visibility_timeout=1_000)
+    with pytest.raises(DownloadIncomplete, match="About 1 messages are in other hands") as caught:
+        download(topics, "smiles", tmp_path / "out", idle=1)
+    assert caught.value.gaps == ()
+    assert not (tmp_path / "out").exists()
+    topics.refresh_deadline("smiles", held, 0)
+    assert download(topics, "smiles", tmp_path / "out", idle=1).left == 0
+    assert (tmp_path / "out").read_bytes() == b"0\n1\n"
+
+
+def test_an_empty_file_is_not_what_came_while_others_hold_everything(tmp_path: Path) -> None:
+    topics = make()
+    put(topics, parcel("0$", b"0\n"))
+    topics.pull("smiles", visibility_timeout=40_000)
+    with pytest.raises(DownloadIncomplete, match="in other hands"):
+        download(topics, "smiles", tmp_path / "out", idle=1)
+    result = download(topics, "smiles", tmp_path / "out", idle=1, partial=True)
+    assert (result.lines, result.left) == (0, 1)
+
+
+def test_a_gap_says_where_a_steps_parcels_probably_are(tmp_path: Path) -> None:
+    topics = make()
+    put(topics, parcel("0.0~c09d6c7b$", b"0\n"), parcel("2$.0~c09d6c7b$", b"2\n"))
+    with pytest.raises(DownloadIncomplete, match="dead letters of the step's input"):
+        download(topics, "smiles", tmp_path / "out", idle=1)
+
+
+def test_a_second_download_is_warned_before_it_takes_anything(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    taken: list[str] = []
+
+    def intercept(operation: str, _: Mapping[str, Any]) -> None:
+        if operation == "ReceiveMessage":
+            taken.append(caplog.text)
+
+    clock = VirtualClock()
+    topics = Topics(MemorySqs(clock=clock, intercept=intercept), clock=clock.now, sleep=clock.sleep)
+    topics.create("smiles")
+    put(topics, parcel("0", b"0\n"), parcel("1$", b"1\n"))
+    topics.pull("smiles", max_messages=1, visibility_timeout=40)
+    taken.clear()
+    download(topics, "smiles", tmp_path / "out", idle=1)
+    assert "about 1 messages are in other hands" in taken[0]
+    caplog.clear()
+    put(topics, parcel("0$", b"0\n", "v"))
+    download(topics, "smiles", tmp_path / "alone", idle=1)
+    assert caplog.text == ""

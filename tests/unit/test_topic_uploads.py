@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tagstream.errors import ConfigurationError
+from tagstream.errors import ConfigurationError, TopicError
 from tagstream.topics import (
     MessageTooLarge,
     ParcelSettings,
@@ -161,3 +163,37 @@ def test_all_files_of_an_upload_together_choose_the_size_of_its_parcels(tmp_path
     assert upload(topics, "smiles", files).messages == 50
     assert upload(topics, "smiles", files[:1]).messages == 20
     assert upload(topics, "smiles", files[:1], settings=ParcelSettings(batch_size=50)).messages == 40
+
+
+def test_a_pipe_is_no_file_and_says_what_to_type(tmp_path: Path) -> None:
+    topics = make()
+    os.mkfifo(tmp_path / "pipe")
+    for what in (tmp_path / "pipe", "/dev/zero"):
+        with pytest.raises(ConfigurationError, match="standard input, with -"):
+            upload(topics, "smiles", [what])
+    assert topics.counts("smiles").total == 0
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_of_a_file_that_grows_meanwhile_goes_what_was_checked_and_the_rest_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, pack: Callable[[bytes], bytes]
+) -> None:
+    topics = make()
+    source = written(tmp_path / "in", pack(b"CCO\n" * 1_000))
+
+    def grow(_: str) -> None:
+        with source.open("ab") as file:
+            file.write(pack(b"too late\n"))
+
+    result = upload(topics, "smiles", [source], on_start=grow)
+    assert (result.lines, result.bytes) == (1_000, 4_000)
+    assert "grew while it was uploaded" in caplog.text
+    download(topics, "smiles", tmp_path / "out", idle=1)
+    assert (tmp_path / "out").read_bytes() == b"CCO\n" * 1_000
+
+
+def test_a_file_that_shrinks_meanwhile_is_an_error(tmp_path: Path) -> None:
+    topics = make()
+    source = written(tmp_path / "in", b"CCO\n" * 1_000)
+    with pytest.raises(TopicError, match="became shorter"):
+        upload(topics, "smiles", [source], on_start=lambda _: os.truncate(source, 400))

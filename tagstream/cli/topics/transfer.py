@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tagstream.cli.common import DONE_IN_PART, FAILED, Aws, aws_options, emit, json_option
+from tagstream.cli.topics.claims import only_download_of
 from tagstream.cli.topics.shared import client_of, compression_option, topic_argument
 
 if TYPE_CHECKING:
@@ -70,10 +71,17 @@ def upload(
     from tagstream.topics import ParcelSettings, PublishFailed
     from tagstream.topics import upload as upload_files
 
+    if list(files).count("-") > 1:
+        raise click.UsageError("standard input can be read once: give - once.")
     client = client_of(aws)
     client.url(topic)
 
     started: list[str] = []
+
+    def on_start(id_: str) -> None:
+        started.append(id_)
+        click.echo(f"Upload {id_}: if it is interrupted, repeat the command with --upload-id {id_}.", err=True)
+
     with _standard_input(files) as paths:
         try:
             with _transfer("Uploading") as on_progress:
@@ -87,15 +95,15 @@ def upload(
                     upload_id=upload_id,
                     decompress=decompress,
                     names=["standard input" if file == "-" else file for file in files],
-                    on_start=started.append,
+                    on_start=on_start,
                     on_progress=on_progress,
                 )
         except PublishFailed as error:
             click.echo(f"Error: {error}", err=True)
             sys.exit(DONE_IN_PART if error.result.accepted else FAILED)
         except KeyboardInterrupt:
-            if started:
-                click.echo(f"Repeat the same command with --upload-id {started[0]} to go on.", err=True)
+            if not started:
+                click.echo("Nothing was sent.", err=True)
             raise
     if as_json:
         emit([asdict(result)], as_json=True)
@@ -131,6 +139,7 @@ def _standard_input(files: Sequence[str]) -> Iterator[list[str]]:
 )
 @click.option("--partial", is_flag=True, help="Write the file even when parcels are missing.")
 @click.option("--overwrite", is_flag=True, help="Replace FILE when it exists.")
+@click.option("--shared", is_flag=True, help="Also while another download takes a part of TOPIC into another file.")
 @json_option
 @aws_options
 def download(
@@ -141,26 +150,37 @@ def download(
     visibility_timeout: int,
     partial: bool,
     overwrite: bool,
+    shared: bool,
     as_json: bool,
     aws: Aws,
 ) -> None:
-    """Take all messages out of TOPIC and write their lines to FILE, in order and without duplicates.
+    """Take all messages out of TOPIC and write their lines to FILE, in order and without duplicates; - is standard
+    output.
 
-    Exit code 4, and a list, when parcels are missing: what came is kept beside FILE, and the same command goes on from
-    there, as it does after a kill.
+    Exit code 4, and a list, when parcels are missing or messages in other hands: what came is kept beside FILE, and the
+    same command goes on from there, as it does after a kill.
 
     \b
     Examples:
       tagstream topics download smiles outputs.txt
       tagstream topics download smiles-dead-letter outputs.txt --idle 5
       tagstream topics download smiles outputs.txt --partial
+      tagstream topics download smiles - --idle 5 | sort | uniq -c
     """
     from tagstream.topics import DownloadIncomplete
     from tagstream.topics import download as download_file
 
+    to_output = str(file) == "-"
+    if to_output and as_json:
+        raise click.UsageError("standard output has the lines: --json needs a file.")
     client = client_of(aws)
+    if to_output:
+        # On the disk first, as any other: what is acknowledged must not get lost with a pipe.
+        file = Path(f".{topic.rsplit('/', 1)[-1]}.tagstream-stdout")
+        if file.exists():
+            raise click.UsageError(f"{file} has what an earlier download could not print: move it away first.")
     try:
-        with _transfer("Downloading") as on_progress:
+        with only_download_of(client.url(topic), file, shared=shared), _transfer("Downloading") as on_progress:
             result = download_file(
                 client,
                 topic,
@@ -178,10 +198,14 @@ def download(
     except KeyboardInterrupt:
         click.echo(f"What came is kept beside {file}: the same command goes on from there.", err=True)
         raise
+    if to_output:
+        _print(file)
     if as_json:
         emit([asdict(result)], as_json=True)
     else:
-        click.echo(f"{result.lines:,} lines, {result.bytes:,} bytes from {result.messages:,} messages in {file}.")
+        where = "" if to_output else f" in {file}"
+        told = f"{result.lines:,} lines, {result.bytes:,} bytes from {result.messages:,} messages{where}."
+        click.echo(told, err=to_output)
         for count, words in (
             (result.duplicates, "duplicates dropped"),
             (result.alternatives, "parcels dropped for others of the same place"),
@@ -194,8 +218,20 @@ def download(
                 click.echo(f"  {count:,} {words}", err=True)
     if result.gaps:
         _tell_gaps(result.gaps, False)
-    if result.gaps or result.damaged:
+    if result.gaps or result.damaged or result.left:
         sys.exit(DONE_IN_PART)
+
+
+def _print(file: Path) -> None:
+    """Give the file to standard output, and keep it where that does not take everything."""
+    try:
+        with file.open("rb") as content:
+            shutil.copyfileobj(content, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+    except BaseException:
+        click.echo(f"All lines are in {file}.", err=True)
+        raise
+    file.unlink()
 
 
 def _tell_gaps(gaps: Sequence[str], as_json: bool) -> None:
