@@ -22,6 +22,7 @@ __all__ = [
     "Aws",
     "Failures",
     "aws_options",
+    "columns_option",
     "emit",
     "json_option",
     "progress",
@@ -31,6 +32,10 @@ FAILED = 1
 NOTHING_FOUND = 3
 DONE_IN_PART = 4
 INTERRUPTED = 130
+
+_PIPE_WIDTH = 100_000
+_SHORTEST = 12
+"""Characters that are left of a column that is cut."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -154,15 +159,45 @@ def aws_options(command: Callable[..., R]) -> Callable[..., R]:
     return wrapper
 
 
-json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for pipes.")
+# Eager: what else was typed is looked at when this is known.
+json_option = click.option("--json", "as_json", is_flag=True, is_eager=True, help="One JSON object a line, for pipes.")
+
+
+def columns_option(*known: str, default: Sequence[str]) -> Callable[[Callable[..., R]], Callable[..., R]]:
+    """Adds --columns, checked against the names that are known; the command gets them as ``columns: Sequence[str]``."""
+
+    def checked(ctx: click.Context, _parameter: click.Parameter, value: str | None) -> Sequence[str]:
+        if value is None:
+            return default
+        if ctx.params.get("as_json"):
+            raise click.UsageError("--columns is for the table; with --json each line has every field.", ctx)
+        names = [name.strip() for name in value.split(",") if name.strip()]
+        unknown = [name for name in names if name not in known]
+        if unknown or not names:
+            what = f"There is no column {unknown[0]!r}" if unknown else "No column is named"
+            raise click.BadParameter(f"{what}; there are {', '.join(known)}.")
+        return list(dict.fromkeys(names))
+
+    return click.option(
+        "--columns",
+        metavar="NAME,…",
+        callback=checked,
+        help=f"The table's columns, of {', '.join(known)}.  [default: {','.join(default)}]",
+    )
 
 
 def emit(
-    rows: Iterable[Mapping[str, Any]], *, as_json: bool, columns: Sequence[str] = (), title: str | None = None
+    rows: Iterable[Mapping[str, Any]],
+    *,
+    as_json: bool,
+    columns: Sequence[str] = (),
+    title: str | None = None,
+    shortened: str | None = None,
 ) -> int:
     """Print rows as a table for people or as one JSON object a line; returns how many.
 
-    ``columns`` chooses and orders the table's columns; JSON always has every field.
+    ``columns`` chooses and orders the table's columns; JSON always has every field, and is printed row by row
+    as ``rows`` gives them. ``shortened`` is the column that is cut where a terminal is too narrow for them all.
     """
     if as_json:
         count = 0
@@ -170,6 +205,7 @@ def emit(
             click.echo(json.dumps(row, ensure_ascii=False))
             count += 1
         return count
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -178,15 +214,24 @@ def emit(
     if not listed:
         return 0
     names = list(columns) or list(listed[0])
+    heads = [name.replace("_", " ") for name in names]
+    # Text, not markup: a file may be called "[red].jpg".
+    cells = [[Text(_cell(row.get(name))) for name in names] for row in listed]
+    # A pipe has no width: what reads it wants a row a line.
+    console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
     table = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
-    for name in names:
+    widths = [max(cell_len(head), *(row[at].cell_len for row in cells)) for at, head in enumerate(heads)]
+    for at, (name, head) in enumerate(zip(names, heads, strict=True)):
         numeric = all(isinstance(row.get(name), int | float) for row in listed)
-        table.add_column(name.replace("_", " "), justify="right" if numeric else "left", overflow="fold")
-    for row in listed:
-        # Text, not markup: a file may be called "[red].jpg".
-        table.add_row(*(Text(_cell(row.get(name))) for name in names))
-    # A pipe has no width: let long cells be long rather than folded at 80.
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
+        if name == shortened:
+            others = sum(widths) - widths[at] + 2 * (len(names) - 1)
+            room = max(console.width - others, cell_len(head), _SHORTEST)
+            table.add_column(head, overflow="ellipsis", no_wrap=True, max_width=room)
+        else:
+            table.add_column(head, justify="right" if numeric else "left", overflow="fold")
+    for row_cells in cells:
+        table.add_row(*row_cells)
+    console.print(table)
     return len(listed)
 
 

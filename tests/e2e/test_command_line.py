@@ -29,8 +29,8 @@ def with_photos(pipeline: Pipeline, photos: dict[str, Path], tmp_path_factory: p
 def test_search_prints_a_table_for_people(with_photos: Pipeline) -> None:
     done = with_photos.run("images", "search", "espresso")
     assert done.returncode == 0, done.stderr
-    assert re.search(r"^title +score +tag ", done.stdout, re.MULTILINE)
-    assert re.search(r"^morning.png +0\.\d{3} +espresso ", done.stdout, re.MULTILINE)
+    assert re.search(r"^key +score +tag +tags", done.stdout, re.MULTILINE)
+    assert re.search(r"^cli/morning.png +0\.\d{3} +espresso ", done.stdout, re.MULTILINE)
 
 
 def test_search_prints_an_object_a_line_for_pipes(with_photos: Pipeline) -> None:

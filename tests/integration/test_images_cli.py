@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import click
 import pytest
 from click.testing import CliRunner, Result
 from moto.server import DomainDispatcherApplication, create_backend_app
@@ -19,6 +20,7 @@ from werkzeug.serving import make_server
 from tagstream.catalog.store import Catalog
 from tagstream.catalog.updates import CatalogUpdate
 from tagstream.cli import main
+from tagstream.cli.images import shared
 from tagstream.tags import Tag
 
 INDEX = "imagerepository"
@@ -134,14 +136,67 @@ def test_search_as_a_table_and_as_json(run: Run, opensearch: OpenSearch) -> None
     fill(opensearch, 250)
     table = run("search", "hot dogs", "--min-score", "0.99")
     assert table.exit_code == 0
-    assert "[red] 000.jpg" in table.stdout
-    assert f"s3://{BUCKET}/2026/[red] 010.jpg" in table.stdout
+    assert "2026/[red] 010.jpg" in table.stdout
     assert "011.jpg" not in table.stdout
-    everything = run("search", "hot dog", "--limit", "1000", "--json")
+    assert BUCKET not in table.stdout
+    everything = run("search", "hot dog", "--json")
     assert [image["title"] for image in lines(everything)] == [f"[red] {number:03}.jpg" for number in range(250)]
+    assert everything.stderr == ""
     some = run("search", "hot dog", "--limit", "101", "--json")
     assert len(lines(some)) == 101
+    assert "101 of 250" in some.stderr
     assert "20 of 250" in run("search", "hot dog").stderr
+    assert len(lines(run("show", "--words", "red", "--json"))) == 250
+    assert "3 of 250" in run("show", "--words", "red", "--json", "--limit", "3").stderr
+
+
+def test_the_pipe_of_the_help_removes_everything_that_is_found(run: Run, s3: Any, opensearch: OpenSearch) -> None:
+    fill(opensearch, 25)
+    for number in range(25):
+        s3.put_object(Bucket=BUCKET, Key=f"2026/[red] {number:03}.jpg", Body=b"x")
+    found = [image["key"] for image in lines(run("search", "hot dog", "--json"))]
+    assert run("rm", "--yes", *found).exit_code == 0
+    assert keys(s3) == []
+
+
+def test_json_is_printed_page_by_page(endpoint: str, opensearch: OpenSearch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No more than a page is held: what was found is out before the next page is asked for."""
+    fill(opensearch, 250)
+    printed, before_each_page = 0, []
+    ask, echo = shared.invoke, click.echo
+
+    def asked(*arguments: Any) -> dict[str, Any]:
+        before_each_page.append(printed)
+        return ask(*arguments)
+
+    def echoed(*arguments: Any, **options: Any) -> None:
+        nonlocal printed
+        printed += 1
+        echo(*arguments, **options)
+
+    monkeypatch.setattr(shared, "invoke", asked)
+    monkeypatch.setattr(click, "echo", echoed)
+    environment = {"AWS_ENDPOINT_URL": endpoint, "AWS_REGION": "eu-west-1"}
+    arguments = ["images", "search", "hot dog", "--json"]
+    assert CliRunner().invoke(main, arguments, env=environment, catch_exceptions=False).exit_code == 0
+    assert before_each_page == [0, 100, 200]
+
+
+def test_columns_are_chosen(run: Run, opensearch: OpenSearch) -> None:
+    fill(opensearch, 2)
+    chosen = run("search", "hot dog", "--columns", "width, key")
+    assert [line.rstrip().split(maxsplit=1) for line in chosen.stdout.splitlines()] == [
+        ["width", "key"],
+        ["40", "2026/[red] 000.jpg"],
+        ["40", "2026/[red] 001.jpg"],
+    ]
+    assert run("rejected", "--columns", "reason").stdout.split() == ["reason", "it", "is", "a", "text"]
+    wrong = run("search", "hot dog", "--columns", "key,wdith")
+    assert wrong.exit_code == 2
+    assert f"There is no column 'wdith'; there are {', '.join(shared.IMAGE_FIELDS)}." in " ".join(wrong.stderr.split())
+    assert "for the table" in run("search", "hot dog", "--columns", "key", "--json").stderr
+    fields = set().union(*lines(run("search", "hot dog", "--json")), *lines(run("rejected", "--json")))
+    assert fields <= set(shared.IMAGE_FIELDS)
 
 
 @pytest.mark.parametrize("arguments", [["search", "cat"], ["show", "x.jpg"], ["rejected"]])

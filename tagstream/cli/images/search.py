@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import click
 
 from tagstream.cli.common import Aws, aws_options, emit, json_option
-from tagstream.cli.images.shared import ask, limit_option, nothing_found, say_if_more, top_tags
+from tagstream.cli.images.shared import (
+    ask,
+    image_columns,
+    limit_of,
+    limit_option,
+    list_images,
+    nothing_found,
+    say_if_more,
+)
 
 __all__ = ["rejected", "search", "show"]
 
@@ -14,10 +24,20 @@ __all__ = ["rejected", "search", "show"]
 @click.argument("tag")
 @click.option("--min-score", type=click.FloatRange(0, 1), help="Only with at least this probability, 0 to 1.")
 @click.option("--exact", is_flag=True, help="Only the tag itself: 'dog' is no 'hot dog' then.")
+@image_columns("key", "score", "tag", "tags")
 @limit_option
 @json_option
 @aws_options
-def search(*, tag: str, min_score: float | None, exact: bool, limit: int, as_json: bool, aws: Aws) -> None:
+def search(
+    *,
+    tag: str,
+    min_score: float | None,
+    exact: bool,
+    columns: Sequence[str],
+    limit: int | None,
+    as_json: bool,
+    aws: Aws,
+) -> None:
     """List the images that show TAG, the best score first.
 
     TAG matches whole words of a tag, in their order, whatever their case or plural: 'cat' finds
@@ -27,18 +47,12 @@ def search(*, tag: str, min_score: float | None, exact: bool, limit: int, as_jso
     Examples:
       tagstream images search waterfall
       tagstream images search pizza --min-score 0.9
-      tagstream images search cat --limit 1000 --json | jq -r .s3_location
+      tagstream images search cat --columns key,width,height
+      tagstream images search cat --json | jq -r .s3_location
     """
     request = {"query": "tag", "tag": tag, "min_score": min_score, "exact": exact}
-    total, found = ask(aws, request, limit)
-    if total == 0:
-        nothing_found(f"No image shows {tag!r}" + ("." if min_score is None else f" with a score of {min_score}."))
-    if as_json:
-        emit(found, as_json=True)
-        return
-    rows = [image | {"all tags": top_tags(image)} for image in found]
-    emit(rows, as_json=False, columns=("title", "score", "tag", "all tags", "s3_location"))
-    say_if_more(len(rows), total)
+    none = f"No image shows {tag!r}" + ("." if min_score is None else f" with a score of {min_score}.")
+    list_images(aws, request, limit=limit, as_json=as_json, columns=columns, none=none)
 
 
 @click.command()
@@ -47,7 +61,7 @@ def search(*, tag: str, min_score: float | None, exact: bool, limit: int, as_jso
 @limit_option
 @json_option
 @aws_options
-def show(title: str, words: bool, limit: int, as_json: bool, aws: Aws) -> None:
+def show(title: str, words: bool, limit: int | None, as_json: bool, aws: Aws) -> None:
     """Say what the image called TITLE shows, with all its tags.
 
     TITLE is a file name, whatever its case, or the image's whole key or S3 location.
@@ -58,11 +72,11 @@ def show(title: str, words: bool, limit: int, as_json: bool, aws: Aws) -> None:
       tagstream images show s3://photos/2026/IMG_0012.jpg
       tagstream images show --words cat
     """
-    total, found = ask(aws, {"query": "title", "title": title, "exact": not words}, limit)
+    total, found = ask(aws, {"query": "title", "title": title, "exact": not words}, limit_of(limit, as_json))
     if total == 0:
         nothing_found(f"There is no image called {title!r}.")
     if as_json:
-        emit(found, as_json=True)
+        say_if_more(emit(found, as_json=True), total)
         return
     shown = 0
     for image in found:
@@ -79,14 +93,17 @@ def show(title: str, words: bool, limit: int, as_json: bool, aws: Aws) -> None:
 
 
 @click.command()
+@image_columns("key", "reason")
 @limit_option
 @json_option
 @aws_options
-def rejected(limit: int, as_json: bool, aws: Aws) -> None:
-    """List what could not be classified, and why, newest first."""
-    total, found = ask(aws, {"query": "rejected"}, limit)
-    if total == 0:
-        nothing_found("Nothing was rejected.")
-    rows = emit(found, as_json=as_json, columns=("title", "reason", "classified_at", "s3_location"))
-    if not as_json:
-        say_if_more(rows, total)
+def rejected(columns: Sequence[str], limit: int | None, as_json: bool, aws: Aws) -> None:
+    """List what could not be classified, and why, newest first.
+
+    \b
+    Examples:
+      tagstream images rejected
+      tagstream images rejected --columns key,size,classified_at,reason
+    """
+    request = {"query": "rejected"}
+    list_images(aws, request, limit=limit, as_json=as_json, columns=columns, none="Nothing was rejected.")

@@ -1,20 +1,55 @@
-"""What the commands of images share: the deployed functions, asked page by page, and how answers end."""
+"""What the commands of images share: the deployed functions, asked page by page, and how answers are listed and end."""
 
 from __future__ import annotations
 
 import json
+import math
 import sys
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import click
 
-from tagstream.cli.common import NOTHING_FOUND, Aws
+from tagstream.cli.common import NOTHING_FOUND, Aws, columns_option, emit
 from tagstream.errors import CatalogError, ConfigurationError, QueryError
 
-__all__ = ["ask", "invoke", "limit_option", "nothing_found", "say_if_more", "stack_output", "top_tags"]
+__all__ = [
+    "IMAGE_FIELDS",
+    "ask",
+    "image_columns",
+    "invoke",
+    "limit_of",
+    "limit_option",
+    "list_images",
+    "nothing_found",
+    "say_if_more",
+    "stack_output",
+    "top_tags",
+]
+
+IMAGE_FIELDS = (
+    "key",
+    "score",
+    "tag",
+    "tags",
+    "title",
+    "s3_location",
+    "bucket",
+    "status",
+    "reason",
+    "width",
+    "height",
+    "size",
+    "model",
+    "uploaded_at",
+    "classified_at",
+)
+"""What an image that was found has, in --json and for --columns; ``score`` and ``tag`` are what it was found by."""
+
+R = TypeVar("R")
 
 _PAGE = 100
+_LISTED = 20
 
 
 def invoke(aws: Aws, capability: str, output: str, request: dict[str, Any]) -> dict[str, Any]:
@@ -41,27 +76,50 @@ def stack_output(aws: Aws, capability: str, output: str) -> str:
     return outputs[output]
 
 
-def ask(aws: Aws, request: dict[str, Any], limit: int) -> tuple[int, Iterator[dict[str, Any]]]:
-    """How many images there are, and up to ``limit`` of them, fetched page by page as they are read."""
+def ask(aws: Aws, request: dict[str, Any], limit: int | None) -> tuple[int, Iterator[dict[str, Any]]]:
+    """How many images there are, and up to ``limit`` of them (None: all), fetched page by page as they are read."""
 
-    def page(size: int, after: Any) -> dict[str, Any]:
-        answer = invoke(aws, "search", "SearchFunctionName", request | {"limit": size, "after": after})
+    def page(left: float, after: Any) -> dict[str, Any]:
+        answer = invoke(aws, "search", "SearchFunctionName", request | {"limit": min(left, _PAGE), "after": after})
         if "error" in answer:
             raise QueryError(answer["error"])
         return answer
 
-    first = page(min(limit, _PAGE), None)
+    wanted = math.inf if limit is None else limit
+    first = page(wanted, None)
 
     def found() -> Iterator[dict[str, Any]]:
-        answer, left = first, limit
+        answer, left = first, wanted
         while True:
             yield from answer["images"]
             left -= len(answer["images"])
             if left <= 0 or answer["after"] is None:
                 return
-            answer = page(min(left, _PAGE), answer["after"])
+            answer = page(left, answer["after"])
 
     return first["total"], found()
+
+
+def list_images(
+    aws: Aws,
+    request: dict[str, Any],
+    *,
+    limit: int | None,
+    as_json: bool,
+    columns: Sequence[str],
+    none: str,
+) -> None:
+    """Print the answer to a question: a table of ``columns``, or with ``as_json`` every image there is.
+
+    Where ``limit`` leaves some out, the last line says so; where there are none, it is ``none``, with exit code 3.
+    """
+    total, found = ask(aws, request, limit_of(limit, as_json))
+    if total == 0:
+        nothing_found(none)
+    if not as_json:
+        found = (image | {"tags": top_tags(image)} for image in found)
+    shown = emit(found, as_json=as_json, columns=columns, shortened="tags" if "tags" in columns else columns[-1])
+    say_if_more(shown, total)
 
 
 def top_tags(image: dict[str, Any], count: int = 3) -> str:
@@ -73,9 +131,21 @@ def nothing_found(message: str) -> None:
     sys.exit(NOTHING_FOUND)
 
 
+def image_columns(*default: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
+    """The option --columns of a command that lists images."""
+    return columns_option(*IMAGE_FIELDS, default=default)
+
+
 limit_option = click.option(
-    "--limit", type=click.IntRange(1), default=20, show_default=True, help="Images to list, at most."
+    "--limit",
+    type=click.IntRange(1),
+    help=f"Images to list, at most.  [default: {_LISTED}; with --json all]",
 )
+
+
+def limit_of(limit: int | None, as_json: bool) -> int | None:
+    """What --limit means: people get a screenful if they don't say, programs everything (None)."""
+    return limit if limit is not None or as_json else _LISTED
 
 
 def say_if_more(shown: int, total: int) -> None:
