@@ -5,7 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TypeAlias
 
-__all__ = ["Position", "newer", "position"]
+__all__ = ["MAX_SEQUENCER", "Position", "newer", "position"]
+
+MAX_SEQUENCER = 64
+"""Digits of a sequencer, at most: S3's have 16 to 18, and what is far longer was not written by S3."""
 
 Position: TypeAlias = tuple[str, float]
 """Where an update stands in the history of its image; positions compare with ``<`` and ``==``."""

@@ -170,15 +170,25 @@ class Catalog:
                 ) from error
 
     def search(self, query: Query) -> dict[str, Any]:
-        """Answer a query (:func:`tagstream.catalog.queries.answer`); a catalog without an index is empty."""
+        """Answer a query (:func:`tagstream.catalog.queries.answer`).
+
+        A catalog without an index has no images, and its answer says under ``missing`` what that may mean: nothing
+        was classified yet, or the index or its alias was lost.
+        """
         try:
             with catalog_errors():
                 response = self._client.search(index=self._alias, body=search_body(query))
         except CatalogError as error:
             if isinstance(error.__cause__, NotFoundError):
-                return {"total": 0, "images": [], "after": None}
+                return {"total": 0, "images": [], "after": None, "missing": self._what_is_missing()}
             raise
         return answer(query, response)
+
+    def _what_is_missing(self) -> str:
+        return (
+            f"the catalog has no index behind the alias {self._alias}: either no photo has been classified yet, or "
+            "one of the two was deleted; docs/catalog.md says how to get them back."
+        )
 
     def purge(self, *, older_than_days: int) -> dict[str, Any]:
         """Delete tombstones written more than so many days ago, and indexes that were replaced.

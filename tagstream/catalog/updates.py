@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Literal
 
+from tagstream.catalog.order import MAX_SEQUENCER
 from tagstream.errors import ConfigurationError
 from tagstream.tags import Tag
 
@@ -53,7 +54,7 @@ class CatalogUpdate:
     @property
     def deduplication_id(self) -> str:
         """Equal for updates that say the same: the event delivered twice, the function run twice."""
-        parts = (self.bucket, self.key, self.sequencer, self.event_kind, self.kind, self.model or "")
+        parts = (self.bucket, self.key, self.sequencer, self.event_kind, self.kind, self.model or "", self.reason or "")
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
     def to_json(self) -> str:
@@ -92,8 +93,8 @@ class CatalogUpdate:
             if not isinstance(tag.tag, str) or not isinstance(tag.score, int | float) or not 0 <= tag.score <= 1:
                 raise ValueError(f"a tag is {tag!r}")
             tag.tag.encode()
-        if not re.fullmatch("[0-9A-Fa-f]*", self.sequencer):
-            raise ValueError(f"sequencer is {self.sequencer!r}")
+        if not re.fullmatch(f"[0-9A-Fa-f]{{0,{MAX_SEQUENCER}}}", self.sequencer):
+            raise ValueError(f"sequencer is {self.sequencer[: MAX_SEQUENCER + 1]!r}")
         if self.processed_at is not None:
             datetime.fromisoformat(self.processed_at)
 

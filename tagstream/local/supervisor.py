@@ -9,7 +9,7 @@ so that Ctrl-C in the terminal doesn't reach it. Its protocol, one line each:
   interrupted, killed or crashes leaves nothing behind.
 
 SIGTERM stops everything too. Stopping means: the state file goes, SIGTERM to both and to the emulator's function
-workers, SIGKILL to whatever is left after 3 seconds, and the private directory goes.
+workers, SIGKILL to whatever is left after 3 seconds, and the private directory goes, with its parent if that is empty.
 """
 
 from __future__ import annotations
@@ -94,6 +94,9 @@ def main(arguments: list[str]) -> int:
         for child in children:
             child.wait()
         shutil.rmtree(settings.temporary, ignore_errors=True)
+        # The folder of a command that was killed: nobody else is left to remove it. It stays if it holds anything.
+        with contextlib.suppress(OSError):
+            Path(settings.temporary).parent.rmdir()
     return 0
 
 

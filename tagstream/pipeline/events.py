@@ -12,13 +12,14 @@ from datetime import datetime
 from typing import Any, Literal
 from urllib.parse import unquote_plus
 
+from tagstream.catalog.order import MAX_SEQUENCER
 from tagstream.errors import NotAnEvent
 
 __all__ = ["ObjectEvent", "parse_notification"]
 
 _LOST = "ReducedRedundancyLostObject"
 _REMOVALS = ("ObjectRemoved:", "LifecycleExpiration:", _LOST)
-_SEQUENCER = re.compile("[0-9A-Fa-f]+")
+_SEQUENCER = re.compile(f"[0-9A-Fa-f]{{1,{MAX_SEQUENCER}}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ def _event(record: Any) -> ObjectEvent | NotAnEvent:
             size=None if size is None else int(size),
         )
         if not _SEQUENCER.fullmatch(event.sequencer):
-            raise ValueError(f"sequencer {event.sequencer!r}")
+            raise ValueError(f"sequencer {event.sequencer[: MAX_SEQUENCER + 1]!r}")
         if not 0 <= (event.size or 0) < 2**63:
             raise ValueError(f"size {event.size}")
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:

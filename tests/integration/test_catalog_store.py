@@ -233,9 +233,18 @@ def catalog_search(opensearch: OpenSearch, request: dict[str, Any]) -> dict[str,
     return Catalog(opensearch, INDEX).search(parse_request(request))
 
 
-def test_a_search_before_the_first_image_finds_nothing(opensearch: OpenSearch) -> None:
-    assert catalog_search(opensearch, {"query": "tag", "tag": "cat"}) == {"total": 0, "images": [], "after": None}
+def test_a_search_without_an_index_finds_nothing_and_says_what_is_missing(opensearch: OpenSearch) -> None:
+    found = catalog_search(opensearch, {"query": "tag", "tag": "cat"})
+    assert "no index behind the alias" in found.pop("missing")
+    assert found == {"total": 0, "images": [], "after": None}
     assert Catalog(opensearch, INDEX).purge(older_than_days=1) == {"tombstones": 0, "indexes": []}
+
+
+def test_a_search_without_the_alias_is_no_empty_answer(catalog: Catalog, opensearch: OpenSearch) -> None:
+    catalog.apply([update("cat.jpg")])
+    (name,) = opensearch.indices.get_alias(name=INDEX)
+    opensearch.indices.delete_alias(index=name, name=INDEX)
+    assert INDEX in catalog_search(opensearch, {"query": "tag", "tag": "cat"})["missing"]
 
 
 def test_old_tombstones_are_purged_and_nothing_else(catalog: Catalog, opensearch: OpenSearch) -> None:

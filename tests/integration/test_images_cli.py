@@ -201,7 +201,8 @@ def test_columns_are_chosen(run: Run, opensearch: OpenSearch) -> None:
 
 @pytest.mark.parametrize("arguments", [["search", "cat"], ["show", "x.jpg"], ["rejected"]])
 @pytest.mark.parametrize("json_", [[], ["--json"]])
-def test_nothing_found_is_3(run: Run, arguments: list[str], json_: list[str]) -> None:
+def test_nothing_found_is_3(run: Run, opensearch: OpenSearch, arguments: list[str], json_: list[str]) -> None:
+    Catalog(opensearch, INDEX).create_index()
     result = run(*arguments, *json_)
     assert result.exit_code == 3
     assert result.stdout == ""
@@ -309,6 +310,13 @@ def test_rm_asks_and_says_what_was_not_there(run: Run, s3: Any) -> None:
     assert run("rm", "--yes", "a.jpg").exit_code == 3
     assert run("rm", "--yes", "c.jpg", "d.jpg").exit_code == 0
     assert keys(s3) == []
+
+
+def test_a_catalog_that_is_missing_is_no_empty_answer(run: Run) -> None:
+    for question in (("search", "cat"), ("show", "a.jpg"), ("rejected",)):
+        asked = run(*question)
+        assert asked.exit_code == 1
+        assert "no index behind the alias imagerepository" in asked.stderr
 
 
 def test_reindex(run: Run, opensearch: OpenSearch) -> None:

@@ -54,15 +54,19 @@ def test_a_taken_port_is_named_and_so_is_who_has_it(tmp_path: Path, taken: int) 
 def test_the_end_of_its_owner_is_its_end(tmp_path: Path) -> None:
     code = (
         "import sys, time; from pathlib import Path; from tagstream.local.cloud import LocalCloud\n"
-        "cloud = LocalCloud(Path(sys.argv[1])); cloud.start(); print(*cloud.pids.values(), flush=True); time.sleep(60)"
+        "cloud = LocalCloud(Path(sys.argv[1]), logs=Path(sys.argv[2])); cloud.start()\n"
+        "print(*cloud.pids.values(), flush=True); time.sleep(60)"
     )
-    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True) as owner:
+    folder = tmp_path / "its own"
+    command = [sys.executable, "-c", code, str(folder), str(tmp_path / "logs")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as owner:
         assert owner.stdout
         processes = [psutil.Process(int(pid)) for pid in owner.stdout.readline().split()]
         assert len(processes) == 3
         owner.kill()
     _, left = psutil.wait_procs(processes, timeout=15)
     assert left == []
+    assert not folder.exists()
 
 
 def test_without_a_cloud_commands_say_how_to_get_one(tmp_path: Path) -> None:

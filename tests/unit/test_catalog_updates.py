@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -58,6 +58,7 @@ def test_an_update_survives_the_queue() -> None:
         body(sequencer="0x1F"),
         body(sequencer="-1"),
         body(sequencer=None),
+        body(sequencer="0" * 65),
         body(size="7"),
         body(size=-1),
         body(size=2**63),
@@ -84,6 +85,13 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=5,
 )
+
+
+def test_updates_that_say_the_same_have_one_deduplication_id() -> None:
+    again = replace(UPDATE, processed_at="2026-01-02T00:00:00.000Z")
+    assert again.deduplication_id == UPDATE.deduplication_id
+    reasons = {replace(UPDATE, kind="rejected", reason=reason).deduplication_id for reason in ("one", "another")}
+    assert len(reasons | {UPDATE.deduplication_id}) == 3
 
 
 @given(st.sampled_from(sorted(asdict(UPDATE))), json_values)

@@ -285,6 +285,7 @@ def test_an_image_whose_name_looks_like_a_folder_can_be_removed(stage: Stage) ->
         record("size", size=1e999),
         record("size", size=2**70),
         record("sequencer", sequencer="0x0A"),
+        record("sequencer", sequencer="0A" * 100_000),
         record("version", versionId=5),
         record("etag", eTag={"a": 1}),
         record("time") | {"eventTime": 5},

@@ -83,6 +83,8 @@ def ask(aws: Aws, request: dict[str, Any], limit: int | None) -> tuple[int, Iter
         answer = invoke(aws, "search", "SearchFunctionName", request | {"limit": min(left, _PAGE), "after": after})
         if "error" in answer:
             raise QueryError(answer["error"])
+        if "missing" in answer:
+            raise CatalogError(answer["missing"])
         return answer
 
     wanted = math.inf if limit is None else limit
