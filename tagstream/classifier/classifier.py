@@ -88,7 +88,9 @@ class Classifier:
             result = self._interpreter.get_tensor(self._output)
         scores: NDArray[np.float64] = result.reshape(-1).astype(np.float64)
         if self.info.output == "logits":
-            scores = np.exp(scores - scores.max())
+            scores = np.exp((scores - scores.max()) / self.info.temperature)
+        elif self.info.temperature != 1.0:
+            scores = scores ** (1 / self.info.temperature)
         scores /= scores.sum()
         return scores
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -21,7 +22,17 @@ from typing import Any, Literal
 
 from tagstream.errors import ModelError
 
-__all__ = ["DEFAULT_MODEL", "MODELS", "MODELS_DIR", "ModelInfo", "ModelSpec", "built_models", "find_model", "load_info"]
+__all__ = [
+    "DEFAULT_MODEL",
+    "MODELS",
+    "MODELS_DIR",
+    "ModelInfo",
+    "ModelSpec",
+    "built_models",
+    "find_model",
+    "keep_temperature",
+    "load_info",
+]
 
 DEFAULT_MODEL = "efficientnet-lite0"
 MODELS_DIR = Path(__file__).resolve().parents[2] / "build" / "models"
@@ -90,7 +101,8 @@ class ModelInfo:
 
     ``output`` says whether the net ends in logits (a softmax follows) or in probabilities. ``weights`` is
     ``published``, ``file`` (given by path) or ``random``: good for measuring speed, and for nothing else.
-    Checksums are SHA-256 in hexadecimal; what has none is not checked.
+    Checksums are SHA-256 in hexadecimal; what has none is not checked. ``temperature`` divides the logits before the
+    softmax: see :mod:`tagstream.classifier.calibration`, which also says what it was fitted on.
     """
 
     name: str
@@ -108,13 +120,17 @@ class ModelInfo:
     labels_sha256: str | None = None
     weights_sha256: str | None = None
     built_with: Mapping[str, str] = field(default_factory=dict)
+    temperature: float = 1.0
+    calibrated_on: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        numbers = (self.input_size, self.mean, self.std, self.crop)
+        numbers = (self.input_size, self.mean, self.std, self.crop, self.temperature)
         if not all(isinstance(number, int | float) for number in numbers):
-            raise ValueError("input_size, mean, std and crop must be numbers")
+            raise ValueError("input_size, mean, std, crop and temperature must be numbers")
         if int(self.input_size) != self.input_size or self.input_size < 1 or self.std <= 0 or not 0 < self.crop <= 1:
             raise ValueError("input_size and std must be above 0, crop from above 0 to 1")
+        if not 0 < self.temperature < math.inf:
+            raise ValueError("temperature must be above 0")
         if self.output not in ("logits", "probabilities") or self.interpolation not in ("bilinear", "bicubic"):
             raise ValueError("output must be logits or probabilities, interpolation bilinear or bicubic")
 
@@ -143,6 +159,23 @@ def load_info(folder: Path, *, verify: bool = True) -> ModelInfo:
                     f"{folder / name} is not the file that was built: run 'tagstream models build {info.name} --force'"
                 )
     return info
+
+
+def keep_temperature(folder: Path, temperature: float, calibrated_on: Mapping[str, Any]) -> None:
+    """Write the temperature into ``model.json``, and leave everything else in it as it is.
+
+    Raises :class:`ModelError` if it cannot be written; the old file is whole then.
+    """
+    path = folder / "model.json"
+    scratch = path.with_name(".model.json.new")
+    try:
+        values = json.loads(path.read_text())
+        values |= {"temperature": temperature, "calibrated_on": dict(calibrated_on)}
+        scratch.write_text(json.dumps(values, indent=2) + "\n")
+        scratch.replace(path)
+    except OSError as error:
+        scratch.unlink(missing_ok=True)
+        raise ModelError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def sha256(path: Path) -> str:

@@ -1,20 +1,23 @@
-"""``tagstream models``: which models there are, and how one is built."""
+"""``tagstream models``: which models there are, how one is built, and how its scores are made to mean what they say."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from tagstream.cli.common import emit, json_option
+from tagstream.cli.common import DONE_IN_PART, FAILED, emit, json_option, progress
+
+if TYPE_CHECKING:
+    from tagstream.classifier.calibration import Bin, Calibration
 
 __all__ = ["models"]
 
 
 @click.group()
 def models() -> None:
-    """List and build the models that classify.
+    """List, build and calibrate the models that classify.
 
     \b
     Examples:
@@ -22,6 +25,7 @@ def models() -> None:
       tagstream models build efficientnet-lite2
       tagstream models build inception-v3 --weights inception_v3_weights_tf_dim_ordering_tf_kernels.h5
       tagstream models build efficientnet-lite0 --quantize int8 --samples ~/Pictures
+      tagstream models calibrate --labelled ~/labelled
     """
 
 
@@ -105,3 +109,149 @@ def build(name: str, weights: Path | None, quantize: str, samples: Path | None, 
         report=lambda step: click.echo(f"{name}: {step}", err=True),
     )
     click.echo(str(made))
+
+
+@models.command()
+@click.option(
+    "--labelled",
+    required=True,
+    type=click.Path(exists=True, path_type=Path),
+    metavar="FOLDER|CSV",
+    help="A folder with a folder of photos for each label, or a CSV file with the columns path and label.",
+)
+@click.option("--model", default="efficientnet-lite0", show_default=True, help="A model's name, or its folder.")
+@click.option("--diagram", type=click.Path(dir_okay=False, path_type=Path), help="Where the diagram goes, a .png.")
+@click.option("--dry-run", is_flag=True, help="Measure only: leave the model as it is.")
+@json_option
+@click.pass_context
+def calibrate(
+    ctx: click.Context, *, labelled: Path, model: str, diagram: Path | None, dry_run: bool, as_json: bool
+) -> None:
+    """Fit the temperature that makes a model's scores mean what they say, on photos whose label is known.
+
+    A label is one of the model's tags (labels.txt in its folder) or a WordNet id. Hundreds of photos like those to be
+    classified, none of which the net was trained on, are best; 50 are needed. What is printed was measured on photos
+    that the temperature was not fitted on. It is kept in model.json and used from the next start (or deploy) on; which
+    tag comes first does not change, and a new build of the model forgets it.
+
+    \b
+    Examples:
+      tagstream models calibrate --labelled ~/labelled --dry-run
+      tagstream models calibrate --labelled labels.csv --model efficientnet-lite2 --diagram reliability.png
+
+    Exit codes: 4 if photos were left out, 1 if nothing was kept since it would not help.
+    """
+    from tagstream.classifier import calibration
+    from tagstream.classifier.models import find_model, keep_temperature
+
+    folder = find_model(model)
+    scores, right, left_out = _scored(folder, labelled)
+    result = calibration.calibrate(scores, right)
+    if as_json:
+        emit([{"model": folder.name, "temperature": result.temperature} | result.record()], as_json=True)
+    else:
+        _print_reliability(result)
+    if diagram is not None:
+        calibration.draw(result, folder.name, diagram)
+        click.echo(f"The diagram is {diagram}.", err=True)
+    at_an_end = not calibration.COLDEST * 1.01 < result.temperature < calibration.HOTTEST / 1.01
+    if not result.helps or at_an_end:
+        why = (
+            "the labels hardly agree with the model" if at_an_end else "photos it was not fitted on are told no better"
+        )
+        click.echo(f"Nothing was kept: at temperature {result.temperature:.3g}, {why}.", err=True)
+        ctx.exit(FAILED)
+    if dry_run:
+        click.echo(f"The temperature would be {result.temperature:.3f}; without --dry-run it is kept.", err=True)
+    else:
+        keep_temperature(folder, round(result.temperature, 4), result.record())
+        click.echo(f"Kept temperature {result.temperature:.3f} in {folder / 'model.json'}.", err=True)
+    if left_out:
+        click.echo(f"{left_out} photos were left out, as said above.", err=True)
+        ctx.exit(DONE_IN_PART)
+
+
+def _scored(folder: Path, labelled: Path) -> tuple[Any, Any, int]:
+    """The scores of all labelled photos as the net gives them, the number of their class, and how many are left out."""
+    from collections import Counter
+    from concurrent.futures import ThreadPoolExecutor
+    from dataclasses import replace
+
+    import numpy as np
+
+    from tagstream.classifier import Classifier, granted_cores
+    from tagstream.classifier.calibration import MOST_PHOTOS, class_numbers, labelled_photos
+    from tagstream.classifier.quiet import quiet
+    from tagstream.errors import ImageRejected
+
+    with quiet():
+        classifier = Classifier(folder)
+    # What is fitted is the temperature of the net itself, whatever was fitted before.
+    classifier.info = replace(classifier.info, temperature=1.0)
+    numbers = class_numbers(classifier.labels)
+    photos, unknown = [], Counter[str]()
+    for path, label in labelled_photos(labelled):
+        number = numbers.get(label.casefold())
+        if number is None:
+            unknown[label] += 1
+        else:
+            photos.append((path, number))
+    for label, count in unknown.most_common(10):
+        click.echo(f"{label!r} is no label of {folder.name}: {count} photos left out", err=True)
+    if len(unknown) > 10:
+        click.echo(f"… and {len(unknown) - 10} other labels", err=True)
+    if len(photos) > MOST_PHOTOS:
+        click.echo(f"Of {len(photos)} photos, {MOST_PHOTOS} are used, evenly chosen.", err=True)
+        photos = [photos[number * len(photos) // MOST_PHOTOS] for number in range(MOST_PHOTOS)]
+
+    def score(path: Path) -> Any:
+        try:
+            return classifier.scores(classifier.decode(path).pixels).astype(np.float32)
+        except ImageRejected as error:
+            return error.reason
+        except OSError as error:
+            return error.strerror or str(error)
+
+    scores, right, left_out = [], [], unknown.total()
+    with progress("Classifying", total=len(photos)) as advance, ThreadPoolExecutor(granted_cores()) as pool:
+        for (path, number), answer in zip(photos, pool.map(score, [path for path, _ in photos]), strict=True):
+            advance(1)
+            if isinstance(answer, str):
+                left_out += 1
+                click.echo(f"{path}: {answer}", err=True)
+            else:
+                scores.append(answer)
+                right.append(number)
+    stacked = np.array(scores, np.float64).reshape(len(scores), len(classifier.labels))
+    return stacked, np.array(right, np.int64), left_out
+
+
+def _print_reliability(result: Calibration) -> None:
+    afterwards = {one.low: one for one in result.bins_after}
+    beforehand = {one.low: one for one in result.bins_before}
+    rows = [
+        {"best score": f"{low:.1f} to {low + 0.1:.1f}"}
+        | _shares("before", beforehand.get(low))
+        | _shares("after", afterwards.get(low))
+        for low in sorted(beforehand.keys() | afterwards.keys())
+    ]
+    emit(rows, as_json=False)
+    summary = [
+        {"": "before", "right": result.before.accuracy, "NLL": result.before.nll, "ECE": result.before.ece},
+        {
+            "": "after, on held-out photos",
+            "right": result.after.accuracy,
+            "NLL": result.after.nll,
+            "ECE": result.after.ece,
+        },
+    ]
+    click.echo()
+    emit(summary, as_json=False)
+    folds = ", ".join(f"{fold:.3f}" for fold in result.folds)
+    click.echo(f"\n{result.photos} photos of {result.classes} classes; temperatures of the five folds: {folds}")
+
+
+def _shares(when: str, one: Bin | None) -> dict[str, Any]:
+    if one is None:
+        return {f"photos {when}": 0, f"mean score {when}": None, f"right {when}": None}
+    return {f"photos {when}": one.photos, f"mean score {when}": one.score, f"right {when}": one.right}

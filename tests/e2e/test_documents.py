@@ -18,7 +18,7 @@ from tests.e2e.conftest import Pipeline, clean_environment
 # What would change the machine that the tests run on, or take minutes: only that there is such a thing is checked.
 _MAKE = re.compile(r"make ([a-z0-9 ]+)")
 _ONLY_ITS_HELP = re.compile(
-    r"(?:\S*/)?(?:tagstream local (?:up|demo|down)|tagstream models build|python -m benchmarks)\b"
+    r"(?:\S*/)?(?:tagstream local (?:up|demo|down)|tagstream models (?:build|calibrate)|python -m benchmarks)\b"
 )
 _NOT_HERE = (
     (re.compile(r"git clone"), "the clone is the one that the tests are in"),
