@@ -41,9 +41,9 @@ def pipeline(rounds: int) -> Results:
             """Seconds from now until each key is searchable."""
             started = time.perf_counter()
             sent = [Upload(photos[number % len(photos)], key) for number, key in enumerate(keys)]
-            for put, error in upload_all(s3, bucket, sent):
-                if error is not None:
-                    raise RuntimeError(f"{put.key} was not uploaded: {error}")
+            for outcome in upload_all(s3, bucket, sent):
+                if outcome.error is not None:
+                    raise RuntimeError(f"{outcome.upload.key} was not uploaded: {outcome.error}")
             return _searchable(search, keys, started)
 
         say("  the first photos start the functions ...")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+from tagstream.catalog.updates import document_id
 from tagstream.errors import QueryError
 
 __all__ = ["MAX_LIMIT", "Query", "answer", "parse_request", "search_body"]
@@ -20,6 +21,7 @@ _FIELDS = {
     "tag": {"query", "tag", "min_score", "exact", "limit", "after"},
     "title": {"query", "title", "exact", "limit", "after"},
     "rejected": {"query", "limit", "after"},
+    "locations": {"query", "locations"},
 }
 _SHOWN = (
     "title",
@@ -31,6 +33,7 @@ _SHOWN = (
     "width",
     "height",
     "size",
+    "etag",
     "model",
     "uploaded_at",
     "classified_at",
@@ -45,31 +48,35 @@ class Query:
     """One page of one question.
 
     ``tag``: images that show ``text``, best score first. ``title``: the images called ``text``.
-    ``rejected``: what could not be classified, newest first. ``exact`` matches the whole tag or title instead
+    ``rejected``: what could not be classified, newest first. ``locations``: the images there, ``ids`` of them, rejected
+    ones too; at most ``MAX_LIMIT``, in one answer. ``exact`` matches the whole tag or title instead
     of words in it. ``after`` is the ``after`` of the page before.
     """
 
-    kind: Literal["tag", "title", "rejected"]
+    kind: Literal["tag", "title", "rejected", "locations"]
     text: str = ""
     min_score: float | None = None
     exact: bool = False
     limit: int = _DEFAULT_LIMIT
     after: tuple[str | float, ...] | None = None
+    ids: tuple[str, ...] = ()
 
 
 def parse_request(request: object) -> Query:
     """Check a request; raises :class:`QueryError` with a sentence that says what to change.
 
     >>> parse_request({"query": "tag", "tag": "pizza", "min_score": 0.9})
-    Query(kind='tag', text='pizza', min_score=0.9, exact=False, limit=20, after=None)
+    Query(kind='tag', text='pizza', min_score=0.9, exact=False, limit=20, after=None, ids=())
     """
     if not isinstance(request, Mapping):
         raise QueryError("The request must be a JSON object.")
     kind = request.get("query")
     if not isinstance(kind, str) or kind not in _FIELDS:
-        raise QueryError("'query' must be one of 'tag', 'title' or 'rejected'.")
+        raise QueryError("'query' must be one of 'tag', 'title', 'rejected' or 'locations'.")
     if unknown := sorted(str(name) for name in request.keys() - _FIELDS[kind]):
         raise QueryError(f"A query by {kind} has no field {unknown[0]!r}.")
+    if kind == "locations":
+        return Query(kind="locations", ids=_ids(request), limit=MAX_LIMIT)
     # A title is asked for by its whole name, a tag by words in it, unless the request says otherwise.
     exact = _given(request, "exact", kind == "title")
     if not isinstance(exact, bool):
@@ -101,6 +108,17 @@ def _text(request: Mapping[str, Any], name: str) -> str:
     if len(text) > _MAX_TEXT:
         raise QueryError(f"'{name}' must have at most {_MAX_TEXT} characters.")
     return text.strip() if name == "tag" else text
+
+
+def _ids(request: Mapping[str, Any]) -> tuple[str, ...]:
+    locations = request.get("locations")
+    if not isinstance(locations, list) or not 1 <= len(locations) <= MAX_LIMIT:
+        raise QueryError(f"'locations' must be a list of 1 to {MAX_LIMIT} S3 locations.")
+    for location in locations:
+        bucket, _, key = location.removeprefix("s3://").partition("/") if _is_text(location) else ("", "", "")
+        if not (bucket and key and location.startswith("s3://") and len(location) <= _MAX_TEXT):
+            raise QueryError("Each of 'locations' must be a text such as 's3://bucket/key'.")
+    return tuple(document_id(*location.removeprefix("s3://").split("/", 1)) for location in locations)
 
 
 def _is_number(value: object) -> bool:
@@ -182,11 +200,15 @@ def _by_title(query: Query) -> tuple[list[Json], list[Json]]:
     return [{"terms": {"status": ["classified", "rejected"]}}, called], [{"key": "asc"}]
 
 
+def _by_location(query: Query) -> tuple[list[Json], list[Json]]:
+    return [{"terms": {"status": ["classified", "rejected"]}}, {"terms": {"id": list(query.ids)}}], []
+
+
 def _rejected(_: Query) -> tuple[list[Json], list[Json]]:
     return [{"term": {"status": "rejected"}}], [{"indexed_at": "desc"}]
 
 
-_BUILDERS = {"tag": _by_tag, "title": _by_title, "rejected": _rejected}
+_BUILDERS = {"tag": _by_tag, "title": _by_title, "rejected": _rejected, "locations": _by_location}
 
 
 def answer(query: Query, response: Mapping[str, Any]) -> Json:

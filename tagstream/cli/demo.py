@@ -110,10 +110,12 @@ def _upload(connection: Connection, photos: list[_Shown]) -> None:
     _say(f"Uploading {len(photos)} photos to s3://{bucket} …")
     client = connection.client("s3", max_pool_connections=8)
     with progress("Uploading", total=len(photos), unit="photos") as advance:
-        for upload, error in upload_all(client, bucket, [shown.upload for shown in photos]):
-            if error is not None:
-                raise LocalCloudError(f"{upload.path} could not be uploaded: {error}") from error
-            by_key[upload.key].uploaded = time.monotonic()
+        for outcome in upload_all(client, bucket, [shown.upload for shown in photos]):
+            if outcome.error is not None:
+                raise LocalCloudError(
+                    f"{outcome.upload.path} could not be uploaded: {outcome.error}"
+                ) from outcome.error
+            by_key[outcome.upload.key].uploaded = time.monotonic()
             advance()
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import mimetypes
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tagstream.errors import ConfigurationError
 
-__all__ = ["Upload", "find_uploads", "upload_all"]
+__all__ = ["Outcome", "Upload", "etag_of", "find_uploads", "is_photo", "looks_like_a_photo", "upload_all"]
 
 _TYPES = {
     ".avif": "image/avif",
@@ -28,7 +29,22 @@ _TYPES = {
     ".tiff": "image/tiff",
     ".webp": "image/webp",
 }
+_SIGNATURES = (
+    b"\xff\xd8\xff",  # JPEG
+    b"\x89PNG\r\n\x1a\n",
+    b"GIF87a",
+    b"GIF89a",
+    b"BM",
+    b"II*\0",  # TIFF
+    b"MM\0*",
+    b"II+\0",
+    b"MM\0+",
+)
+_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+_HEAD = 64
 _MAX_KEY_BYTES = 1024
+_PART = 8 * 1024 * 1024
+"""Bytes of a part of a large file: what the AWS CLI and SDKs take, so that ETags of theirs are recognised as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +53,16 @@ class Upload:
 
     path: Path
     key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of an upload: the ``etag`` that the object has, or the ``error`` if it failed."""
+
+    upload: Upload
+    status: Literal["uploaded", "unchanged", "failed"]
+    etag: str | None = None
+    error: Exception | None = None
 
 
 def find_uploads(paths: Iterable[Path], *, prefix: str = "") -> tuple[list[Upload], list[Path]]:
@@ -100,32 +126,91 @@ def content_type(path: Path) -> str:
     return _TYPES.get(path.suffix.lower()) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
 
 
-def upload_all(
-    client: Any, bucket: str, uploads: Sequence[Upload], *, workers: int = 8
-) -> Iterator[tuple[Upload, Exception | None]]:
-    """Upload, ``workers`` files at a time; yields each with its error, or None, as it is done.
+def looks_like_a_photo(path: Path) -> bool:
+    """Whether a file begins as one of the formats that are classified does; True if it can't be read.
 
-    Large files go in parts. ``client`` is a boto3 S3 client whose connection pool has room for ``workers``.
-    Closing the iterator early drops what was not begun and waits for the rest.
+    Enough for a warning before the upload. The classify function looks at the rest of it.
+    """
+    try:
+        with path.open("rb") as file:
+            return is_photo(file.read(_HEAD))
+    except OSError:
+        return True
+
+
+def is_photo(head: bytes) -> bool:
+    """Whether a file that begins with these bytes (at least 12) may be a photo, whatever its name.
+
+    >>> is_photo(b"\x89PNG\r\n\x1a\n\0\0\0\r"), is_photo(b"Dear diary, ")
+    (True, False)
+    """
+    if head[:4] == b"RIFF":
+        return head[8:12] == b"WEBP"
+    # HEIC and AVIF are boxes, as films are; which of them it is, the first box says.
+    return head.startswith(_SIGNATURES) or (head[4:8] == b"ftyp" and any(brand in head for brand in _BRANDS))
+
+
+def etag_of(path: Path) -> str:
+    """The ETag that S3 gives a file which :func:`upload_all` uploads: MD5, or of several parts that of their MD5s.
+
+    It holds in buckets that encrypt with S3's own keys, as the pipeline's does.
+    """
+    parts, size = [], 0
+    with path.open("rb") as file:
+        while part := file.read(_PART):
+            parts.append(hashlib.md5(part, usedforsecurity=False))
+            size += len(part)
+    if size < _PART:
+        return parts[0].hexdigest() if parts else hashlib.md5(usedforsecurity=False).hexdigest()
+    return f"{hashlib.md5(b''.join(part.digest() for part in parts), usedforsecurity=False).hexdigest()}-{len(parts)}"
+
+
+def upload_all(
+    client: Any, bucket: str, uploads: Sequence[Upload], *, workers: int = 8, again: bool = False
+) -> Iterator[Outcome]:
+    """Upload what is not there yet, ``workers`` files at a time; yields what became of each as it is done.
+
+    A file is there when the object under its key has its size and ETag: a HEAD for each file, so that the cost
+    grows with what is uploaded and not with the bucket, and nothing that only our own uploads would have left. An
+    object that another program uploaded in parts of another size looks different, and is replaced. ``again``
+    uploads everything. Large files go in parts. ``client`` is a boto3 S3 client whose connection pool has room for
+    ``workers``. Closing the iterator early drops what was not begun and waits for the rest.
     """
     from boto3.exceptions import Boto3Error
     from boto3.s3.transfer import TransferConfig
     from botocore.exceptions import BotoCoreError, ClientError
 
     # The files go in parallel; their parts need not.
-    config = TransferConfig(use_threads=False)
+    config = TransferConfig(use_threads=False, multipart_threshold=_PART, multipart_chunksize=_PART)
 
-    def send(upload: Upload) -> None:
-        extra = {"ContentType": content_type(upload.path)}
-        client.upload_file(str(upload.path), bucket, upload.key, ExtraArgs=extra, Config=config)
+    def is_there(upload: Upload, etag: str) -> bool:
+        try:
+            found = client.head_object(Bucket=bucket, Key=upload.key)
+        except ClientError as error:
+            # Who may put objects need not be allowed to look at them.
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] in (403, 404):
+                return False
+            raise
+        return bool(found["ETag"].strip('"') == etag and found["ContentLength"] == upload.path.stat().st_size)
+
+    def send(upload: Upload) -> Outcome:
+        try:
+            etag = etag_of(upload.path)
+            if not again and is_there(upload, etag):
+                return Outcome(upload, "unchanged", etag)
+            extra = {"ContentType": content_type(upload.path)}
+            client.upload_file(str(upload.path), bucket, upload.key, ExtraArgs=extra, Config=config)
+        except (Boto3Error, BotoCoreError, ClientError, OSError) as error:
+            return Outcome(upload, "failed", error=error)
+        return Outcome(upload, "uploaded", etag)
 
     pool = ThreadPoolExecutor(workers)
     try:
-        running = {pool.submit(send, upload): upload for upload in uploads}
-        for future in as_completed(running):
-            error = future.exception()
-            if error is not None and not isinstance(error, Boto3Error | BotoCoreError | ClientError | OSError):
-                raise error
-            yield running[future], error
+        running = {pool.submit(send, upload) for upload in uploads}
+        while running:
+            # Not for ever at once: a signal that comes while a thread waits without a limit may not wake it.
+            done, running = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield future.result()
     finally:
         pool.shutdown(cancel_futures=True)

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from tagstream.catalog.client import connect
 from tagstream.catalog.updates import document_id
 from tagstream.local.photos import PHOTOS
@@ -34,6 +36,27 @@ def test_photos_are_found_by_what_they_show(pipeline: Pipeline, photos: dict[str
         found = pipeline.ask(query="tag", tag=tag, exact=True)["images"]
         assert photo.name in {one["key"] for one in found}
     assert pipeline.dead_letters() == 0
+
+
+def test_upload_waits_until_the_photos_can_be_searched(
+    pipeline: Pipeline, photos: dict[str, Path], tmp_path: Path
+) -> None:
+    """One that goes in parts among them, and one that is no photo."""
+    Image.effect_noise((2000, 2000), 200).convert("RGB").save(tmp_path / "noise.bmp")
+    (tmp_path / "coffee.png").write_bytes(photos["coffee.png"].read_bytes())
+    (tmp_path / "notes.jpg").write_text("no photo, whatever its name says")
+    for _ in range(2):
+        waited = pipeline.run("images", "upload", str(tmp_path), "--prefix", "wait/", "--wait", "--json")
+        assert waited.returncode == 4, waited.stderr
+        rows = {row["key"]: row for row in map(json.loads, waited.stdout.splitlines())}
+        assert {key: row["status"] for key, row in rows.items()} == {
+            "wait/coffee.png": "classified",
+            "wait/noise.bmp": "classified",
+            "wait/notes.jpg": "rejected",
+        }
+        assert waited.stderr.splitlines()[-1] == "2 of 3 can be searched, 1 were rejected."
+        sent = pipeline.run("images", "upload", str(tmp_path / "noise.bmp"), "--prefix", "wait/", "--json")
+        assert json.loads(sent.stdout)["status"] == "unchanged"
 
 
 def test_overwrite_delete_and_upload_again(pipeline: Pipeline, photos: dict[str, Path]) -> None:

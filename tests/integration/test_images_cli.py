@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 import urllib.request
@@ -21,6 +22,7 @@ from tagstream.catalog.store import Catalog
 from tagstream.catalog.updates import CatalogUpdate
 from tagstream.cli import main
 from tagstream.cli.images import shared
+from tagstream.pipeline import uploads
 from tagstream.tags import Tag
 
 INDEX = "imagerepository"
@@ -280,6 +282,97 @@ def test_an_upload_that_fails_says_so(run: Run, s3: Any, tmp_path: Path) -> None
     assert result.exit_code == 1
     assert "NoSuchBucket" in result.stdout
     assert "Uploaded 0 of 1" in result.stderr
+
+
+def test_what_is_there_unchanged_is_not_sent_again(run: Run, s3: Any, tmp_path: Path) -> None:
+    for name in "abc":
+        (tmp_path / f"{name}.jpg").write_bytes(name.encode())
+    assert run("upload", str(tmp_path / "a.jpg")).exit_code == 0
+    s3.put_object(Bucket=BUCKET, Key="b.jpg", Body=b"?")
+    again = run("upload", str(tmp_path), "--json")
+    assert again.exit_code == 0
+    assert {row["key"]: row["status"] for row in lines(again)} == {
+        "a.jpg": "unchanged",
+        "b.jpg": "uploaded",
+        "c.jpg": "uploaded",
+    }
+    assert s3.get_object(Bucket=BUCKET, Key="b.jpg")["Body"].read() == b"b"
+    assert "Uploaded 0 of 3 (3 were there unchanged)" in run("upload", str(tmp_path)).stderr
+    assert "Uploaded 3 of 3 to" in run("upload", str(tmp_path), "--force").stderr
+
+
+def test_what_is_no_photo_is_warned_about(run: Run, s3: Any, tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").write_bytes(b"\xff\xd8\xff\xe0 and so on")
+    (tmp_path / "diary.jpg").write_text("no photo, whatever its name")
+    assert "diary.jpg is no photo by its content" in run("upload", str(tmp_path)).stderr
+    (tmp_path / "empty.png").touch()
+    assert "2 files are no photos by their content" in run("upload", str(tmp_path)).stderr
+    assert "Warning" not in run("upload", str(tmp_path / "photo.jpg")).stderr
+    assert keys(s3) == ["diary.jpg", "empty.png", "photo.jpg"]
+
+
+def index(opensearch: OpenSearch, key: str, content: bytes, *, reason: str | None = None) -> None:
+    """As the pipeline does when it comes to the object with this content."""
+    update = CatalogUpdate(
+        kind="rejected" if reason else "classified",
+        bucket=BUCKET,
+        key=key,
+        sequencer="0A",
+        event_kind="created",
+        event_time="2026-01-01T00:00:00Z",
+        etag=hashlib.md5(content, usedforsecurity=False).hexdigest(),
+        tags=() if reason else (Tag("hot dog", 0.9),),
+        reason=reason,
+        processed_at="2026-01-01T00:00:01Z",
+    )
+    Catalog(opensearch, INDEX).apply([update])
+    opensearch.indices.refresh(index=INDEX)
+
+
+def test_upload_waits_until_all_can_be_searched(run: Run, opensearch: OpenSearch, tmp_path: Path) -> None:
+    for name in "abc":
+        (tmp_path / f"{name}.jpg").write_bytes(name.encode())
+    index(opensearch, "a.jpg", b"a")
+    index(opensearch, "b.jpg", b"b", reason="it is one letter")
+    index(opensearch, "c.jpg", b"an older one")
+    waited = run("upload", str(tmp_path), "--wait", "--timeout", "0.5")
+    assert waited.exit_code == 4
+    assert "it is one letter" in waited.stdout
+    assert waited.stderr.splitlines()[-1] == (
+        "1 of 3 can be searched, 1 were rejected, 1 are not in the catalog after 0.5 s, such as c.jpg: "
+        "the same command goes on waiting."
+    )
+    rows = {row["key"]: row for row in lines(run("upload", str(tmp_path), "--wait", "--timeout", "0", "--json"))}
+    assert {key: row["status"] for key, row in rows.items()} == {
+        "a.jpg": "classified",
+        "b.jpg": "rejected",
+        "c.jpg": "missing",
+    }
+    assert rows["b.jpg"]["reason"] == "it is one letter"
+    assert rows["a.jpg"]["tags"] == [{"tag": "hot dog", "score": 0.9}]
+    found = run("upload", str(tmp_path / "a.jpg"), "--wait")
+    assert (found.exit_code, found.stderr.splitlines()[-1]) == (0, "1 of 1 can be searched.")
+    assert run("upload", str(tmp_path / "b.jpg"), "--wait").exit_code == 1
+
+
+def test_an_interrupted_upload_says_how_many_are_there(
+    run: Run, s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "abc":
+        (tmp_path / f"{name}.jpg").write_bytes(name.encode())
+    whole = uploads.upload_all
+
+    def interrupted(*arguments: Any, **options: Any) -> Iterator[uploads.Outcome]:
+        outcomes = whole(*arguments, **options)
+        yield next(outcomes)
+        outcomes.close()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(uploads, "upload_all", interrupted)
+    result = run("upload", str(tmp_path), "-j", "1")
+    assert result.exit_code == 130
+    assert "Uploaded 1 of 3; the same command goes on with the rest." in result.stderr
+    monkeypatch.undo()
 
 
 def test_two_files_for_one_key_are_refused_before_anything_is_sent(run: Run, s3: Any, tmp_path: Path) -> None:

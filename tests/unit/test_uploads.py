@@ -2,14 +2,19 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError
+from moto import mock_aws
+from PIL import Image
 
 from tagstream.errors import ConfigurationError
-from tagstream.pipeline.uploads import Upload, find_uploads, upload_all
+from tagstream.pipeline.uploads import Upload, etag_of, find_uploads, is_photo, upload_all
 
 
 def write(path: Path) -> Path:
@@ -55,7 +60,11 @@ class Bucket:
 
     def __init__(self, at_once: int) -> None:
         self.sent: list[str] = []
-        self.barrier = threading.Barrier(at_once, timeout=10)
+        self.barrier = threading.Barrier(at_once, timeout=60)
+
+    def head_object(self, **_: str) -> None:
+        refused = {"Error": {"Code": "403", "Message": "no"}, "ResponseMetadata": {"HTTPStatusCode": 403}}
+        raise ClientError(refused, "HeadObject")
 
     def upload_file(self, *arguments: str, **_: Any) -> None:
         _, _, key = arguments
@@ -65,10 +74,63 @@ class Bucket:
         self.sent.append(key)
 
 
-def test_failures_are_reported_and_the_rest_goes_on() -> None:
+def test_failures_are_reported_and_the_rest_goes_on(tmp_path: Path) -> None:
     bucket = Bucket(at_once=4)
-    uploads = [Upload(Path(key), key) for key in ("a", "bad", "b", "c")]
-    results = {upload.key: error for upload, error in upload_all(bucket, "photos", uploads, workers=4)}
-    assert isinstance(results.pop("bad"), ClientError)
-    assert results == {"a": None, "b": None, "c": None}
+    uploads = [Upload(write(tmp_path / key), key) for key in ("a", "bad", "b", "c")]
+    gone = Upload(tmp_path / "gone", "gone")
+    outcomes = {outcome.upload.key: outcome for outcome in upload_all(bucket, "photos", [*uploads, gone], workers=4)}
+    assert isinstance(outcomes.pop("bad").error, ClientError)
+    assert isinstance(outcomes.pop("gone").error, OSError)
+    assert {key: (outcome.status, outcome.error) for key, outcome in outcomes.items()} == dict.fromkeys(
+        ("a", "b", "c"), ("uploaded", None)
+    )
     assert sorted(bucket.sent) == ["a", "b", "c"]
+
+
+def test_what_is_no_mistake_of_a_file_ends_the_upload(tmp_path: Path) -> None:
+    with pytest.raises(AttributeError):
+        list(upload_all(object(), "photos", [Upload(write(tmp_path / "a"), "a")]))
+
+
+@pytest.mark.parametrize("size", [0, 1, 8 * 2**20 - 1, 8 * 2**20, 8 * 2**20 + 1])
+def test_the_etag_is_that_of_s3(aws_bucket: Any, tmp_path: Path, size: int) -> None:
+    """As moto computes it of what was sent, in one part or in several; and so a second upload sends nothing."""
+    file = tmp_path / "photo.tif"
+    file.write_bytes(bytes(range(256)) * (size // 256) + b"x" * (size % 256))
+    upload = Upload(file, "photo.tif")
+    (first,) = upload_all(aws_bucket, "photos", [upload])
+    assert (first.status, first.error) == ("uploaded", None)
+    assert aws_bucket.head_object(Bucket="photos", Key="photo.tif")["ETag"].strip('"') == first.etag == etag_of(file)
+    assert [one.status for one in upload_all(aws_bucket, "photos", [upload])] == ["unchanged"]
+    assert [one.status for one in upload_all(aws_bucket, "photos", [upload], again=True)] == ["uploaded"]
+    file.write_bytes(b"y" * size + b"y")
+    assert [one.status for one in upload_all(aws_bucket, "photos", [upload])] == ["uploaded"]
+
+
+@pytest.fixture
+def aws_bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    with mock_aws():
+        client = boto3.client("s3", region_name="us-east-1")
+        client.create_bucket(Bucket="photos")
+        yield client
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "HEIF"])
+def test_photos_of_every_format_are_known_by_their_beginning(format: str) -> None:
+    if format == "HEIF":
+        pi_heif = pytest.importorskip("pillow_heif")
+        pi_heif.register_heif_opener()
+    buffer = BytesIO()
+    Image.new("RGB", (64, 64)).save(buffer, format)
+    assert is_photo(buffer.getvalue()[:64])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"BL", b"Dear diary, today", b"%PDF-1.7", b"RIFF\x00\x00\x00\x00WAVEfmt ", b"\0\0\0\x18ftypmp42isom"],
+)
+def test_what_is_no_photo_is_told_by_its_beginning(content: bytes) -> None:
+    assert not is_photo(content)

@@ -40,6 +40,7 @@ IMAGE_FIELDS = (
     "width",
     "height",
     "size",
+    "etag",
     "model",
     "uploaded_at",
     "classified_at",
