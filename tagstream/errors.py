@@ -13,6 +13,8 @@ TagstreamError
 
 from __future__ import annotations
 
+import unicodedata
+
 __all__ = [
     "CatalogError",
     "ConfigurationError",
@@ -58,7 +60,47 @@ class CatalogError(TagstreamError):
 
 
 class QueryError(TagstreamError):
-    """A search that cannot be answered as asked; the message says what to change."""
+    """A search that cannot be answered as asked; the message says what to change.
+
+    Where the place is known, ``at`` are the first and the last character (exclusive) of it in ``text``, and the
+    message goes on with the text and carets under the place. ``sentence`` is the message without that.
+    """
+
+    def __init__(self, sentence: str, *, text: str | None = None, at: tuple[int, int] | None = None) -> None:
+        super().__init__(sentence if text is None or at is None else f"{sentence}\n{_pointed_at(text, *at)}")
+        self.sentence = sentence
+        self.at = at
+
+
+_AROUND = 30
+"""Characters shown on either side of a place."""
+
+
+def _pointed_at(text: str, start: int, end: int) -> str:
+    """The text around a place, and a line with carets under it.
+
+    >>> print(_pointed_at("dog colr:red", 4, 9))
+      dog colr:red
+          ^^^^^
+    """
+    end = min(end, start + 2 * _AROUND)
+    first, last = max(0, start - _AROUND), end + _AROUND
+    before, place, after = (_printable(part) for part in (text[first:start], text[start:end], text[end:last]))
+    before = ("…" if first else "") + before
+    after += "…" if last < len(text) else ""
+    return f"  {before}{place}{after}\n  {' ' * _columns(before)}{'^' * max(1, _columns(place))}"
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else " " if c.isspace() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def _columns(text: str) -> int:
+    """How wide a terminal shows it."""
+    return sum(
+        0 if unicodedata.category(c) in ("Mn", "Me") else 2 if unicodedata.east_asian_width(c) in "WF" else 1
+        for c in text
+    )
 
 
 class LocalCloudError(TagstreamError):
