@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import select
 from pathlib import Path
 
 __all__ = ["Gate"]
+
+_SECONDS = 60.0
 
 
 class Gate:
@@ -22,6 +25,7 @@ class Gate:
         self._leave = leave.open("r+b", buffering=0)
 
     def await_start(self) -> None:
+        assert select.select([self._started], [], [], _SECONDS)[0], f"no step has started for {_SECONDS:g} s"
         assert self._started.read(1) == b"\n"
 
     def let(self) -> None:

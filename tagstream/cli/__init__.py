@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
+from tagstream.cli import signals
 from tagstream.cli.common import Failures
 from tagstream.cli.lazy import Lazy
 
@@ -13,7 +16,12 @@ _COMMANDS = {name: f"tagstream.cli.{name}:{name}" for name in ("images", "local"
 
 
 class _Main(Failures, Lazy):
-    """The one place where errors end; what is not used is not imported."""
+    """The one place where errors end and signals are answered; what is not used is not imported."""
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        """As the whole of a process, not in a test."""
+        signals.listen()
+        return super().__call__(*arguments, **options)
 
 
 @click.command(cls=_Main, commands=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
@@ -29,6 +37,7 @@ def main() -> None:
       tagstream topics upload inputs.txt smiles
 
     \b
-    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 nothing found, 4 done in part, 130 interrupted.
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 nothing found, 4 done in part,
+    130 interrupted by Ctrl-C, 143 by SIGTERM (129 by SIGHUP).
     Shell completion: eval "$(_TAGSTREAM_COMPLETE=bash_source tagstream)"  (or zsh_source, fish_source)
     """

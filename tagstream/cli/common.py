@@ -5,13 +5,15 @@ from __future__ import annotations
 import functools
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, NoReturn, ParamSpec, TypeVar
 
 import click
 
+from tagstream.cli.signals import Interrupted, exit_code, finish
 from tagstream.errors import ConfigurationError, TagstreamError
 
 __all__ = [
@@ -31,7 +33,7 @@ __all__ = [
 FAILED = 1
 NOTHING_FOUND = 3
 DONE_IN_PART = 4
-INTERRUPTED = 130
+INTERRUPTED = exit_code(signal.SIGINT)
 
 _PIPE_WIDTH = 100_000
 _SHORTEST = 12
@@ -42,21 +44,26 @@ R = TypeVar("R")
 
 
 class Failures(click.Group):
-    """Turns the product's errors, AWS' errors and Ctrl-C into one line and an exit code."""
+    """Turns the product's errors, AWS' errors and signals into one line and an exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return self._invoke(ctx)
+        finally:
+            finish()
+
+    def _invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except TagstreamError as error:
             click.echo(f"Error: {error}", err=True)
-        except KeyboardInterrupt:
-            click.echo("Interrupted.", err=True)
-            sys.exit(INTERRUPTED)
+        except KeyboardInterrupt as interrupt:
+            _end(interrupt)
         except click.Abort as error:
             # Click makes one exception of Ctrl-C, of the end of standard input, and of a question answered with no.
             if isinstance(error.__context__, KeyboardInterrupt):
-                click.echo("\nInterrupted.", err=True)
-                sys.exit(INTERRUPTED)
+                click.echo(err=True)
+                _end(error.__context__)
             if isinstance(error.__context__, EOFError):
                 click.echo("\nError: there is nobody to answer: give --yes to go ahead.", err=True)
             else:
@@ -72,6 +79,12 @@ class Failures(click.Group):
                 raise
             click.echo(f"Error: {message}", err=True)
         sys.exit(FAILED)
+
+
+def _end(interrupt: KeyboardInterrupt) -> NoReturn:
+    """With what the command says about going on, which is in the notes, as its last line."""
+    click.echo(" ".join(["Interrupted.", *getattr(interrupt, "__notes__", ())]), err=True)
+    sys.exit(exit_code(interrupt.number) if isinstance(interrupt, Interrupted) else INTERRUPTED)
 
 
 def _aws_error(error: Exception) -> str | None:
@@ -107,7 +120,9 @@ class Aws:
         """A boto3 client; in stage ``local``, of the running local cloud."""
         from botocore.config import Config
 
-        config = Config(retries={"mode": "standard", "max_attempts": 5}, **settings)
+        # botocore would wait a minute for each connection, too.
+        bounds = {"connect_timeout": 10, "read_timeout": 60} | settings
+        config = Config(retries={"mode": "standard", "max_attempts": 5}, **bounds)
         if self.endpoint_url is None and self.stage == "local" and self.profile is None:
             from tagstream.local.cloud import connection
 

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shlex
 import shutil
-import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
 
 import click
 
@@ -32,21 +28,6 @@ def local() -> None:
     """
 
 
-@contextlib.contextmanager
-def _stopped_by_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP end a command as Ctrl-C does: with everything stopped that it had started."""
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def _report(line: str) -> None:
     click.echo(line, err=True)
 
@@ -60,8 +41,7 @@ def up(port: int | None) -> None:
     """
     from tagstream.local import cloud
 
-    with _stopped_by_signals():
-        connection = cloud.up(port=port, report=_report)
+    connection = cloud.up(port=port, report=_report)
     click.echo("\nThe local cloud is up. What next:\n")
     # As it was called itself: where the virtual environment is not activated, "tagstream" alone is not found.
     command = "tagstream" if shutil.which("tagstream") else os.path.relpath(sys.argv[0])
@@ -136,5 +116,4 @@ def demo(photos: Path | None) -> None:
     """
     from tagstream.cli.demo import run
 
-    with _stopped_by_signals():
-        sys.exit(0 if run(photos) else FAILED)
+    sys.exit(0 if run(photos) else FAILED)

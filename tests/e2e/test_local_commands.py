@@ -116,7 +116,7 @@ def let_the_deployment_fail(up: subprocess.Popen[str]) -> None:
     ("moment", "end", "code", "says"),
     [
         ("Synthesising", interrupt, 130, "Interrupted."),
-        ("Synthesising", terminate, 130, "Interrupted."),
+        ("Synthesising", terminate, 143, "Interrupted."),
         ("Synthesising", kill, -signal.SIGKILL, ""),
         ("Deploying", interrupt, 130, "Interrupted."),
         ("Deploying", let_the_deployment_fail, 1, "cdk deploy failed"),

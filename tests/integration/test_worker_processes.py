@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
 import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import boto3
@@ -17,8 +16,9 @@ from moto.server import ThreadedMotoServer
 
 from tagstream.topics import Message, ParcelSettings, Topics, TopicSettings, download, upload
 from tests.gate import Gate
+from tests.processes import SECONDS, TAGSTREAM, Command, running
 
-TAGSTREAM = Path(sys.executable).with_name("tagstream")
+Start = Callable[..., Command]
 
 
 @pytest.fixture
@@ -36,18 +36,10 @@ def topics(endpoint: str) -> Topics:
     return Topics(sqs, settings=TopicSettings(pause=0.01))
 
 
-def start(endpoint: str, *arguments: str | Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [TAGSTREAM, "topics", *arguments, "--endpoint-url", endpoint],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
-    output, _ = process.communicate(timeout=60)
-    return process.returncode, output
+@pytest.fixture
+def start(endpoint: str) -> Iterator[Start]:
+    with ExitStack() as stack:
+        yield lambda *arguments: stack.enter_context(running("topics", *arguments, "--endpoint-url", endpoint))
 
 
 def numbered(path: Path, count: int) -> Path:
@@ -61,7 +53,7 @@ def everything_in(topics: Topics, topic: str) -> list[Message]:
 
 @pytest.mark.parametrize("suffix", ["", ".fifo"])
 def test_workers_killed_again_and_again_leave_nothing_undone_and_nothing_doubled(
-    suffix: str, endpoint: str, topics: Topics, tmp_path: Path
+    suffix: str, start: Start, topics: Topics, tmp_path: Path
 ) -> None:
     chance = random.Random()
     lines = numbered(tmp_path / "lines", 1200)
@@ -74,14 +66,14 @@ def test_workers_killed_again_and_again_leave_nothing_undone_and_nothing_doubled
     arguments = ("process", source, target, "--step", "uppercase", "--deadline", "2", "--workers", "2")
 
     for _ in range(3):
-        workers = [start(endpoint, *arguments, "--forever") for _ in range(2)]
+        workers = [start(*arguments, "--forever") for _ in range(2)]
         for worker in workers:
             with pytest.raises(subprocess.TimeoutExpired):
                 # A random moment: before the first message, in the middle of steps, of publishing, of acknowledging.
-                worker.wait(chance.uniform(0.7, 2.0))
-            os.kill(worker.pid, signal.SIGKILL)
-            finish(worker)
-    code, output = finish(start(endpoint, *arguments, "--idle-timeout", "0"))
+                worker.process.wait(chance.uniform(0.7, 2.0))
+            worker.signal(signal.SIGKILL)
+            worker.finish()
+    code, output = start(*arguments, "--idle-timeout", "0").finish()
 
     assert code == 0, output
     counts = topics.counts(source)
@@ -93,38 +85,37 @@ def test_workers_killed_again_and_again_leave_nothing_undone_and_nothing_doubled
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_lets_the_step_finish_and_gives_the_rest_back(  # noqa: PLR0917 - fixtures
-    number: int, code: int, endpoint: str, topics: Topics, gate: Gate, tmp_path: Path
+    number: int, code: int, start: Start, topics: Topics, gate: Gate, tmp_path: Path
 ) -> None:
     for topic in ("in", "out"):
         topics.create(topic)
     upload(topics, "in", [numbered(tmp_path / "lines", 5)], settings=ParcelSettings(max_lines=1))
-    worker = start(endpoint, "process", "in", "out", "--step", gate.program, "--deadline", "600")
+    worker = start("process", "in", "out", "--step", gate.program, "--deadline", "600", "--forever")
     gate.await_start()
-    worker.send_signal(number)
-    assert worker.stdout is not None
-    assert "Draining" in worker.stdout.readline()
+    worker.signal(number)
+    # At once, although the step still runs.
+    worker.await_output("Stopping")
     gate.let()
-    returned, output = finish(worker)
+    returned, output = worker.finish()
     assert returned == code
     assert "1 messages in" in output
-    assert "finished or given back" in output
+    assert output.splitlines()[-1].startswith("Interrupted. What was held is finished or given back")
     assert (topics.counts("in").visible, topics.counts("in").in_flight) == (4, 0)
     assert len(everything_in(topics, "out")) == 1
 
 
 def test_the_second_signal_kills_the_step_and_gives_its_input_back_as_well(
-    endpoint: str, topics: Topics, gate: Gate, tmp_path: Path
+    start: Start, topics: Topics, gate: Gate, tmp_path: Path
 ) -> None:
     for topic in ("in", "out"):
         topics.create(topic)
     upload(topics, "in", [numbered(tmp_path / "lines", 1)])
-    worker = start(endpoint, "process", "in", "out", "--step", gate.program, "--deadline", "600")
+    worker = start("process", "in", "out", "--step", gate.program, "--deadline", "600")
     gate.await_start()
-    assert worker.stdout is not None
-    for _ in range(2):
-        worker.send_signal(signal.SIGINT)
-        worker.stdout.readline()
-    assert finish(worker)[0] == 130
+    for words in ("Stopping", "Killing"):
+        worker.signal(signal.SIGINT)
+        worker.await_output(words)
+    assert worker.finish()[0] == 130
     assert (topics.counts("in").visible, topics.counts("in").in_flight) == (1, 0)
     assert everything_in(topics, "out") == []
 
@@ -140,7 +131,7 @@ def test_what_was_dead_lettered_shows_in_the_exit_code_and_the_totals(
         [TAGSTREAM, "topics", *arguments, "--endpoint-url", endpoint],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=SECONDS,
         check=False,
     )
     assert process.returncode == 4, process.stderr
@@ -150,10 +141,10 @@ def test_what_was_dead_lettered_shows_in_the_exit_code_and_the_totals(
     assert "exit code 1" in str(letter.attributes["failure"])
 
 
-def test_order_check_shows_the_difference_and_cleans_up(endpoint: str, topics: Topics) -> None:
+def test_order_check_shows_the_difference_and_cleans_up(start: Start, topics: Topics) -> None:
     # One consumer: moto gives the same message to two that ask at the same moment now and then, FIFO or not.
     arguments = ("order-check", "--messages", "60", "--groups", "3", "--consumers", "1", "--json")
-    code, output = finish(start(endpoint, *arguments))
+    code, output = start(*arguments).finish()
     standard, fifo = (json.loads(line) for line in output.splitlines())
     assert code == 0
     assert (standard["kind"], standard["duplicates"], standard["lost"]) == ("standard", 6, 0)
@@ -161,11 +152,11 @@ def test_order_check_shows_the_difference_and_cleans_up(endpoint: str, topics: T
     assert topics.list_topics("tagstream-order-check-") == []
 
 
-def test_an_interrupted_order_check_leaves_no_topic_behind(endpoint: str, topics: Topics) -> None:
-    process = start(endpoint, "order-check", "--messages", "100000")
+def test_an_interrupted_order_check_leaves_no_topic_behind(start: Start, topics: Topics) -> None:
+    check = start("order-check", "--messages", "100000")
     while not topics.list_topics("tagstream-order-check-"):
-        assert process.poll() is None
-    process.send_signal(signal.SIGINT)
-    code, output = finish(process)
+        assert check.process.poll() is None
+    check.signal(signal.SIGINT)
+    code, output = check.finish()
     assert code == 130, output
     assert topics.list_topics("tagstream-order-check-") == []

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -14,16 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tagstream.cli.common import DONE_IN_PART, FAILED, INTERRUPTED, Aws, aws_options, emit, json_option, progress
+from tagstream.cli.common import DONE_IN_PART, FAILED, Aws, aws_options, emit, json_option, progress
+from tagstream.cli.signals import answered, exit_code
 from tagstream.cli.topics.shared import client_of, complete_topic, compression_option
 
 if TYPE_CHECKING:
-    from tagstream.topics.worker import Totals, Worker
+    from tagstream.topics.worker import Worker
 
 __all__ = ["order_check", "process"]
-
-TERMINATED = 143
-"""128 + SIGTERM: whoever starts the next program must know that the topic may not be empty."""
 
 
 @click.command()
@@ -131,43 +127,32 @@ def process(
             parcels=ParcelSettings(compression=compression),
             on_progress=on_progress,
         )
-        totals, stopped_by = _run(worker)
+        with answered(*_answers(worker)) as signals:
+            totals = worker.run()
     if as_json:
         emit([asdict(totals)], as_json=True)
     else:
         click.echo(str(totals))
-    if stopped_by is not None:
-        click.echo("Stopped: what was held is finished or given back.", err=True)
-        sys.exit(INTERRUPTED if stopped_by == signal.SIGINT else TERMINATED)
+    if signals:
+        click.echo(
+            "Interrupted. What was held is finished or given back: the same command goes on from there.", err=True
+        )
+        sys.exit(exit_code(signals[0]))
     if totals.dead_lettered:
         click.echo(f"{totals.dead_lettered} inputs are in the dead-letter topic of {input_topic}.", err=True)
         sys.exit(DONE_IN_PART)
 
 
-def _run(worker: Worker) -> tuple[Totals, int | None]:
-    """Run the worker in a thread, so that signals can be answered here; the totals, and which signal stopped it."""
-    from concurrent.futures import ThreadPoolExecutor
+def _answers(worker: Worker) -> tuple[Callable[[], None], Callable[[], None]]:
+    def drain() -> None:
+        worker.drain()
+        click.echo("Stopping: steps that run are finished, the rest is given back. Once more kills them.", err=True)
 
-    received: list[int] = []
+    def kill() -> None:
+        worker.kill()
+        click.echo("Killing the steps.", err=True)
 
-    def on_signal(number: int, _frame: Any) -> None:
-        received.append(number)
-        first = len(received) == 1
-        # In a thread: this one may be anywhere, holding any lock. Nor may a handler use streams, which are not
-        # reentrant: a second signal may come while the first one is still being answered.
-        threading.Thread(target=worker.drain if first else worker.kill).start()
-        os.write(
-            2, b"Draining: steps that run are finished. Once more kills them.\n" if first else b"Killing the steps.\n"
-        )
-
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        with ThreadPoolExecutor(1, thread_name_prefix="worker") as pool:
-            totals = pool.submit(worker.run).result()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    return totals, received[0] if received else None
+    return drain, kill
 
 
 def _environment(aws: Aws) -> Mapping[str, str]:
@@ -221,29 +206,25 @@ def order_check(*, messages: int, groups: int, consumers: int, as_json: bool, aw
     from tagstream.topics.order_check import order_check as check
 
     client = client_of(aws)
-    signals: list[int] = []
+    stopped = threading.Event()
     # No exception, which would leave a topic behind that is just being made.
-    before = {
-        number: signal.signal(number, lambda n, _: signals.append(n)) for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        with progress("Receiving", total=2 * messages, unit="messages") as advance:
-            reports = check(
-                client,
-                messages=messages,
-                groups=groups,
-                consumers=consumers,
-                on_progress=advance,
-                stopped=lambda: bool(signals),
-            )
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with (
+        answered(stopped.set) as signals,
+        progress("Receiving", total=2 * messages, unit="messages") as advance,
+    ):
+        reports = check(
+            client,
+            messages=messages,
+            groups=groups,
+            consumers=consumers,
+            on_progress=advance,
+            stopped=stopped.is_set,
+        )
     columns = ("kind", "sent", "repeated", "received", "out_of_order", "duplicates", "lost", "seconds")
     emit([asdict(report) for report in reports], as_json=as_json, columns=columns)
     if signals:
-        click.echo("Interrupted; both topics are deleted.", err=True)
-        sys.exit(INTERRUPTED if signals[0] == signal.SIGINT else TERMINATED)
+        click.echo("Interrupted. Both topics are deleted.", err=True)
+        sys.exit(exit_code(signals[0]))
     fifo = reports[-1]
     if fifo.out_of_order or fifo.duplicates or fifo.lost:
         click.echo("The FIFO topic did not keep its promise.", err=True)

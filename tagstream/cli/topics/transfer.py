@@ -61,6 +61,8 @@ def upload(
     A million lines or more go in parcels of 20,000, fewer in 20 to 50 parcels, so that as many workers have something
     to do, but in no less than 100 lines each. A step is given a parcel at a time: say --batch-size if that is too much.
 
+    Ctrl-C (exit code 130) and SIGTERM (143) end it with a last line that says how to go on.
+
     \b
     Examples:
       tagstream topics upload inputs.txt smiles
@@ -101,9 +103,10 @@ def upload(
         except PublishFailed as error:
             click.echo(f"Error: {error}", err=True)
             sys.exit(DONE_IN_PART if error.result.accepted else FAILED)
-        except KeyboardInterrupt:
-            if not started:
-                click.echo("Nothing was sent.", err=True)
+        except KeyboardInterrupt as interrupt:
+            interrupt.add_note(
+                f"Repeat the command with --upload-id {started[0]} to go on." if started else "Nothing was sent."
+            )
             raise
     if as_json:
         emit([asdict(result)], as_json=True)
@@ -158,7 +161,7 @@ def download(
     output.
 
     Exit code 4, and a list, when parcels are missing or messages in other hands: what came is kept beside FILE, and the
-    same command goes on from there, as it does after a kill.
+    same command goes on from there, as it does after a kill, after Ctrl-C (exit code 130) and after SIGTERM (143).
 
     \b
     Examples:
@@ -195,8 +198,8 @@ def download(
         click.echo(f"Error: {error}", err=True)
         _tell_gaps(error.gaps, as_json)
         sys.exit(DONE_IN_PART)
-    except KeyboardInterrupt:
-        click.echo(f"What came is kept beside {file}: the same command goes on from there.", err=True)
+    except KeyboardInterrupt as interrupt:
+        interrupt.add_note(f"What came is kept beside {file}: the same command goes on from there.")
         raise
     if to_output:
         _print(file)
