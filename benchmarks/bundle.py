@@ -91,6 +91,7 @@ def _cold_start(results: Results, program: list[str], rounds: int) -> None:
             "AWS_DEFAULT_REGION": "us-east-1",
             "AWS_ACCESS_KEY_ID": "test",
             "AWS_SECRET_ACCESS_KEY": "test",
+            "INGEST_QUEUE_URL": f"{endpoint}/000000000000/ingest",
             "CATALOG_QUEUE_URL": f"{endpoint}/000000000000/catalog.fifo",
             "POWERTOOLS_SERVICE_NAME": "classify",
             "POWERTOOLS_METRICS_NAMESPACE": "Tagstream",
@@ -181,7 +182,8 @@ def _storage(photo: Path) -> Iterator[str]:
 def _memory(results: Results, program: list[str]) -> None:
     """Medians of three fresh processes: they hardly differ."""
     photo = enlarged(originals()[:1], 50)[0]
-    environment = {"PATH": os.defpath, "CATALOG_QUEUE_URL": "http://127.0.0.1/q", "AWS_REGION": "us-east-1"}
+    queues = dict.fromkeys(("INGEST_QUEUE_URL", "CATALOG_QUEUE_URL"), "http://127.0.0.1/q")
+    environment = {"PATH": os.defpath, **queues, "AWS_REGION": "us-east-1"}
     environment |= {"AWS_DEFAULT_REGION": "us-east-1", "POWERTOOLS_METRICS_NAMESPACE": "Tagstream"}
     answers = [_first_answer([*program, "memory", str(photo)], environment)[1] for _ in range(3)]
     for name, what in (("rest", "memory at rest, model loaded"), ("peak", "peak memory with a 50-megapixel JPEG")):

@@ -1,4 +1,5 @@
-"""What a Python function is deployed as: one zip with its handler, its parts of ``tagstream``, its packages.
+"""What a Python function is deployed as: one zip with its handler, its parts of ``tagstream`` and of what stands
+beside the handlers, its packages.
 
 Made by pip from ready wheels for the function's own platform, so that neither Docker nor a machine of that
 kind is needed. A finished bundle is kept under ``build/bundles`` by the hash of everything that goes into it:
@@ -75,6 +76,9 @@ _STRIPPED = (
 )
 # botocore describes every service of AWS in its data; the functions talk to these, and sign for OpenSearch.
 _SERVICES = frozenset({"s3", "sqs", "sts", "xray"})
+
+# What a handler may import of ours: the domain, and what stands beside the handlers for all of them.
+_OURS = ("tagstream", "lambdas")
 
 
 class BundlingError(Exception):
@@ -186,7 +190,7 @@ class Bundle:
         return finished
 
     def _files(self) -> Iterator[tuple[str, Path]]:
-        """Our own files: the handler's directory, the modules of ``tagstream`` it reaches, the data."""
+        """Our own files: the handler's directory, the modules it reaches, the data."""
         for path in _files_below(self.source):
             if path.name != "requirements.txt" and "__pycache__" not in path.parts:
                 yield str(path.relative_to(self.source)), path
@@ -280,7 +284,7 @@ def _checksum(path: Path) -> str:
 
 
 def _modules(source: Path, root: Path) -> list[Path]:
-    """The files of ``tagstream`` that the modules in ``source`` import, directly or through one another.
+    """The files of ours that the modules in ``source`` import, directly or through one another.
 
     Every import counts, also one inside a function. With a module come its packages' ``__init__.py`` and
     the data files that lie beside it.
@@ -313,7 +317,7 @@ def _imported(path: Path) -> Iterator[str]:
             names = [f"{node.module}.{alias.name}" for alias in node.names]
         else:
             continue
-        yield from (name for name in names if name.split(".")[0] == "tagstream")
+        yield from (name for name in names if name.split(".")[0] in _OURS)
 
 
 def _strip(root: Path) -> None:

@@ -58,6 +58,7 @@ class Ingest(Stack):
             settings=settings,
             data=model_files(self, settings),
             environment={
+                "INGEST_QUEUE_URL": self.queue.queue.queue_url,
                 "CATALOG_QUEUE_URL": catalog.queue.queue.queue_url,
                 "MAX_PIXELS": str(settings.max_pixels),
                 "MAX_BYTES": str(settings.max_bytes),

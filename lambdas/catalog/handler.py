@@ -2,86 +2,58 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
-from functools import cache
-from typing import Any
-
-from aws_lambda_powertools import Logger, Metrics, Tracer
-from aws_lambda_powertools.metrics import MetricUnit
-from aws_lambda_powertools.utilities.batch import SqsFifoPartialProcessor, process_partial_response
-from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from tagstream.catalog.client import connect
-from tagstream.catalog.store import Catalog, Outcome
+from lambdas.frame import Event, Frame
+from lambdas.opensearch import Connection
+from tagstream.catalog.store import Outcome
 from tagstream.catalog.updates import CatalogUpdate
 from tagstream.errors import CatalogError, ConfigurationError
 
-logger = Logger()
-metrics = Metrics()
-tracer = Tracer(auto_patch=False)
+frame = Frame()
+_SECONDS = 3.0
 
 
-@dataclass(frozen=True)
-class Settings:
-    """``endpoint`` is a full URL, ``index`` the alias."""
-
-    endpoint: str
-    index: str
-
-    @classmethod
-    def from_environment(cls) -> Settings:
-        return cls(os.environ["OPENSEARCH_ENDPOINT"], os.environ["OPENSEARCH_INDEX"])
-
-
-@cache
-def catalog() -> Catalog:
-    settings = Settings.from_environment()
-    return Catalog(connect(settings.endpoint), settings.index)
-
-
-@tracer.capture_method(capture_response=False)
-def outcomes(records: list[dict[str, Any]]) -> dict[str, Outcome]:
+@frame.tracer.capture_method(capture_response=False)
+def outcomes(bodies: dict[str, str]) -> dict[str, Outcome]:
     """Apply the whole batch in one go; what became of each message, by its id."""
     settled: dict[str, Outcome] = {}
     updates: dict[str, CatalogUpdate] = {}
-    for record in records:
+    for message_id, body in bodies.items():
         try:
-            updates[record["messageId"]] = CatalogUpdate.from_json(record["body"])
+            updates[message_id] = CatalogUpdate.from_json(body)
         except ConfigurationError as error:
-            settled[record["messageId"]] = Outcome("failed", str(error))
-    settled |= zip(updates, catalog().apply(list(updates.values())), strict=True)
+            settled[message_id] = Outcome("failed", str(error))
+    catalog = Connection.from_environment(timeout=_SECONDS).catalog
+    settled |= zip(updates, catalog.apply(list(updates.values())), strict=True)
     for message_id, outcome in settled.items():
-        update = updates.get(message_id)
-        about = {"message_id": message_id, "error": outcome.error}
-        if update is not None:
-            about |= {
-                "document": update.document_id,
-                "s3_location": f"s3://{update.bucket}/{update.key}",
-                "sequencer": update.sequencer,
-                "kind": update.kind,
-            }
-        (logger.error if outcome.state == "failed" else logger.info)(f"update {outcome.state}", extra=about)
+        log(message_id, updates.get(message_id), outcome)
     return settled
 
 
-@logger.inject_lambda_context
-@metrics.log_metrics
-@tracer.capture_lambda_handler(capture_response=False)
-def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+def log(message_id: str, update: CatalogUpdate | None, outcome: Outcome) -> None:
+    about = {"message_id": message_id, "error": outcome.error}
+    if update is not None:
+        about |= {
+            "document": update.document_id,
+            "s3_location": f"s3://{update.bucket}/{update.key}",
+            "sequencer": update.sequencer,
+            "kind": update.kind,
+        }
+    say = frame.logger.error if outcome.state == "failed" else frame.logger.info
+    say(f"update {outcome.state}", extra=about)
+
+
+@frame.handler
+def handler(event: Event, context: LambdaContext) -> Event:
     """Answers with the messages to deliver again: the failed ones and the later ones of their images."""
-    settled = outcomes(event["Records"])
-
-    def settle(record: SQSRecord) -> None:
-        outcome = settled[record.message_id]
-        if outcome.state == "failed":
-            raise CatalogError(outcome.error or "the update failed")
-
-    for name, state in (("UpdatesApplied", "applied"), ("UpdatesStale", "stale"), ("Failures", "failed")):
-        count = sum(outcome.state == state for outcome in settled.values())
-        metrics.add_metric(name=name, unit=MetricUnit.Count, value=count)
-    processor = SqsFifoPartialProcessor(skip_group_on_error=True)
-    # A raised error would fail the innocent groups of the batch too, and cost a cold start.
-    processor.raise_on_entire_batch_failure = False
-    return dict(process_partial_response(event, settle, processor, context))
+    settled = outcomes({record["messageId"]: record["body"] for record in event["Records"]})
+    states = [outcome.state for outcome in settled.values()]
+    failed = states.count("failed")
+    frame.count(UpdatesApplied=states.count("applied"), UpdatesStale=states.count("stale"), Failures=failed)
+    errors = {
+        message_id: CatalogError(outcome.error or "the update failed")
+        for message_id, outcome in settled.items()
+        if outcome.state == "failed"
+    }
+    return frame.answer(event, context, errors, fifo=True)

@@ -15,20 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import botocore.session
-from aws_lambda_powertools import Logger, Metrics, Tracer
-from aws_lambda_powertools.metrics import MetricUnit
-from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
-from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
+from lambdas.frame import Event, Frame
 from tagstream.classifier import Classifier, Limits
 from tagstream.errors import ConfigurationError
+from tagstream.pipeline.deliveries import Delivery, work_off
 from tagstream.pipeline.ingest import Ingest, Outcome
 
-logger = Logger()
-metrics = Metrics()
-tracer = Tracer(auto_patch=False)
+frame = Frame()
 
 
 @dataclass(frozen=True)
@@ -36,6 +32,7 @@ class Settings:
     """``catalog_queue_url`` is a FIFO queue; ``max_tags`` and ``min_score`` say which tags are kept."""
 
     model: Path
+    ingest_queue_url: str
     catalog_queue_url: str
     limits: Limits
     max_tags: int
@@ -47,6 +44,7 @@ class Settings:
         try:
             return cls(
                 Path(environment.get("MODEL_DIR") or Path(__file__).with_name("model")),
+                environment["INGEST_QUEUE_URL"],
                 environment["CATALOG_QUEUE_URL"],
                 Limits(
                     int(environment.get("MAX_BYTES", usual.max_bytes)),
@@ -85,40 +83,43 @@ def ingest() -> Ingest:
     )
 
 
-@tracer.capture_method(capture_response=False)
-def outcomes(records: list[dict[str, Any]]) -> dict[str, Outcome]:
-    """Work on the whole batch at once; what became of each message, by its id."""
-    results = ingest().process({record["messageId"]: record["body"] for record in records})
-    for message_id, outcome in results.items():
-        for update in outcome.updates:
-            about = {"object": f"s3://{update.bucket}/{update.key}", "sequencer": update.sequencer}
-            logger.info(update.kind, extra=about | {"message_id": message_id, "reason": update.reason})
-        for note in outcome.notes:
-            logger.info(note, extra={"message_id": message_id})
-        if outcome.error:
-            logger.error("failed, to be delivered again", exc_info=outcome.error, extra={"message_id": message_id})
+def log(message_id: str, outcome: Outcome) -> None:
+    for update in outcome.updates:
+        about = {"object": f"s3://{update.bucket}/{update.key}", "sequencer": update.sequencer}
+        frame.logger.info(update.kind, extra=about | {"message_id": message_id, "reason": update.reason})
+    for note in outcome.notes:
+        frame.logger.info(note, extra={"message_id": message_id})
+    if outcome.error:
+        about = {"message_id": message_id}
+        frame.logger.error("failed, to be delivered again", exc_info=outcome.error, extra=about)
+
+
+@frame.tracer.capture_method(capture_response=False)
+def outcomes(records: list[dict[str, Any]], context: LambdaContext) -> dict[str, Outcome]:
+    """What became of each message, by its id, logged as soon as it is known."""
+    results: dict[str, Outcome] = {}
+    for message_id, outcome in work_off(
+        ingest(),
+        {record["messageId"]: Delivery.from_lambda(record) for record in records},
+        seconds_left=lambda: context.get_remaining_time_in_millis() / 1000,
+        delete=lambda receipt: ingest().sqs.delete_message(QueueUrl=settings().ingest_queue_url, ReceiptHandle=receipt),
+    ):
+        log(message_id, outcome)
+        results[message_id] = outcome
     return results
 
 
-@logger.inject_lambda_context
-@metrics.log_metrics
-@tracer.capture_lambda_handler(capture_response=False)
-def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+@frame.handler
+def handler(event: Event, context: LambdaContext) -> Event:
     """Answers with the messages to deliver again."""
-    results = outcomes(event["Records"])
+    results = outcomes(event["Records"], context)
     gc.enable()
-
-    def settle(record: SQSRecord) -> None:
-        error = results[record.message_id].error
-        if error:
-            raise error
-
     kinds = [update.kind for outcome in results.values() for update in outcome.updates]
-    metrics.add_metric(name="ImagesClassified", unit=MetricUnit.Count, value=kinds.count("classified"))
-    metrics.add_metric(name="ImagesRejected", unit=MetricUnit.Count, value=kinds.count("rejected"))
-    metrics.add_metric(name="ImagesRemoved", unit=MetricUnit.Count, value=kinds.count("removed"))
-    failures = sum(outcome.error is not None for outcome in results.values())
-    metrics.add_metric(name="Failures", unit=MetricUnit.Count, value=failures)
-    # An error raised would cost the warm worker; the alarm is on Failures.
-    processor = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
-    return dict(process_partial_response(event, settle, processor, context))
+    errors = {message_id: outcome.error for message_id, outcome in results.items() if outcome.error is not None}
+    frame.count(
+        ImagesClassified=kinds.count("classified"),
+        ImagesRejected=kinds.count("rejected"),
+        ImagesRemoved=kinds.count("removed"),
+        Failures=len(errors),
+    )
+    return frame.answer(event, context, errors)

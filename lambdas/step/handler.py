@@ -11,14 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import botocore.session
-from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.logging.utils import copy_config_to_registered_loggers
-from aws_lambda_powertools.metrics import MetricUnit
-from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
-from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
+from lambdas.frame import Event, Frame
 from tagstream.errors import ConfigurationError, TopicError
 from tagstream.steps import classify, uppercase
 from tagstream.topics.client import Topics
@@ -26,9 +23,7 @@ from tagstream.topics.messages import Message
 from tagstream.topics.outputs import outputs, parcel_in
 from tagstream.topics.step import Step
 
-logger = Logger()
-metrics = Metrics()
-tracer = Tracer(auto_patch=False)
+frame = Frame()
 
 # The bundle has what is imported here; a step runs in a process of its own.
 SHIPPED = (classify, uppercase)
@@ -65,7 +60,7 @@ def topics() -> Topics:
 @cache
 def step() -> Step:
     # What the step prints goes where the function's own log goes.
-    copy_config_to_registered_loggers(logger, include={"tagstream"})
+    copy_config_to_registered_loggers(frame.logger, include={"tagstream"})
     here = Path(__file__).parent
     own, settings_file, model = here / settings().step, here / "settings.yaml", here / "model"
     return Step(
@@ -77,36 +72,32 @@ def step() -> Step:
     )
 
 
-@logger.inject_lambda_context
-@metrics.log_metrics
-@tracer.capture_lambda_handler(capture_response=False)
-def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+@frame.tracer.capture_method(capture_response=False)
+def run(record: dict[str, Any], seconds: float) -> None:
+    """Put one message through the step, and what comes out into the output topic, within ``seconds``."""
+    if seconds <= 0:
+        raise TopicError("the invocation has no time left for this message: ask for a smaller batch.")
+    message = Message.from_lambda(record)
+    parcel = parcel_in(message)
+    output = step().run(parcel.content, timeout=seconds) if parcel.content else b""
+    queue = settings().output_queue_url
+    made = outputs(parcel, output, workflow=step().name, topic=queue, group_id=message.group_id)
+    result = topics().publish_all(queue, made)
+    if result.failed:
+        raise TopicError(f"the output topic refused {len(result.failed)} messages: {result.failed[0].reason}")
+    frame.count(StepLines=parcel.line_count)
+
+
+@frame.handler
+def handler(event: Event, context: LambdaContext) -> Event:
     """Answers with the messages to deliver again."""
-
-    @tracer.capture_method(capture_response=False)
-    def run(record: SQSRecord) -> None:
-        message = Message.from_lambda(record.raw_event)
-        parcel = parcel_in(message)
-        seconds = context.get_remaining_time_in_millis() / 1000 - _MARGIN_SECONDS
-        if seconds <= 0:
-            raise TopicError("the invocation has no time left for this message: ask for a smaller batch.")
-        output = step().run(parcel.content, timeout=seconds) if parcel.content else b""
-        queue = settings().output_queue_url
-        made = outputs(parcel, output, workflow=step().name, topic=queue, group_id=message.group_id)
-        result = topics().publish_all(queue, made)
-        if result.failed:
-            raise TopicError(f"the output topic refused {len(result.failed)} messages: {result.failed[0].reason}")
-        metrics.add_metric(name="StepLines", unit=MetricUnit.Count, value=parcel.line_count)
-
-    def settle(record: SQSRecord) -> None:
+    errors: dict[str, Exception] = {}
+    for record in event["Records"]:
         try:
-            run(record)
-        except Exception:
+            run(record, context.get_remaining_time_in_millis() / 1000 - _MARGIN_SECONDS)
+        except Exception as error:
             # The only place where the reason is kept: SQS moves a message without one.
-            logger.exception("failed, to be delivered again", extra={"message_id": record.message_id})
-            metrics.add_metric(name="Failures", unit=MetricUnit.Count, value=1)
-            raise
-
-    # An error raised would cost the warm worker; the alarm is on the mapping's failures.
-    processor = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
-    return dict(process_partial_response(event, settle, processor, context))
+            frame.logger.exception("failed, to be delivered again", extra={"message_id": record["messageId"]})
+            frame.count(Failures=1)
+            errors[record["messageId"]] = error
+    return frame.answer(event, context, errors)

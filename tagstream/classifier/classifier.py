@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tagstream.classifier.confined import PATIENCE
 from tagstream.classifier.decode import DEFAULT_LIMITS, Decoded, Limits, decode
 from tagstream.classifier.models import DEFAULT_MODEL, find_model, load_info
 from tagstream.errors import ModelError
@@ -67,7 +68,9 @@ class Classifier:
     def name(self) -> str:
         return self.info.name
 
-    def decode(self, photo: bytes | Path, *, fast: bool = True) -> Decoded:
+    def decode(
+        self, photo: bytes | Path, *, fast: bool = True, confined: bool = False, patience: float | None = None
+    ) -> Decoded:
         """The photo as this model wants it; see :func:`tagstream.classifier.decode.decode`."""
         info = self.info
         return decode(
@@ -77,6 +80,8 @@ class Classifier:
             interpolation=info.interpolation,
             limits=self.limits,
             fast=fast,
+            confined=confined,
+            patience=PATIENCE if patience is None else patience,
         )
 
     def scores(self, pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -94,9 +99,12 @@ class Classifier:
         scores /= scores.sum()
         return scores
 
-    def recognise(self, photo: bytes | Path) -> Recognition:
-        """Decode and classify a photo; raises :class:`ImageRejected` if that can never succeed."""
-        return self.recognise_decoded(self.decode(photo))
+    def recognise(self, photo: bytes | Path, *, confined: bool = False, patience: float | None = None) -> Recognition:
+        """Decode and classify a photo; raises :class:`ImageRejected` if that can never succeed.
+
+        ``confined`` and ``patience`` (seconds) are those of :func:`tagstream.classifier.decode.decode`.
+        """
+        return self.recognise_decoded(self.decode(photo, confined=confined, patience=patience))
 
     def recognise_decoded(self, photo: Decoded) -> Recognition:
         scores = self.scores(photo.pixels).tolist()

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["PATIENCE", "decode_confined"]
 
 PATIENCE = 60.0
-"""Seconds that a decoder may take by the clock, if nobody says less: much more than it may take of CPU."""
+"""Seconds that a decoder may take by the clock, its turn included, if nobody says less: much more than of CPU."""
 
 _START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from tagstream.classifier import confined; "
 _START += "confined.main(json.loads(sys.argv[2]))"
@@ -67,15 +67,20 @@ def decode_confined(
     task = json.dumps({"options": options, "limits": asdict(limits), "parent": os.getpid()})
     environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ} | _THRIFT
     command = [sys.executable, "-I", "-W", "ignore", "-c", _START, json.dumps(sys.path), task]
-    with _one_at_a_time:
+    began = time.monotonic()
+    if not _one_at_a_time.acquire(timeout=patience):
+        raise TimeoutError("others were decoded all the time that there was")
+    try:
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
         )
         late = threading.Event()
-        with _ended_after(process, patience, late), process:
+        with _ended_after(process, max(0.0, began + patience - time.monotonic()), late), process:
             answer = _exchange(process, data, size * size * 3 + _HEAD.size + _LONGEST_REASON)
             process.kill()
         code = process.returncode
+    finally:
+        _one_at_a_time.release()
     return _understood(answer, code, late=late.is_set(), size=size, limits=limits)
 
 

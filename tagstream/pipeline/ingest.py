@@ -40,7 +40,7 @@ class Recogniser(Protocol):
     @property
     def limits(self) -> Limits: ...
 
-    def recognise(self, photo: bytes) -> Recognition: ...
+    def recognise(self, photo: bytes, *, confined: bool = False, patience: float | None = None) -> Recognition: ...
 
 
 class NotAccepted(TagstreamError):
@@ -95,7 +95,7 @@ class Ingest:
                 outcomes[message_id] = Outcome(updates=(_not_an_event(message_id, body, strange[0]),))
         for (message_id, _), result in zip(work, self._attempts([event for _, event in work]), strict=True):
             outcomes[message_id] = _joined(outcomes[message_id], result)
-        return self._publish(outcomes)
+        return self.publish(outcomes)
 
     def _attempts(self, events: list[ObjectEvent]) -> list[Outcome]:
         if not events:
@@ -169,8 +169,8 @@ class Ingest:
                 raise ImageRejected("the object is archived, and would have to be restored first") from error
             raise
 
-    def _publish(self, outcomes: dict[str, Outcome]) -> dict[str, Outcome]:
-        """Send all updates; a message with one that was not accepted failed."""
+    def publish(self, outcomes: dict[str, Outcome]) -> dict[str, Outcome]:
+        """Send all updates; a message with one that was not accepted failed. Changes, and returns, ``outcomes``."""
         pending = [(message_id, update) for message_id, outcome in outcomes.items() for update in outcome.updates]
         for batch in _batches(pending):
             entries = [

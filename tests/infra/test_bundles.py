@@ -45,6 +45,8 @@ def test_each_holds_only_what_it_needs(name: str, target: Target) -> None:
     assert ({"ai_edge_litert", "numpy", "PIL", "model"} & top == set()) is not classifies
     assert ("opensearchpy" in top) is not classifies
     assert not {"tensorflow", "boto3", "aws_cdk", "click", "rich", "moto"} & top
+    assert "lambdas/frame.py" in places
+    assert ("lambdas/opensearch.py" in places) is not classifies
     ours = {place for place in places if place.startswith("tagstream/")}
     assert not {place for place in ours if place.startswith(("tagstream/cli", "tagstream/local", "tagstream/topics"))}
     assert any(place.startswith("tagstream/classifier/") for place in ours) is classifies

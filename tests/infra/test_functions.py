@@ -117,6 +117,8 @@ def test_functions_run_where_their_bundles_are_made_for(stage: Stage) -> None:
 def test_handlers_find_every_setting_that_they_read(stage: Stage) -> None:
     for function in stage.of_type("AWS::Lambda::Function"):
         source = (ROOT / "lambdas" / stage.service(function) / "handler.py").read_text()
+        for shared in re.findall(r"from lambdas\.(\w+) import", source):
+            source += (ROOT / "lambdas" / f"{shared}.py").read_text()
         needed = set(re.findall(r"environ(?:ment)?\[[\"']([A-Z_]+)[\"']\]", source))
         assert needed <= function.properties["Environment"]["Variables"].keys()
 

@@ -124,3 +124,8 @@ def test_updates_of_the_catalog_are_kept_in_order(stage: Stage) -> None:
     queue = stage.by_arn(stage.mapping_of("catalog").properties["EventSourceArn"])
     assert queue.properties["FifoQueue"] is True
     assert stage.function("classify").properties["Environment"]["Variables"]["CATALOG_QUEUE_URL"] == queue.ref
+
+
+def test_the_classify_function_deletes_from_the_queue_that_feeds_it(stage: Stage) -> None:
+    queue = stage.by_arn(stage.mapping_of("classify").properties["EventSourceArn"])
+    assert stage.function("classify").properties["Environment"]["Variables"]["INGEST_QUEUE_URL"] == queue.ref

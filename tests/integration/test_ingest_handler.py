@@ -23,7 +23,12 @@ from tagstream.errors import ConfigurationError
 
 HANDLER = Path(__file__).parents[2] / "lambdas" / "classify" / "handler.py"
 CONTEXT = SimpleNamespace(
-    function_name="classify", memory_limit_in_mb=1769, invoked_function_arn="arn", aws_request_id="id", tenant_id=None
+    function_name="classify",
+    memory_limit_in_mb=1769,
+    invoked_function_arn="arn",
+    aws_request_id="id",
+    tenant_id=None,
+    get_remaining_time_in_millis=lambda: 60_000,
 )
 
 
@@ -63,13 +68,17 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         s3.create_bucket(Bucket="photos", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
         url = sqs.create_queue(QueueName="catalog.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
         monkeypatch.setenv("CATALOG_QUEUE_URL", url)
-        yield SimpleNamespace(s3=s3, sqs=sqs, url=url)
+        ingest = sqs.create_queue(QueueName="ingest", Attributes={"VisibilityTimeout": "0"})["QueueUrl"]
+        monkeypatch.setenv("INGEST_QUEUE_URL", ingest)
+        yield SimpleNamespace(s3=s3, sqs=sqs, url=url, ingest=ingest)
 
 
-def event(**bodies: str) -> dict[str, Any]:
+def event(*, receives: int = 1, receipt: str = "r", **bodies: str) -> dict[str, Any]:
+    attributes = {"ApproximateReceiveCount": str(receives)}
     return {
         "Records": [
-            {"messageId": name, "body": text, "eventSource": "aws:sqs", "attributes": {}}
+            {"messageId": name, "body": text, "receiptHandle": receipt, "eventSource": "aws:sqs"}
+            | {"attributes": attributes}
             for name, text in bodies.items()
         ]
     }
@@ -117,6 +126,19 @@ def test_a_batch(aws: Any, capsys: pytest.CaptureFixture[str]) -> None:
     ]
 
 
+def test_a_last_try_deletes_the_message_by_itself(aws: Any) -> None:
+    photo = io.BytesIO()
+    Image.new("RGB", (300, 200), "orange").save(photo, "JPEG")
+    aws.s3.put_object(Bucket="photos", Key="a.jpg", Body=photo.getvalue())
+    aws.sqs.send_message(QueueUrl=aws.ingest, MessageBody=created("a.jpg"))
+    (message,) = aws.sqs.receive_message(QueueUrl=aws.ingest)["Messages"]
+    again = event(receives=3, receipt=message["ReceiptHandle"], photo=message["Body"])
+    assert load().handler(again, CONTEXT) == {"batchItemFailures": []}
+    assert "Messages" not in aws.sqs.receive_message(QueueUrl=aws.ingest)
+    messages = aws.sqs.receive_message(QueueUrl=aws.url, MaxNumberOfMessages=10)["Messages"]
+    assert [json.loads(message["Body"])["kind"] for message in messages] == ["rejected", "classified"]
+
+
 def test_every_message_may_fail_without_an_error_raised(aws: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     aws.s3.put_object(Bucket="photos", Key="b.jpg", Body=b"a text")
     monkeypatch.setenv("CATALOG_QUEUE_URL", aws.url.replace("catalog", "none"))
@@ -134,14 +156,16 @@ def test_a_missing_model_fails_the_messages_and_loses_nothing(
 
 def test_settings_are_read_from_the_environment() -> None:
     module = load()
+    queues = {"CATALOG_QUEUE_URL": "url", "INGEST_QUEUE_URL": "url"}
     settings = module.Settings.from_environment(
-        {"CATALOG_QUEUE_URL": "url", "MODEL_DIR": "/m", "MAX_PIXELS": "10", "MAX_BYTES": "20", "MAX_SCANS": "3"}
+        queues
+        | {"MODEL_DIR": "/m", "MAX_PIXELS": "10", "MAX_BYTES": "20", "MAX_SCANS": "3"}
         | {"MAX_TAGS": "4", "MIN_SCORE": "0.5"}
     )
     assert (settings.limits.max_pixels, settings.limits.max_bytes, settings.limits.max_scans) == (10, 20, 3)
     assert (settings.max_tags, settings.min_score, settings.model) == (4, 0.5, Path("/m"))
-    assert module.Settings.from_environment({"CATALOG_QUEUE_URL": "url"}).model == HANDLER.parent / "model"
-    for wrong in ({}, {"CATALOG_QUEUE_URL": "url", "MAX_TAGS": "many"}):
+    assert module.Settings.from_environment(queues).model == HANDLER.parent / "model"
+    for wrong in ({}, {"CATALOG_QUEUE_URL": "url"}, queues | {"MAX_TAGS": "many"}):
         with pytest.raises(ConfigurationError):
             module.Settings.from_environment(wrong)
 

@@ -47,8 +47,12 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         root,
         {
             "constraints.txt": "dep==1.0\n",
-            "lambdas/hello/handler.py": "import dep\nfrom tagstream.greet import text\n\n"
-            "def handler(event, context):\n    from tagstream import late\n    return dep.NAME + text() + late.WORD\n",
+            "lambdas/hello/handler.py": "import dep\nfrom lambdas.frame import FRAME\n"
+            "from tagstream.greet import text\n\n"
+            "def handler(event, context):\n    from tagstream import late\n"
+            "    return dep.NAME + text() + late.WORD + FRAME\n",
+            "lambdas/frame.py": "FRAME = '!'\n",
+            "lambdas/other/handler.py": "",
             "lambdas/hello/requirements.txt": "# why\ndep  # a reason\n",
             "lambdas/hello/__pycache__/handler.pyc": "stale",
             "tagstream/__init__.py": "",
@@ -85,6 +89,7 @@ def left(project: Path) -> list[str]:
 def test_it_holds_what_the_function_reaches_and_nothing_else(project: Path) -> None:
     assert {name for name in names(bundle(project).build()) if "dist-info" not in name} == {
         "handler.py",
+        "lambdas/frame.py",
         "dep/__init__.py",
         "model/weights",
         "tagstream/__init__.py",
@@ -105,7 +110,7 @@ def test_it_runs_on_its_own_and_compiles_nothing(project: Path, tmp_path: Path) 
     assert {struct.unpack("<I", path.read_bytes()[4:8])[0] for path in compiled} == {0b01}
     code = f"import sys; sys.path.insert(0, {str(unzipped)!r}); import handler; print(handler.handler({{}}, None))"
     run = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout == "dep hello late\n"
+    assert run.stdout == "dep hello late!\n"
 
 
 def test_a_second_build_finds_the_first(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,6 +131,7 @@ def test_a_second_build_finds_the_first(project: Path, monkeypatch: pytest.Monke
     "changed",
     [
         "constraints.txt",
+        "lambdas/frame.py",
         "lambdas/hello/handler.py",
         "lambdas/hello/requirements.txt",
         "tagstream/greet/words.py",

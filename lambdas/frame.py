@@ -1,0 +1,59 @@
+"""The frame around the work of every function: its log, its metrics, its trace, and its answer to a queue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+from aws_lambda_powertools import Logger, Metrics, Tracer
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+__all__ = ["Event", "Frame", "Handler"]
+
+Event: TypeAlias = dict[str, Any]
+Handler: TypeAlias = Callable[[Event, LambdaContext], Event]
+
+
+class Frame:
+    """Made once in a handler's module: ``frame = Frame()``, then ``@frame.handler`` above the handler."""
+
+    def __init__(self) -> None:
+        self.logger = Logger()
+        self.tracer = Tracer(auto_patch=False)
+        self._metrics = Metrics()
+
+    def handler(self, work: Handler) -> Handler:
+        """``work`` as Lambda calls it: the log names the request, metrics are written at the end, time is traced."""
+        traced = self.tracer.capture_lambda_handler(work, capture_response=False)
+        framed: Handler = self.logger.inject_lambda_context(self._metrics.log_metrics(traced))
+        return framed
+
+    def count(self, **counts: int) -> None:
+        """Add to the metrics of these names."""
+        for name, value in counts.items():
+            self._metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
+
+    def answer(
+        self, event: Event, context: LambdaContext, errors: Mapping[str, Exception], *, fifo: bool = False
+    ) -> Event:
+        """The answer to a queue: which messages are to be delivered again, with ``errors`` by message id.
+
+        From a FIFO queue, the later messages of the same group come again as well. A raised error would fail the
+        innocent messages of the batch too, and cost the warm worker: alarms are on the failures that are counted.
+        """
+        from aws_lambda_powertools.utilities.batch import (
+            BatchProcessor,
+            EventType,
+            SqsFifoPartialProcessor,
+            process_partial_response,
+        )
+        from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+
+        def settle(record: SQSRecord) -> None:
+            if record.message_id in errors:
+                raise errors[record.message_id]
+
+        processor = SqsFifoPartialProcessor(skip_group_on_error=True) if fifo else BatchProcessor(EventType.SQS)
+        processor.raise_on_entire_batch_failure = False
+        return dict(process_partial_response(event, settle, processor, context))

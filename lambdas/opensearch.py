@@ -1,0 +1,41 @@
+"""The catalog that the functions which read and write it are connected to."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cache
+
+from opensearchpy import OpenSearch
+
+from tagstream.catalog.client import connect
+from tagstream.catalog.store import Catalog
+
+__all__ = ["Connection"]
+
+
+@dataclass(frozen=True)
+class Connection:
+    """``endpoint`` is a full URL, ``index`` the alias; a request takes at most ``timeout`` seconds."""
+
+    endpoint: str
+    index: str
+    timeout: float
+
+    @classmethod
+    def from_environment(cls, *, timeout: float) -> Connection:
+        return cls(os.environ["OPENSEARCH_ENDPOINT"], os.environ["OPENSEARCH_INDEX"], timeout)
+
+    @property
+    def client(self) -> OpenSearch:
+        return _client(self.endpoint, self.timeout)
+
+    @property
+    def catalog(self) -> Catalog:
+        return Catalog(self.client, self.index)
+
+
+@cache
+def _client(endpoint: str, timeout: float) -> OpenSearch:
+    """Made once in a function's life."""
+    return connect(endpoint, timeout=timeout)
