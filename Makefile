@@ -14,6 +14,8 @@ PYTHON ?=
 PHOTOS ?=
 # `make up PORT=4577`
 PORT ?=
+# `make vocabulary WORDNET=/usr/share/wordnet`
+WORDNET ?=
 # `make fuzz SECONDS=3600 SEED=7`
 SECONDS ?= 60
 SEED ?=
@@ -28,7 +30,7 @@ READY := $(VENV) $(CLOUD) $(NODE) $(MODEL)
 PIP := -m pip install -qq --disable-pip-version-check --no-input
 PYTEST := .venv/bin/python -m pytest -q
 
-.PHONY: help setup demo up down test unit infra integration e2e lint synth bench fuzz lock clean
+.PHONY: help setup demo up down test unit infra integration e2e lint synth bench fuzz vocabulary lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -78,10 +80,17 @@ bench: $(READY) ## Measure speed; writes build/bench.json and a plot
 fuzz: $(VENV) ## Mutate photos of every format and see what becomes of them (SECONDS=n, SEED=n)
 	.venv/bin/python -W ignore -m tests.fuzz --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
+vocabulary: $(VENV) ## Make the vocabulary's data anew from WordNet (WORDNET=dir where Debian's package can't be fetched)
+	@.venv/bin/python $(PIP) -r requirements-vocabulary.txt
+	@if [ -z "$(WORDNET)" ] && [ ! -e /usr/share/wordnet/data.noun ] && [ ! -e build/wordnet/usr/share/wordnet/data.noun ]; then \
+		mkdir -p build/wordnet; cd build/wordnet; echo "Fetching WordNet 3.0 (Debian's package wordnet-base) …"; \
+		apt-get download -qq wordnet-base 2> /dev/null && dpkg -x wordnet-base_*.deb . ; fi
+	.venv/bin/python -m tagstream.vocabulary.build $(if $(WORDNET),--wordnet "$(WORDNET)")
+
 lock: ## Renew constraints.txt and the local cloud's pins after a change of requirements
 	@$(find_python); rm -rf build/lock; "$$python" -m venv build/lock/tagstream; "$$python" -m venv build/lock/cloud
-	@echo "Resolving requirements.txt and requirements-models.txt …"
-	@sed '/^-c /d' requirements.txt requirements-models.txt > build/lock/requirements.txt
+	@echo "Resolving requirements*.txt …"
+	@sed '/^-c /d' requirements.txt requirements-models.txt requirements-vocabulary.txt > build/lock/requirements.txt
 	@build/lock/tagstream/bin/python $(PIP) -r build/lock/requirements.txt
 	@{ head -1 constraints.txt; \
 		build/lock/tagstream/bin/python -m pip freeze --disable-pip-version-check | LC_ALL=C sort -f; } > build/lock/constraints.txt
