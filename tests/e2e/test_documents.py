@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.documents import DOCUMENTS, ROOT, Typed, alike, blocks, commands
+from tests.documents import DOCUMENTS, NEEDS_AN_ACCOUNT, ROOT, Typed, alike, blocks, commands
 from tests.e2e.conftest import Pipeline, clean_environment
 
 # What would change the machine that the tests run on, or take minutes: only that there is such a thing is checked.
@@ -23,7 +23,7 @@ _ONLY_ITS_HELP = re.compile(
 _NOT_HERE = (
     (re.compile(r"git clone"), "the clone is the one that the tests are in"),
     (re.compile(r"\. \.venv/bin/activate"), "the tests' shell finds it without"),
-    (re.compile(r"npx cdk |.* --stage dev\b"), "needs an account: tests/infra/test_documents.py"),
+    (NEEDS_AN_ACCOUNT, "needs an account: tests/infra/test_documents.py"),
 )
 
 
