@@ -17,12 +17,13 @@ from typing import Any
 import click
 
 from tagstream.cli.common import emit, progress
+from tagstream.cli.next_steps import called_as, steps
 from tagstream.errors import ConfigurationError, LocalCloudError
 from tagstream.local.cloud import HOME, ROOT, Connection, LocalCloud
 from tagstream.local.photos import PHOTOS, fetch
 from tagstream.pipeline.uploads import Upload, find_uploads, upload_all
 
-__all__ = ["run"]
+__all__ = ["run", "what_next"]
 
 _PATIENCE = 120.0
 """Seconds without any news of any photo after which the rest is given up."""
@@ -75,7 +76,8 @@ def run(folder: Path | None = None) -> bool:
             _wait(catalog, photos)
             _look_up(catalog, photos)
             _print(photos)
-            answered = _queries(cloud.connection, photos, own=folder is not None)
+            questions = _questions(photos, own=folder is not None)
+            answered = _ask(cloud.connection, questions)
             _say("\nStopping the local cloud …")
     finally:
         shutil.rmtree(directory, ignore_errors=True)
@@ -85,7 +87,8 @@ def run(folder: Path | None = None) -> bool:
     if problems:
         _say(f"What the functions said is in {HOME / 'logs-demo' / 'cloud.log'}")
     elif answered:
-        _say(f"Done in {time.monotonic() - began:.0f} s: {_summary(photos)}. Nothing is left running.")
+        _say(f"Done in {time.monotonic() - began:.0f} s: {_summary(photos)}. Nothing is left running.\n")
+        _say(what_next(folder, questions))
     return answered and not problems
 
 
@@ -195,23 +198,39 @@ def _print(photos: list[_Shown]) -> None:
     emit(rows, as_json=False)
 
 
-def _queries(connection: Connection, photos: list[_Shown], *, own: bool) -> bool:
-    """The three kinds of question, asked with the command line itself; whether each got an answer."""
+def _questions(photos: list[_Shown], *, own: bool) -> list[list[str]]:
+    """The three kinds of question that get an answer; none if no photo has a tag."""
     if not own:
-        commands = [["search", "cat"], ["show", "coffee.png"], ["search", "strawberry", "--min-score", "0.9"]]
-    else:
-        tagged = [shown for shown in photos if shown.tags]
-        if not tagged:
-            return True
-        best = max(tagged, key=lambda shown: float(shown.tags[0]["score"]))
-        tag, score = best.tags[0]["tag"], float(best.tags[0]["score"])
-        # Rounded down, so that the photo itself is among the answers.
-        least = f"{int(score * 10) / 10:.1f}"
-        commands = [["search", tag], ["show", best.upload.key], ["search", tag, "--min-score", least]]
+        return [["search", "cat"], ["show", "coffee.png"], ["search", "strawberry", "--min-score", "0.9"]]
+    tagged = [shown for shown in photos if shown.tags]
+    if not tagged:
+        return []
+    best = max(tagged, key=lambda shown: float(shown.tags[0]["score"]))
+    tag, score = best.tags[0]["tag"], float(best.tags[0]["score"])
+    # Rounded down, so that the photo itself is among the answers.
+    least = f"{int(score * 10) / 10:.1f}"
+    return [["search", tag], ["show", best.upload.key], ["search", tag, "--min-score", least]]
+
+
+def what_next(folder: Path | None, questions: list[list[str]]) -> str:
+    """What to type for a cloud that stays, with the same photos in it; the last question is asked again."""
+    command = called_as()
+    photos = shlex.quote(os.path.relpath(folder or ROOT / "build" / "photos"))
+    typed = [
+        (f"{command} local up", "start a cloud that stays (or: make up)"),
+        (f"{command} images upload {photos} --wait", "the same photos, until they can be searched"),
+        *((f"{command} images {shlex.join(asked)}", "found by what they show") for asked in questions[-1:]),
+        (f"{command} local down", "stop it and delete what it holds"),
+    ]
+    return f"What next:\n\n{steps(typed)}"
+
+
+def _ask(connection: Connection, questions: list[list[str]]) -> bool:
+    """Ask with the command line itself; whether each got an answer."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TAGSTREAM_"))}
     environment |= connection.environment()
     answered = True
-    for arguments in commands:
+    for arguments in questions:
         click.echo(f"\n$ {shlex.join(['tagstream', 'images', *arguments])}")
         sys.stdout.flush()
         command = [sys.executable, "-c", "from tagstream.cli import main; main()", "images", *arguments]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shlex
-import shutil
 import sys
 from pathlib import Path
 
 import click
 
 from tagstream.cli.common import FAILED, emit, json_option
+from tagstream.cli.next_steps import called_as, photos_at_hand, steps
 
 __all__ = ["local"]
 
@@ -43,15 +42,15 @@ def up(port: int | None) -> None:
 
     connection = cloud.up(port=port, report=_report)
     click.echo("\nThe local cloud is up. What next:\n")
-    # As it was called itself: where the virtual environment is not activated, "tagstream" alone is not found.
-    command = "tagstream" if shutil.which("tagstream") else os.path.relpath(sys.argv[0])
-    for arguments, meaning in (
-        ("images upload ~/Pictures", "photos in"),
-        ("images search cat", "found by what they show"),
-        ("topics list", "queues the PubSub way"),
-        ("local down", "stop it and delete what it holds"),
-    ):
-        click.echo(f"  {command} {arguments:<26}  # {meaning}")
+    command = called_as()
+    photos = photos_at_hand(cloud.ROOT / "build" / "photos")
+    typed = [
+        (f"{command} images upload {photos or 'FOLDER'}", "photos in" if photos else "your photos in"),
+        (f"{command} images search cat", "found by what they show"),
+        (f"{command} topics list", "queues the PubSub way"),
+        (f"{command} local down", "stop it and delete what it holds"),
+    ]
+    click.echo(steps(typed))
     click.echo(f'\nFor the AWS CLI, the SDKs and cdk:  eval "$({command} local env)", which says\n')
     click.echo(_exports(connection.environment()))
 

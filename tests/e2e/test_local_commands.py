@@ -172,4 +172,7 @@ def test_demo_with_a_folder_of_one_s_own(tmp_path: Path, photos: dict[str, Path]
     assert re.search(r"^notes.jpg +rejected: .*image", demo.stdout, re.MULTILINE)
     assert "$ tagstream images search cannon --min-score 0.9" in demo.stdout
     assert "1 of 2 photos found by what they show, 1 rejected" in demo.stderr
+    what_next = demo.stderr.partition("What next:")[2]
+    assert f"images upload {os.path.relpath(folder)} --wait" in what_next
+    assert "images search cannon --min-score 0.9" in what_next
     assert {path.name for path in (tmp_path / "home").iterdir()} == {"logs-demo"}
