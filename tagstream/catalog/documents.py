@@ -50,6 +50,7 @@ def document(update: CatalogUpdate, *, indexed_at: str) -> dict[str, Any]:
             "reason": update.reason,
             "uploaded_at": update.event_time or None,
             "classified_at": update.processed_at,
+            **update.facts,
         }
     return {name: value for name, value in known.items() if value is not None}
 

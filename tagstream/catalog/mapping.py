@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from tagstream.analysis import FIELDS
+
 __all__ = ["VERSION", "index_name", "index_pattern", "index_version", "settings_and_mappings"]
 
-VERSION = 1
+VERSION = 2
 """Raise it with every change of the settings or mappings below."""
 
 
@@ -56,6 +58,12 @@ def settings_and_mappings() -> dict[str, Any]:
             "analysis": {
                 "char_filter": {
                     "separators": {"type": "pattern_replace", "pattern": r"[_.\-]+", "replacement": " "},
+                    # tagstream.analysis.phash.bands says the same.
+                    "bytes": {
+                        "type": "pattern_replace",
+                        "pattern": "^(..)(..)(..)(..)(..)(..)(..)(..)$",
+                        "replacement": "a$1 b$2 c$3 d$4 e$5 f$6 g$7 h$8",
+                    },
                 },
                 "filter": {"singular": {"type": "stemmer", "language": "minimal_english"}},
                 "analyzer": {
@@ -66,6 +74,8 @@ def settings_and_mappings() -> dict[str, Any]:
                         "tokenizer": "standard",
                         "filter": ["lowercase", "asciifolding"],
                     },
+                    # Perceptual hashes: near ones have bytes in common.
+                    "bands": {"type": "custom", "char_filter": ["bytes"], "tokenizer": "whitespace"},
                     # Tags: whole words, whatever their case, accents and plural.
                     "words": {
                         "type": "custom",
@@ -105,6 +115,8 @@ def settings_and_mappings() -> dict[str, Any]:
                 "classified_at": date,
                 "removed_at": date,
                 "indexed_at": date,
+                # What analysers say besides, as they declare it.
+                **{name: field.mapping for name, field in FIELDS.items()},
             },
         },
     }

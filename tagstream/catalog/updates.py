@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
+from tagstream.analysis.analyse import check_facts
 from tagstream.catalog.order import MAX_SEQUENCER
 from tagstream.errors import ConfigurationError
 from tagstream.tags import Tag
@@ -27,6 +29,7 @@ class CatalogUpdate:
 
     ``kind`` is ``classified`` (``tags`` best first, ``width``/``height`` in pixels as people see it),
     ``rejected`` (``reason`` says why it can never be classified) or ``removed``.
+    ``facts`` is what analysers say besides (:data:`tagstream.analysis.FIELDS`), some of it or nothing.
     ``event_kind`` and ``sequencer`` are those of the S3 event that caused it.
     """
 
@@ -45,6 +48,7 @@ class CatalogUpdate:
     tags: tuple[Tag, ...] = ()
     reason: str | None = None
     processed_at: str | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def document_id(self) -> str:
@@ -93,6 +97,7 @@ class CatalogUpdate:
             if not isinstance(tag.tag, str) or not isinstance(tag.score, int | float) or not 0 <= tag.score <= 1:
                 raise ValueError(f"a tag is {tag!r}")
             tag.tag.encode()
+        check_facts(self.facts)
         if not re.fullmatch(f"[0-9A-Fa-f]{{0,{MAX_SEQUENCER}}}", self.sequencer):
             raise ValueError(f"sequencer is {self.sequencer[: MAX_SEQUENCER + 1]!r}")
         if self.processed_at is not None:

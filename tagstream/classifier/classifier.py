@@ -28,11 +28,15 @@ def granted_cores() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Recognition:
-    """What a photo shows: tag to score over all classes, summing to one; and its size as people see it."""
+    """What a photo shows: tag to score over all classes, summing to one; and its size as people see it.
+
+    ``photo`` is what was looked at, for :func:`tagstream.analysis.analyse`.
+    """
 
     scores: Mapping[str, float]
     width: int
     height: int
+    photo: Decoded | None = None
 
 
 class Classifier:
@@ -108,7 +112,7 @@ class Classifier:
 
     def recognise_decoded(self, photo: Decoded) -> Recognition:
         scores = self.scores(photo.pixels).tolist()
-        return Recognition(dict(zip(self.labels, scores, strict=True)), photo.width, photo.height)
+        return Recognition(dict(zip(self.labels, scores, strict=True)), photo.width, photo.height, photo)
 
 
 def normalise(pixels: NDArray[np.uint8], mean: float, std: float) -> NDArray[np.float32]:

@@ -41,8 +41,10 @@ _ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
 # Each thread would reserve memory that it may never use, and all of it counts.
 _THRIFT = {"OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
 _DECODED, _REJECTED, _TOO_MUCH_MEMORY, _OUT_OF_MEMORY = b"D", b"R", b"M", b"O"
-_HEAD = struct.Struct(">II8s")
+# Width, height and format of the photo, width and height of the whole picture, bytes of EXIF; EXIF and pixels follow.
+_HEAD = struct.Struct(">II8sHHH")
 _LONGEST_REASON = 1000
+_LONGEST_EXIF = 65_535
 # Their memory together, and not only that of each, must fit into the function's.
 _one_at_a_time = threading.Lock()
 
@@ -76,7 +78,7 @@ def decode_confined(
         )
         late = threading.Event()
         with _ended_after(process, max(0.0, began + patience - time.monotonic()), late), process:
-            answer = _exchange(process, data, size * size * 3 + _HEAD.size + _LONGEST_REASON)
+            answer = _exchange(process, data, _longest_answer(size))
             process.kill()
         code = process.returncode
     finally:
@@ -110,14 +112,45 @@ def _exchange(process: subprocess.Popen[bytes], data: bytes, most: int) -> bytes
     return process.stdout.read(most)
 
 
-def _understood(answer: bytes, code: int, *, late: bool, size: int, limits: Limits) -> Decoded:
+def _longest_answer(size: int) -> int:
+    from tagstream.classifier.decode import MOST_PICTURE_SIDE
+
+    return 1 + _HEAD.size + _LONGEST_EXIF + 3 * (size**2 + MOST_PICTURE_SIDE**2) + _LONGEST_REASON
+
+
+def _packed(seen: Decoded) -> bytes:
+    exif = json.dumps(seen.exif).encode()
+    head = _HEAD.pack(seen.width, seen.height, seen.format.encode(), *seen.picture.size, len(exif))
+    return head + exif + seen.pixels.tobytes() + seen.picture.tobytes()
+
+
+def _unpacked(body: bytes, size: int) -> Decoded | None:
+    """What :func:`_packed` made bytes of; None if it is not just that."""
+    from PIL import Image
+
     from tagstream.classifier.decode import Decoded
 
+    if len(body) < _HEAD.size:
+        return None
+    width, height, name, across, down, length = _HEAD.unpack_from(body)
+    pixels = _HEAD.size + length
+    picture = pixels + 3 * size**2
+    if len(body) != picture + 3 * across * down:
+        return None
+    return Decoded(
+        np.frombuffer(body[pixels:picture], np.uint8).reshape(size, size, 3),
+        width,
+        height,
+        name.rstrip(b"\0").decode("ascii", "replace"),
+        Image.frombytes("RGB", (across, down), body[picture:]),
+        json.loads(body[_HEAD.size : pixels]),
+    )
+
+
+def _understood(answer: bytes, code: int, *, late: bool, size: int, limits: Limits) -> Decoded:
     kind, body = answer[:1], answer[1:]
-    if kind == _DECODED and len(body) == _HEAD.size + size * size * 3:
-        width, height, name = _HEAD.unpack_from(body)
-        pixels = np.frombuffer(body, np.uint8, offset=_HEAD.size).reshape(size, size, 3)
-        return Decoded(pixels, width, height, name.rstrip(b"\0").decode("ascii", "replace"))
+    if kind == _DECODED and (seen := _unpacked(body, size)):
+        return seen
     if kind == _REJECTED and body:
         raise ImageRejected(body.decode(errors="replace"))
     if kind == _TOO_MUCH_MEMORY:
@@ -145,8 +178,7 @@ def main(task: dict[str, Any]) -> None:
     own = _confine(limits, task["parent"])
     try:
         seen = decode.decode_here(sys.stdin.buffer.read(), limits=limits, **task["options"])
-        name = seen.format.encode()
-        answer = _DECODED + _HEAD.pack(seen.width, seen.height, name) + seen.pixels.tobytes()
+        answer = _DECODED + _packed(seen)
     except ImageRejected as error:
         answer = _REJECTED + error.reason.encode()[:_LONGEST_REASON]
     except MemoryError:

@@ -13,7 +13,7 @@ import struct
 import threading
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import Literal
@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageChops, UnidentifiedImageError
 
 from tagstream.classifier.confined import PATIENCE, decode_confined
+from tagstream.classifier.exif import Exif, read_exif
 from tagstream.errors import ImageRejected
 
-__all__ = ["DEFAULT_LIMITS", "FORMATS", "Decoded", "Limits", "decode", "decode_here"]
+__all__ = ["DEFAULT_LIMITS", "FORMATS", "MOST_PICTURE_SIDE", "Decoded", "Limits", "decode", "decode_here"]
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIC")
 
@@ -45,6 +46,11 @@ _ROWS_PER_STRIP, _TILE_WIDTH, _TILE_LENGTH = 278, 322, 323
 _BMP_UNCOMPRESSED = (0, 3)
 # A JPEG is scaled down while it is decoded, but not below this: smaller ones begin to change the answers.
 _DRAFT_SIDE = 512
+# The whole picture that is handed on is reduced by a whole number, so that its long side is this to not quite twice it.
+_PICTURE_SIDE = 1024
+MOST_PICTURE_SIDE = 2 * _PICTURE_SIDE - 1
+"""Pixels that the long side of the whole picture that is handed on has at most."""
+
 # Files of more parts (chunks, segments, blocks) before the first pixel are not parsed: Pillow takes microseconds for
 # each, and a file may hold millions. Photos have some hundreds, a PNG of 64 MB in the usual chunks 8,000.
 _MAX_PARTS = 100_000
@@ -86,12 +92,19 @@ DEFAULT_LIMITS = Limits()
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What the net sees: ``pixels`` is (size, size, 3) RGB; ``width`` and ``height`` of the whole, upright photo."""
+    """What the net sees, and what there is for others to look at.
+
+    ``pixels`` is (size, size, 3) RGB; ``width`` and ``height`` are those of the whole, upright photo. ``picture`` is
+    the whole photo, upright, RGB, as it came out of decoding: of a small size already if it could be scaled down
+    meanwhile, and with a long side below 2,048 in any case. ``exif`` has the tags that can be read.
+    """
 
     pixels: NDArray[np.uint8]
     width: int
     height: int
     format: str
+    picture: Image.Image
+    exif: Exif = field(default_factory=dict)
 
 
 def decode(
@@ -123,7 +136,7 @@ def decode(
         if not (confined or _is_suspicious(data)):
             image = _open(data, limits)
             if not _may_take_long(image, data):
-                return _decoded(image, size, crop, interpolation, fast)
+                return _decoded(image, data, size=size, crop=crop, interpolation=interpolation, fast=fast)
             del image
     return decode_confined(
         data, size=size, crop=crop, interpolation=interpolation, limits=limits, fast=fast, patience=patience
@@ -135,11 +148,17 @@ def decode_here(
 ) -> Decoded:
     """The same, in this process whatever the file may be."""
     with _rejections():
-        return _decoded(_open(data, limits), size, crop, interpolation, fast)
+        return _decoded(_open(data, limits), data, size=size, crop=crop, interpolation=interpolation, fast=fast)
 
 
 def _decoded(
-    image: Image.Image, size: int, crop: float, interpolation: Literal["bilinear", "bicubic"], fast: bool
+    image: Image.Image,
+    data: bytes,
+    *,
+    size: int,
+    crop: float,
+    interpolation: Literal["bilinear", "bicubic"],
+    fast: bool,
 ) -> Decoded:
     width, height = image.size
     name = image.format or ""
@@ -151,14 +170,17 @@ def _decoded(
     large = (width * height if progressive else image.width * image.height) > _LARGE
     with _one_large_at_a_time if large else contextlib.nullcontext():
         _load(image, width * height)
-        square = _square(_eight_bit(image), size, crop, _RESAMPLING[interpolation])
+        exif = read_exif(data if name == "TIFF" else image.info.get("exif") or b"")
+        image = _eight_bit(image)
+        square = _square(image, size, crop, _RESAMPLING[interpolation])
+        picture = _picture(image)
         del image
     if orientation in _ROTATIONS:
         # Turning the small square is the same as turning the photo: it is cut from the centre.
-        square = square.transpose(_ROTATIONS[orientation])
+        square, picture = (turned.transpose(_ROTATIONS[orientation]) for turned in (square, picture))
     if orientation >= 5:
         width, height = height, width
-    return Decoded(np.asarray(square), width, height, {"HEIF": "HEIC", "MPO": "JPEG"}.get(name, name))
+    return Decoded(np.asarray(square), width, height, {"HEIF": "HEIC", "MPO": "JPEG"}.get(name, name), picture, exif)
 
 
 def _load(image: Image.Image, pixels: int) -> None:
@@ -416,8 +438,19 @@ def _square(image: Image.Image, size: int, crop: float, resampling: Image.Resamp
     side = min(width, height) * crop
     left, top = (width - side) / 2, (height - side) / 2
     square = image.resize((size, size), resampling, box=(left, top, left + side, top + side), reducing_gap=3.0)
-    if square.mode in ("RGBA", "LA", "RGBa", "La"):
-        square = square.convert("RGBA")
-        paper = Image.new("RGBA", square.size, "white")
-        return Image.alpha_composite(paper, square).convert("RGB")
-    return square.convert("RGB")
+    return _on_paper(square)
+
+
+def _picture(image: Image.Image) -> Image.Image:
+    """The whole of it, reduced by a whole number where it is large, in RGB."""
+    factor = max(image.size) // _PICTURE_SIDE
+    return _on_paper(image.reduce(factor) if factor > 1 else image)
+
+
+def _on_paper(image: Image.Image) -> Image.Image:
+    """As RGB; what is transparent is white."""
+    if image.mode in ("RGBA", "LA", "RGBa", "La"):
+        image = image.convert("RGBA")
+        paper = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(paper, image)
+    return image.convert("RGB")

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from botocore.exceptions import ClientError
 
+from tagstream.analysis import Analysis, analyse
 from tagstream.catalog.updates import CatalogUpdate
 from tagstream.classifier import Limits, Recognition, best_tags, granted_cores
 from tagstream.errors import ImageRejected, NotAnEvent, TagstreamError
@@ -68,6 +69,7 @@ class Ingest:
     """Turns messages into catalog updates. ``s3`` and ``sqs`` are clients of boto3 or botocore.
 
     ``recogniser`` is called once a batch; photos are fetched and decoded by as many ``threads`` as cores.
+    Where a photo was taken is personal: it goes no further unless ``store_location``.
     """
 
     s3: Any
@@ -77,6 +79,7 @@ class Ingest:
     max_tags: int = 10
     min_score: float = 0.01
     threads: int | None = None
+    store_location: bool = False
 
     def process(self, messages: Mapping[str, str]) -> dict[str, Outcome]:
         """The outcome of each message, by its id; ``messages`` are bodies by id. Never raises for one of them."""
@@ -113,19 +116,20 @@ class Ingest:
                 # Nothing to see, and no mistake either; an image that was there before is there no more.
                 note = f"s3://{event.bucket}/{event.key} is a folder's marker"
                 return Outcome((update_of(event, "removed", processed_at=_now()),), (note,))
-            return Outcome(updates=(self._update(event, recogniser),))
+            update, notes = self._update(event, recogniser)
+            return Outcome((update,), notes)
         except _Gone:
             # Its removal has an event of its own.
             return Outcome(notes=(f"s3://{event.bucket}/{event.key} is gone",))
         except Exception as error:  # noqa: BLE001  throttling, timeouts, out of memory: this message comes back
             return Outcome(error=error)
 
-    def _update(self, event: ObjectEvent, recogniser: Recogniser) -> CatalogUpdate:
-        facts: dict[str, Any] = {}
+    def _update(self, event: ObjectEvent, recogniser: Recogniser) -> tuple[CatalogUpdate, tuple[str, ...]]:
+        about: dict[str, Any] = {}
         try:
             _check_size(event.size, recogniser.limits)
             with self._open(event) as found:
-                facts = {
+                about = {
                     "version_id": found.version_id or event.version_id,
                     "etag": found.etag,
                     "size": found.size,
@@ -136,19 +140,24 @@ class Ingest:
         except _Gone:
             if event.kind == "created":
                 raise
-            return update_of(event, "removed", processed_at=_now())
+            return update_of(event, "removed", processed_at=_now()), ()
         except ImageRejected as error:
-            return update_of(event, "rejected", **facts, reason=error.reason, processed_at=_now())
-        return update_of(
+            return update_of(event, "rejected", **about, reason=error.reason, processed_at=_now()), ()
+        analysis = (
+            analyse(seen.photo, without=() if self.store_location else ("location",)) if seen.photo else Analysis()
+        )
+        update = update_of(
             event,
             "classified",
-            **facts,
+            **about,
             width=seen.width,
             height=seen.height,
             model=recogniser.name,
             tags=best_tags(seen.scores, min_score=self.min_score, max_tags=self.max_tags),
             processed_at=_now(),
+            facts=analysis.facts,
         )
+        return update, tuple(f"s3://{event.bucket}/{event.key} is cataloged {note}" for note in analysis.notes)
 
     def _open(self, event: ObjectEvent) -> _Object:
         """The version that was created; for a removal, what is there now.

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import pytest
 from opensearchpy import OpenSearch
 
+from tagstream.catalog.mapping import index_name
 from tagstream.catalog.updates import CatalogUpdate
 from tagstream.tags import Tag
 
@@ -148,7 +149,7 @@ def test_the_schedule_purges_and_the_action_reindexes(functions: dict[str, Handl
     opensearch.indices.refresh(index=INDEX)
     assert purge(scheduled) == {"tombstones": 1, "indexes": []}
     moved = purge({"action": "reindex"})
-    assert (moved["state"], moved["index"]) == ("done", f"{INDEX}-v1")
+    assert (moved["state"], moved["index"]) == ("done", index_name(INDEX))
 
 
 @pytest.mark.parametrize("name", ["catalog", "search", "purge"])

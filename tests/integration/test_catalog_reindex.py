@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from opensearchpy import OpenSearch
 
+from tagstream.catalog import mapping
 from tagstream.catalog.client import connect
 from tagstream.catalog.queries import parse_request
 from tagstream.catalog.reindex import SLICES, reindex_step
@@ -18,6 +19,7 @@ from tagstream.errors import CatalogError
 from tagstream.tags import Tag
 
 INDEX = "imagerepository"
+OLD, NEW, NEWER = mapping.VERSION, mapping.VERSION + 1, mapping.VERSION + 2
 
 
 def update(key: str, sequencer: str = "0A", kind: str = "classified") -> CatalogUpdate:
@@ -49,9 +51,9 @@ def catalog(opensearch: OpenSearch) -> Catalog:
 def test_everything_moves_and_the_alias_with_it(catalog: Catalog, opensearch: OpenSearch) -> None:
     catalog.apply([update("0.jpg", "0B"), update("gone.jpg", kind="removed")])
     before = contents(opensearch)
-    moved = reindex_step(opensearch, INDEX, version=2)
-    assert (moved["state"], moved["index"]) == ("done", f"{INDEX}-v2")
-    assert list(opensearch.indices.get_alias(name=INDEX)) == [f"{INDEX}-v2"]
+    moved = reindex_step(opensearch, INDEX, version=NEW)
+    assert (moved["state"], moved["index"]) == ("done", f"{INDEX}-v{NEW}")
+    assert list(opensearch.indices.get_alias(name=INDEX)) == [f"{INDEX}-v{NEW}"]
     assert contents(opensearch) == before
     # Writing and searching go on in the new one, and order still holds.
     assert [o.state for o in catalog.apply([update("0.jpg", "0A"), update("1.jpg", "0C"), update("new.jpg")])] == [
@@ -61,7 +63,7 @@ def test_everything_moves_and_the_alias_with_it(catalog: Catalog, opensearch: Op
     ]
     assert contents(opensearch) == before | {"1.jpg": "0C", "new.jpg": "0A"}
     assert catalog.search(parse_request({"query": "tag", "tag": "cat"}))["total"] == 301
-    assert reindex_step(opensearch, INDEX, version=2)["state"] == "done"
+    assert reindex_step(opensearch, INDEX, version=NEW)["state"] == "done"
 
 
 def test_steps_are_bounded_and_can_be_repeated_or_begun_anew(catalog: Catalog, opensearch: OpenSearch) -> None:
@@ -72,15 +74,15 @@ def test_steps_are_bounded_and_can_be_repeated_or_begun_anew(catalog: Catalog, o
     for _ in range(1000):
         last, progress = (
             progress,
-            reindex_step(opensearch, INDEX, progress, version=2, seconds=60, clock=lambda: float(next(ticks))),
+            reindex_step(opensearch, INDEX, progress, version=NEW, seconds=60, clock=lambda: float(next(ticks))),
         )
         steps.append(progress["slice"])
         if progress["state"] == "done":
             break
         if len(steps) == 2:
             # The answer got lost, and the step is done again; then somebody else begins from the start.
-            assert reindex_step(opensearch, INDEX, last, version=2, seconds=0)["slice"] == steps[0] + 1
-            reindex_step(opensearch, INDEX, version=2, seconds=0)
+            assert reindex_step(opensearch, INDEX, last, version=NEW, seconds=0)["slice"] == steps[0] + 1
+            reindex_step(opensearch, INDEX, version=NEW, seconds=0)
         catalog.apply([update("0.jpg", f"{0x10 + len(steps):x}"), update(f"during {len(steps)}.jpg")])
     assert steps == [60, 120, 180, 240, SLICES]
     assert contents(opensearch) == before | {"0.jpg": "14"} | {f"during {n}.jpg": "0A" for n in (1, 2, 3, 4)}
@@ -96,7 +98,7 @@ def test_a_writer_that_read_before_the_switch_does_not_write_after_it(
         def bulk(self, **arguments: Any) -> Any:
             if not self.moved:
                 self.moved = True
-                reindex_step(opensearch, INDEX, version=2)
+                reindex_step(opensearch, INDEX, version=NEW)
             return self.client.bulk(**arguments)
 
     slow = Catalog(SlowWriter(connect(osmem_clone.url)), INDEX)  # type: ignore[arg-type]
@@ -127,7 +129,7 @@ def test_nothing_is_lost_under_concurrent_writers(catalog: Catalog, opensearch: 
     before = contents(opensearch)
     for thread in threads:
         thread.start()
-    assert reindex_step(opensearch, INDEX, version=2)["state"] == "done"
+    assert reindex_step(opensearch, INDEX, version=NEW)["state"] == "done"
     stop.set()
     for thread in threads:
         thread.join()
@@ -147,26 +149,26 @@ def test_a_failed_switch_opens_the_old_index_again(catalog: Catalog, opensearch:
             raise CatalogError("away")
 
     with pytest.raises(CatalogError, match="away"):
-        reindex_step(Broken(), INDEX, version=2)  # type: ignore[arg-type]
-    assert list(opensearch.indices.get_alias(name=INDEX)) == [f"{INDEX}-v1"]
+        reindex_step(Broken(), INDEX, version=NEW)  # type: ignore[arg-type]
+    assert list(opensearch.indices.get_alias(name=INDEX)) == [f"{INDEX}-v{OLD}"]
     assert [outcome.state for outcome in catalog.apply([update("after.jpg")])] == ["applied"]
-    assert reindex_step(opensearch, INDEX, version=2)["state"] == "done"
+    assert reindex_step(opensearch, INDEX, version=NEW)["state"] == "done"
     assert contents(opensearch)["after.jpg"] == "0A"
 
 
 def test_older_code_does_not_move_the_catalog_back(catalog: Catalog, opensearch: OpenSearch) -> None:
-    reindex_step(opensearch, INDEX, version=3)
+    reindex_step(opensearch, INDEX, version=NEWER)
     with pytest.raises(CatalogError, match="deploy the new code"):
-        reindex_step(opensearch, INDEX, version=2)
+        reindex_step(opensearch, INDEX, version=NEW)
 
 
 def test_without_a_catalog_there_is_nothing_to_move(opensearch: OpenSearch) -> None:
     with pytest.raises(CatalogError, match="there is no catalog"):
-        reindex_step(opensearch, INDEX, version=2)
+        reindex_step(opensearch, INDEX, version=NEW)
 
 
 def test_the_purge_drops_replaced_indexes_only(catalog: Catalog, opensearch: OpenSearch) -> None:
-    reindex_step(opensearch, INDEX, version=2)
-    opensearch.indices.create(index=f"{INDEX}-v3")  # being filled
-    assert catalog.purge(older_than_days=1) == {"tombstones": 0, "indexes": [f"{INDEX}-v1"]}
-    assert sorted(opensearch.indices.get_alias(index=f"{INDEX}-v*")) == [f"{INDEX}-v2", f"{INDEX}-v3"]
+    reindex_step(opensearch, INDEX, version=NEW)
+    opensearch.indices.create(index=f"{INDEX}-v{NEWER}")  # being filled
+    assert catalog.purge(older_than_days=1) == {"tombstones": 0, "indexes": [f"{INDEX}-v{OLD}"]}
+    assert sorted(opensearch.indices.get_alias(index=f"{INDEX}-v*")) == [f"{INDEX}-v{NEW}", f"{INDEX}-v{NEWER}"]

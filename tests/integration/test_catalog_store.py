@@ -11,6 +11,7 @@ from opensearchpy import OpenSearch
 from opensearchpy.exceptions import ConnectionError as NoConnection
 
 from tagstream.catalog.client import connect
+from tagstream.catalog.mapping import index_name
 from tagstream.catalog.queries import parse_request
 from tagstream.catalog.store import Catalog, Outcome
 from tagstream.catalog.updates import CatalogUpdate
@@ -135,13 +136,13 @@ def test_two_functions_create_the_index_at_once(opensearch: OpenSearch, osmem_cl
     for thread in threads:
         thread.join()
     assert [states(outcome) for outcome in outcomes] == [["applied"]] * 8
-    assert list(opensearch.indices.get_alias(name=INDEX)) == [f"{INDEX}-v1"]
+    assert list(opensearch.indices.get_alias(name=INDEX)) == [index_name(INDEX)]
     opensearch.indices.refresh(index=INDEX)
     assert opensearch.count(index=INDEX)["count"] == 8
 
 
 def test_an_index_without_its_alias_is_a_clear_failure(opensearch: OpenSearch) -> None:
-    opensearch.indices.create(index=f"{INDEX}-v1")
+    opensearch.indices.create(index=index_name(INDEX))
     (outcome,) = Catalog(opensearch, INDEX).apply([update()])
     assert outcome.state == "failed"
     assert "add the alias" in str(outcome.error)

@@ -18,6 +18,7 @@ from moto.server import DomainDispatcherApplication, create_backend_app
 from opensearchpy import OpenSearch
 from werkzeug.serving import make_server
 
+from tagstream.catalog.mapping import index_name
 from tagstream.catalog.store import Catalog
 from tagstream.catalog.updates import CatalogUpdate
 from tagstream.cli import main
@@ -419,4 +420,4 @@ def test_reindex(run: Run, opensearch: OpenSearch) -> None:
     fill(opensearch, 1)
     done = run("reindex")
     assert done.exit_code == 0
-    assert f"{INDEX}-v1" in done.stderr
+    assert index_name(INDEX) in done.stderr

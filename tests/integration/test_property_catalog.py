@@ -22,6 +22,7 @@ from opensearchpy.exceptions import ConnectionTimeout
 from osmem_server import OsmemServer
 
 from tagstream.catalog.client import connect
+from tagstream.catalog.mapping import index_name
 from tagstream.catalog.store import Catalog
 from tagstream.catalog.updates import CatalogUpdate
 from tagstream.pipeline.events import ObjectEvent
@@ -127,7 +128,7 @@ class Pipeline(RuleBasedStateMachine):
             self._drain()
             self._check()
         finally:
-            self.client.indices.delete(index=f"{self.alias}-v1", params={"ignore_unavailable": "true"})
+            self.client.indices.delete(index=index_name(self.alias), params={"ignore_unavailable": "true"})
 
     # What users do.
 

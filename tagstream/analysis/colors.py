@@ -1,0 +1,122 @@
+"""The colours of a photo by the names that everybody uses.
+
+Names are given by lightness, chroma and hue in OKLab, a space in which equal distances look about equal
+(https://bottosson.github.io/posts/oklab/). They are the eleven basic colour terms of English (Berlin and Kay, 1969),
+and turquoise, which people search seas and pools by.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+from tagstream.analysis.analyser import Photo
+from tagstream.analysis.fields import shares
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["ALIASES", "COLORS", "FIELDS", "facts"]
+
+COLORS = (
+    "black",
+    "white",
+    "gray",
+    "red",
+    "orange",
+    "brown",
+    "yellow",
+    "green",
+    "turquoise",
+    "blue",
+    "purple",
+    "pink",
+)
+ALIASES = {"grey": "gray", "cyan": "turquoise", "teal": "turquoise", "violet": "purple", "magenta": "pink"}
+"""Other words for them, for searches."""
+
+FIELDS = (shares("colors", "color", COLORS),)
+
+_LEAST_SHARE = 0.05
+# On a plain white or black ground the thing itself may be small, and is what counts.
+_LEAST_SHARE_ON_PLAIN = 0.01
+_PLAIN = 0.9
+_BITS = 5
+# Where one hue ends and the next begins, in degrees of OKLCh, going up; red begins again at the end.
+_HUES = (
+    (10, "pink"),
+    (42, "red"),
+    (76, "orange"),
+    (117, "yellow"),
+    (165, "green"),
+    (215, "turquoise"),
+    (283, "blue"),
+    (340, "purple"),
+    (360, "pink"),
+)
+
+
+def facts(photo: Photo) -> dict[str, Any]:
+    """``colors``: those that fill a twentieth of the photo or more, the largest share first.
+
+    A white or black that most of the photo's edge consists of is a ground rather than a colour of the thing on it: it
+    comes last, and lets smaller shares count.
+    """
+    import numpy as np
+
+    pixels = np.asarray(photo.picture.reduce(4)) >> (8 - _BITS)
+    red, green, blue = (pixels[..., channel].astype(np.intp) for channel in range(3))
+    names = _names()[red << 2 * _BITS | green << _BITS | blue]
+    share = np.bincount(names.reshape(-1), minlength=len(COLORS)) / names.size
+    edge = np.concatenate([names[0], names[-1], names[:, 0], names[:, -1]])
+    ground = next((i for i in (0, 1) if (edge == i).mean() >= _PLAIN), None)
+    least = _LEAST_SHARE if ground is None else _LEAST_SHARE_ON_PLAIN
+    order = sorted(range(len(COLORS)), key=lambda i: (i == ground, -share[i]))
+    found = [{"color": COLORS[i], "share": round(float(share[i]), 3)} for i in order if share[i] >= least]
+    return {"colors": found} if found else {}
+
+
+@functools.cache
+def _names() -> NDArray[np.uint8]:
+    """The number of its name for each colour of 5 bits a channel."""
+    import numpy as np
+
+    levels = (np.arange(1 << _BITS) + 0.5) / (1 << _BITS)
+    # From sRGB to light.
+    levels = np.where(levels <= 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4)
+    light = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(-1, 3)
+    cones = np.cbrt(light @ np.array(_LIGHT_TO_CONES).T)
+    lightness, a, b = (cones @ np.array(_CONES_TO_LAB).T).T
+    chroma, hue = np.hypot(a, b), np.degrees(np.arctan2(b, a)) % 360
+    index = {name: number for number, name in enumerate(COLORS)}
+    named = np.empty(len(light), np.uint8)
+    for end, name in reversed(_HUES):
+        named[hue < end] = index[name]
+    # What is dark and warm is brown, what is pale and red is pink; skin and sand are no orange.
+    warm = (hue >= 30) & (hue < 105)
+    named[warm & (lightness < 0.62) & ((chroma < 0.16) | (lightness < 0.45)) & ((hue >= 42) | (chroma < 0.12))] = index[
+        "brown"
+    ]
+    named[(hue < 30) & (lightness > 0.72)] = index["pink"]
+    named[(hue >= 315) & (hue < 340) & (lightness > 0.66)] = index["pink"]
+    # The eye sees colour in little chroma where it is light, and none in the dark.
+    dull = chroma < np.where(lightness < 0.5, 0.045, 0.035)
+    named[dull] = index["gray"]
+    named[dull & (lightness > 0.88)] = index["white"]
+    named[(lightness > 0.95) & (chroma < 0.05)] = index["white"]
+    named[dull & (lightness < 0.3)] = index["black"]
+    named[lightness < 0.2] = index["black"]
+    return named
+
+
+_LIGHT_TO_CONES = (
+    (0.4122214708, 0.5363325363, 0.0514459929),
+    (0.2119034982, 0.6806995451, 0.1073969566),
+    (0.0883024619, 0.2817188376, 0.6299787005),
+)
+_CONES_TO_LAB = (
+    (0.2104542553, 0.7936177850, -0.0040720468),
+    (1.9779984951, -2.4285922050, 0.4505937099),
+    (0.0259040371, 0.7827717662, -0.8086757660),
+)

@@ -1,0 +1,143 @@
+"""Which images are like one: by the tags they share, by their colours, and by looking the same.
+
+:func:`similar_query` makes the query, OpenSearch sorts by its score, :func:`likeness` says what that score is made of.
+"""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from tagstream.analysis.phash import BITS, bands, distance
+
+__all__ = ["frequencies_aggregation", "likeness", "similar_query", "why"]
+
+Json = dict[str, Any]
+
+# What a share of one of everything in common is worth; a rare tag with full score on both sides is worth about ten.
+_WORTH_OF_COLOR = 1.0
+_WORTH_OF_BAND = 1.5
+# As many tags of the image are looked for, those that say most about it.
+_MOST_TAGS = 10
+# Hashes that differ in more bits than this are of different pictures, whatever their bands.
+_SAME_PICTURE = 10
+
+
+def frequencies_aggregation(document: Mapping[str, Any]) -> Json:
+    """An aggregation that counts the images with each tag of ``document``: for :func:`similar_query`.
+
+    Its answer, under ``tags`` then ``named`` then ``buckets``, has ``key`` and ``doc_count``.
+    """
+    names = sorted({_folded(tag["tag"]) for tag in document.get("tags", ())})
+    named = {"terms": {"field": "tags.tag.keyword", "include": names, "size": max(1, len(names))}}
+    return {"nested": {"path": "tags"}, "aggs": {"named": named}}
+
+
+def similar_query(document: Mapping[str, Any], *, frequencies: Mapping[str, int] | None = None, total: int = 0) -> Json:
+    """A query (a clause for ``must``) whose score is how like the images are to ``document``, a catalog document.
+
+    ``frequencies`` says how many of the catalog's ``total`` images have each of its tags, as that aggregation counts:
+    what is rare counts for more. Without it, all tags count alike. The image itself is not among what is found.
+    """
+    should: list[Json] = [
+        {"nested": {"path": "tags", "score_mode": "max", "query": _by_score(name, weight)}}
+        for name, weight in _weights(document, frequencies or {}, total)
+    ]
+    should += [
+        _worth({"term": {"colors.color": entry["color"]}}, _WORTH_OF_COLOR * entry["share"])
+        for entry in document.get("colors", ())
+    ]
+    if "phash" in document:
+        should += [_worth({"term": {"phash.bands": band}}, _WORTH_OF_BAND) for band in bands(document["phash"])]
+    if not should:
+        return {"match_none": {}}
+    itself = {"term": {"id": document["id"]}}
+    return {"bool": {"should": should, "minimum_should_match": 1, "must_not": [itself]}}
+
+
+def likeness(
+    document: Mapping[str, Any],
+    other: Mapping[str, Any],
+    *,
+    frequencies: Mapping[str, int] | None = None,
+    total: int = 0,
+) -> float:
+    """The score that :func:`similar_query` gives to ``other``, another catalog document."""
+    scores = _scores(other)
+    by_tags = sum(weight * scores.get(name, 0.0) for name, weight in _weights(document, frequencies or {}, total))
+    theirs = {entry["color"] for entry in other.get("colors", ())}
+    by_color: float = sum(entry["share"] for entry in document.get("colors", ()) if entry["color"] in theirs)
+    by_bands = len(set(bands(document["phash"])) & set(bands(other["phash"]))) if _hashed(document, other) else 0
+    return by_tags + _WORTH_OF_COLOR * by_color + _WORTH_OF_BAND * by_bands
+
+
+def why(document: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Why ``other`` is like ``document``, in words for people, what counts most first.
+
+    >>> beach = {"tags": [{"tag": "seashore", "score": 0.8}], "colors": [{"color": "blue", "share": 0.6}]}
+    >>> why(beach, {"tags": [{"tag": "Seashore", "score": 0.5}], "colors": [{"color": "blue", "share": 0.4}]})
+    ['both show seashore (0.80, 0.50)', 'both have blue']
+    """
+    reasons = []
+    if _hashed(document, other):
+        bits = distance(document["phash"], other["phash"])
+        if bits <= _SAME_PICTURE:
+            reasons.append(
+                "the same picture" if bits == 0 else f"nearly the same picture ({bits} of {BITS} bits differ)"
+            )
+    mine, theirs = _scores(document), _scores(other)
+    shared = sorted(mine.keys() & theirs.keys(), key=lambda name: (-mine[name] * theirs[name], name))
+    reasons += [f"both show {name} ({mine[name]:.2f}, {theirs[name]:.2f})" for name in shared[:3]]
+    their_colors = {entry["color"] for entry in other.get("colors", ())}
+    colors = [entry["color"] for entry in document.get("colors", ()) if entry["color"] in their_colors]
+    if colors:
+        reasons.append(f"both have {_listed(colors[:3])}")
+    return reasons
+
+
+def _weights(document: Mapping[str, Any], frequencies: Mapping[str, int], total: int) -> Iterable[tuple[str, float]]:
+    """The tags that say most about an image, each with what it is worth: its score times its rarity."""
+    weights = {
+        name: score * math.log2(1 + total / frequencies[name] if frequencies.get(name) else 2 + total)
+        for name, score in _scores(document).items()
+    }
+    return sorted(
+        ((name, weight) for name, weight in weights.items() if weight > 0), key=lambda item: (-item[1], item)
+    )[:_MOST_TAGS]
+
+
+def _scores(document: Mapping[str, Any]) -> dict[str, float]:
+    scores: dict[str, float] = {}
+    for tag in document.get("tags", ()):
+        name = _folded(tag["tag"])
+        scores[name] = max(scores.get(name, 0.0), tag["score"])
+    return scores
+
+
+def _folded(name: str) -> str:
+    """As the index has it: in lower case and without accents."""
+    return "".join(c for c in unicodedata.normalize("NFKD", name.lower()) if not unicodedata.combining(c))
+
+
+def _by_score(name: str, weight: float) -> Json:
+    return {
+        "function_score": {
+            "query": _worth({"term": {"tags.tag.keyword": name}}, weight),
+            "field_value_factor": {"field": "tags.score", "missing": 0},
+            "boost_mode": "multiply",
+        }
+    }
+
+
+def _worth(query: Json, boost: float) -> Json:
+    return {"constant_score": {"filter": query, "boost": boost}}
+
+
+def _hashed(document: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return "phash" in document and "phash" in other
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
