@@ -18,6 +18,8 @@ PORT ?=
 WORDNET ?=
 # `make fuzz SECONDS=3600 SEED=7`
 SECONDS ?= 60
+# `make soak COUNT=1000 SECONDS=1200`
+COUNT ?= 200
 SEED ?=
 
 VENV := .venv/.installed
@@ -30,7 +32,7 @@ READY := $(VENV) $(CLOUD) $(NODE) $(MODEL)
 PIP := -m pip install -qq --disable-pip-version-check --no-input
 PYTEST := .venv/bin/python -m pytest -q
 
-.PHONY: help setup demo up down test unit infra integration e2e lint synth bench fuzz vocabulary lock clean
+.PHONY: help setup demo up down test unit infra integration e2e lint synth bench fuzz soak vocabulary lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -79,6 +81,9 @@ bench: $(READY) ## Measure speed; writes build/bench.json and a plot
 
 fuzz: $(VENV) ## Mutate photos of every format and see what becomes of them (SECONDS=n, SEED=n)
 	.venv/bin/python -W ignore -m tests.fuzz --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+
+soak: $(VENV) ## Stop commands by signals in quick succession, again and again (COUNT=n, SECONDS=n, SEED=n)
+	.venv/bin/python -W ignore -m tests.soak --count $(COUNT) --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 vocabulary: $(VENV) ## Make the vocabulary's data anew from WordNet (WORDNET=dir where Debian's package can't be fetched)
 	@.venv/bin/python $(PIP) -r requirements-vocabulary.txt

@@ -97,18 +97,23 @@ class _Listener:
         os.set_blocking(self._writer, False)
         # The pipe first: a handler without it would swallow its signal.
         self._fd_before = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
-        self._thread = threading.Thread(target=self._answer_all, name="signals", daemon=True)
-        self._thread.start()
         self._before = {_WAKING: signal.signal(_WAKING, self._on_waking)}
         for number in _NUMBERS:
             # nohup: who is to outlive the terminal.
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
                 self._before[number] = signal.signal(number, _on_signal)
+        self._thread = threading.Thread(target=self._answer_all, name="signals", daemon=True)
+        self._thread.start()
         _Listener.current = self
 
     def finish(self) -> None:
         self.answers = ()
         self._raised = True
+        if self.received:
+            # The interpreter's own end puts handlers back, and one signal more would change the exit code.
+            for number in _NUMBERS:
+                signal.signal(number, signal.SIG_IGN)
+            threading.Thread(target=self._end_soon, daemon=True).start()
 
     def stop(self) -> None:
         """Put everything back as it was."""
@@ -134,7 +139,11 @@ class _Listener:
             # A closed terminal takes no words any more; the rest of an answer is not about words.
             with suppress(OSError, ValueError):
                 self.answers[count - 1]()
-        elif not self._stopped.wait(_LAST_SECONDS):
+        else:
+            self._end_soon()
+
+    def _end_soon(self) -> None:
+        if not self._stopped.wait(_LAST_SECONDS):
             with suppress(OSError):
                 os.write(2, b"It did not end within 10 s, and is ended.\n")
             os._exit(exit_code(self.received[0]))

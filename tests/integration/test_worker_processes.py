@@ -141,6 +141,19 @@ def test_what_was_dead_lettered_shows_in_the_exit_code_and_the_totals(
     assert "exit code 1" in str(letter.attributes["failure"])
 
 
+def test_what_was_dead_lettered_before_shows_as_well(start: Start, topics: Topics, tmp_path: Path) -> None:
+    for topic in ("in", "out"):
+        topics.create(topic, max_receives=1)
+    upload(topics, "in", [numbered(tmp_path / "lines", 3)], settings=ParcelSettings(max_lines=1))
+    # As by workers that were killed: on the last receive, so that SQS moves them when they are asked for again.
+    assert len(topics.pull("in", max_messages=2, visibility_timeout=1)) == 2
+    code, output = start("process", "in", "out", "--step", "cp", "--idle-timeout", "1").finish()
+    assert code == 4, output
+    assert output.splitlines()[0].startswith("1 messages in")
+    assert output.splitlines()[-1].startswith("2 inputs are in the dead-letter topic of in, 0 of them since this run")
+    assert "'tagstream topics redrive in'" in output
+
+
 def test_order_check_shows_the_difference_and_cleans_up(start: Start, topics: Topics) -> None:
     # One consumer: moto gives the same message to two that ask at the same moment now and then, FIFO or not.
     arguments = ("order-check", "--messages", "60", "--groups", "3", "--consumers", "1", "--json")

@@ -89,8 +89,8 @@ def process(
     the reason in its attributes.
 
     The first Ctrl-C (or SIGTERM) lets running steps finish and gives the rest back at once; the second kills the steps
-    and gives their input back as well. Exit codes: 0 INPUT is empty, 4 it is and some inputs were dead-lettered,
-    130 after Ctrl-C, 143 after SIGTERM.
+    and gives their input back as well. Exit codes: 0 INPUT is empty, 4 it is and inputs lie in its dead-letter
+    topic, be it since an earlier run, 130 after Ctrl-C, 143 after SIGTERM.
 
     \b
     Examples:
@@ -99,6 +99,7 @@ def process(
       tagstream topics -v process smiles copies --step cp --forever
     """
     from tagstream.topics import ParcelSettings
+    from tagstream.topics.names import dead_letter_name
     from tagstream.topics.step import Step
     from tagstream.topics.worker import Worker, WorkerSettings
 
@@ -129,8 +130,9 @@ def process(
         )
         with answered(*_answers(worker)) as signals:
             totals = worker.run()
+    dead = None if signals else client.counts(input_topic).dead_lettered
     if as_json:
-        emit([asdict(totals)], as_json=True)
+        emit([asdict(totals) | {"dead_letters": dead}], as_json=True)
     else:
         click.echo(str(totals))
     if signals:
@@ -138,8 +140,14 @@ def process(
             "Interrupted. What was held is finished or given back: the same command goes on from there.", err=True
         )
         sys.exit(exit_code(signals[0]))
-    if totals.dead_lettered:
-        click.echo(f"{totals.dead_lettered} inputs are in the dead-letter topic of {input_topic}.", err=True)
+    # SQS' count may be late, ours knows nothing of earlier runs and of those that died.
+    if lying := max(dead or 0, totals.dead_lettered):
+        click.echo(
+            f"{lying:,} inputs are in the dead-letter topic of {input_topic}, {totals.dead_lettered:,} of them since "
+            f"this run: see why with 'tagstream topics pull {dead_letter_name(input_topic)}', and try them again with "
+            f"'tagstream topics redrive {input_topic}'.",
+            err=True,
+        )
         sys.exit(DONE_IN_PART)
 
 
