@@ -15,7 +15,8 @@ What a step must do
 -------------------
 Write OUTPUT (an empty file says "no lines for this input"; no file is a failure) and exit with 0. What it
 prints on standard output and standard error is logged line by line. It may be run more than once on the
-same input, on several machines at once. It is killed, with all its children, when it runs past its limit.
+same input, on several machines at once. It is killed, with all its children, when it runs past its limit, and when
+the worker is killed.
 """
 
 from __future__ import annotations
@@ -27,7 +28,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 from collections import deque
 from collections.abc import Mapping
@@ -37,6 +37,7 @@ from typing import IO
 
 from tagstream.errors import ConfigurationError
 from tagstream.topics.errors import StepFailed
+from tagstream.topics.guard import guard
 
 __all__ = ["Step"]
 
@@ -91,7 +92,7 @@ class Step:
         Raises :class:`StepFailed` when this run went wrong (exit code, time limit, no output file), and
         :class:`ConfigurationError` when no run can go right (the program can't be executed).
         """
-        with tempfile.TemporaryDirectory(prefix="tagstream-step-", ignore_cleanup_errors=True) as folder:
+        with guard().folder() as folder:
             source, target = Path(folder, "input"), Path(folder, "output")
             source.write_bytes(data)
             printed = self._execute(folder, str(source), str(target), min(self.timeout, timeout or self.timeout))
@@ -155,6 +156,7 @@ class Step:
                 self._running.discard(process)
             # Children that it left behind would hold the pipe and the machine.
             _kill_group(process)
+            guard().ended(process.pid)
         reader.join(timeout=1.0)
         if reader.is_alive():
             _log.warning("step %s left a process of another session behind, which holds its output", self.name)
@@ -195,6 +197,7 @@ class Step:
                     ) from error
                 raise StepFailed(f"step {self.name} could not be started: {error}.", returncode=None) from error
             self._running.add(process)
+            guard().started(process.pid)
             return process
 
     def _log_lines(self, pipe: IO[bytes], tail: deque[str]) -> None:

@@ -6,9 +6,11 @@ import json
 import logging
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from hypothesis import strategies as st
 
 from tagstream.errors import ConfigurationError
 from tagstream.topics.errors import StepFailed
+from tagstream.topics.guard import Guard, sweep
 from tagstream.topics.step import Step
 
 Script = Callable[[str], Path]
@@ -189,6 +192,58 @@ def test_nothing_of_a_run_stays_on_disk(sh: Script, tmp_path: Path, monkeypatch:
     with pytest.raises(StepFailed):
         Step(sh("mktemp >&2; exit 1")).run(b"x\n")
     assert list(folder.iterdir()) == []
+
+
+KILLED = """
+import sys, tempfile
+from tagstream.topics.step import Step
+tempfile.tempdir = sys.argv[1]
+Step(sys.argv[2]).run(b"x")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="finds sessions in /proc")
+def test_a_hung_step_does_not_outlive_a_worker_that_is_killed(sh: Script, tmp_path: Path) -> None:
+    held, temporary = tmp_path / "held", tmp_path / "tmp"
+    temporary.mkdir()
+    watcher = _watch(held)
+    # With a child in its group, and one in a session of its own.
+    step = sh(f"trap '' TERM INT HUP; exec 3> {held}; sleep 600 & setsid sleep 600 & : > \"$TMPDIR/running\"; wait")
+    worker = subprocess.Popen([sys.executable, "-c", KILLED, temporary, step])
+    try:
+        deadline = time.monotonic() + 60
+        while not list(temporary.glob("*/running")):
+            assert time.monotonic() < deadline, "the step has not started"
+            time.sleep(0.01)
+    finally:
+        worker.kill()
+        worker.wait(20)
+    _await_end(held, watcher)
+    while list(temporary.iterdir()):
+        assert time.monotonic() < deadline, "its folder is still there"
+        time.sleep(0.01)
+
+
+def test_folders_of_killed_workers_are_swept_and_those_of_living_ones_are_not(tmp_path: Path) -> None:
+    living = Guard()
+    try:
+        dead, fresh, other = (tmp_path / name for name in ("tagstream-step-1-a", "tagstream-step-1-b", "elsewhere"))
+        for folder in (dead, fresh, other):
+            folder.mkdir()
+            (folder / "input").write_text("x")
+        tempfile_before, tempfile.tempdir = tempfile.tempdir, str(tmp_path)
+        try:
+            with living.folder() as held:
+                for path in (dead, other, Path(held)):
+                    os.utime(path, (0, 0))
+                sweep(tmp_path)
+                assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+                    [fresh.name, other.name, Path(held).name]
+                )
+        finally:
+            tempfile.tempdir = tempfile_before
+    finally:
+        living.close()
 
 
 def test_the_example_runs_as_a_built_in_and_as_a_file() -> None:
