@@ -46,6 +46,8 @@ class Pipeline:
 
     connection: Connection
     pids: dict[str, int]
+    log: Path
+    """What the emulator, and the functions in it, print."""
     bucket: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -162,6 +164,6 @@ def deployed(tmp_path_factory: pytest.TempPathFactory, name: str) -> Iterator[Pi
     logs = ROOT / "build" / "local" / f"logs-{name}"
     with LocalCloud(tmp_path_factory.mktemp(name), logs=logs) as cloud:
         cloud.deploy()
-        pipeline = Pipeline(cloud.connection, cloud.pids)
+        pipeline = Pipeline(cloud.connection, cloud.pids, logs / "cloud.log")
         yield pipeline
         pipeline.close()

@@ -153,5 +153,5 @@ def test_of_five_records_one_that_fails_is_tried_again(pipeline: Pipeline, photo
         pipeline.shows(keys[2], "drum")
         pipeline.settled()
     finally:
-        pipeline.retry_after(pipeline.ingest_queue, 90)
+        pipeline.retry_after(pipeline.ingest_queue, 360)
     assert pipeline.dead_letters() == 0
