@@ -71,8 +71,7 @@ lint: $(VENV) ## Check style, formatting and types
 synth: $(READY) ## Synthesise the stacks of every stage
 	@mkdir -p build/synth; for stage in local dev prod; do \
 		echo "cdk synth -c stage=$$stage (bundling functions takes a minute the first time) …"; \
-		JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION=1 JSII_SILENCE_WARNING_DEPRECATED_NODE_VERSION=1 \
-			node_modules/.bin/cdk synth --quiet --no-notices -c stage=$$stage --output build/synth/$$stage \
+		.venv/bin/python -m stacks synth --quiet --no-notices -c stage=$$stage --output build/synth/$$stage \
 			> build/synth/$$stage.log 2>&1 || { cat build/synth/$$stage.log >&2; exit 1; }; \
 	done; echo "All stages synthesised into build/synth/"
 

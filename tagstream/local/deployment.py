@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -38,8 +39,7 @@ def deploy(
     ``target`` are the environment variables that lead to the cloud; ``private`` is its directory for temporary
     files; ``watch`` is told the pid of every command.
     """
-    cdk = ROOT / "node_modules" / ".bin" / "cdk"
-    if not cdk.exists():
+    if not (ROOT / "node_modules" / ".bin" / "cdk").exists():
         raise LocalCloudError("the CDK CLI is not installed: run 'make setup' first.")
     assembly = private / "cdk.out"
     logs.mkdir(parents=True, exist_ok=True)
@@ -47,16 +47,16 @@ def deploy(
     environment |= dict(target) | {
         "PATH": f"{ROOT / '.venv' / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         "TMPDIR": str(private),
-        # The banner about the Node version would be all that a newcomer sees.
-        "JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION": "1",
-        "JSII_SILENCE_WARNING_DEPRECATED_NODE_VERSION": "1",
+        "PYTHONPATH": str(ROOT),
         "NO_COLOR": "1",
     }
+    # The CLI by way of stacks/__main__.py: a banner about the Node version would be all that a newcomer sees.
+    cdk = [sys.executable, "-m", "stacks"]
     common = ["--no-notices", "--no-color", "--no-version-reporting"]
-    synth = [str(cdk), "synth", "--quiet", "--context", f"stage={STAGE}", "--output", str(assembly), *common]
+    synth = [*cdk, "synth", "--quiet", "--context", f"stage={STAGE}", "--output", str(assembly), *common]
     # From a directory without a cdk.json, for it to need no app: so it can go on beside the synthesis.
-    bootstrap = [str(cdk), "bootstrap", f"aws://{_ACCOUNT}/{_REGION}", *common]
-    deployment = [str(cdk), "deploy", "--all", "--app", str(assembly), "--require-approval", "never", *common]
+    bootstrap = [*cdk, "bootstrap", f"aws://{_ACCOUNT}/{_REGION}", *common]
+    deployment = [*cdk, "deploy", "--all", "--app", str(assembly), "--require-approval", "never", *common]
     with contextlib.ExitStack() as stack:
 
         def run(name: str, arguments: list[str], cwd: Path) -> _Command:
