@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -59,6 +60,26 @@ def commands(document: Path) -> list[Typed]:
         if command:
             typed.append(Typed("\n".join(command), tuple(printed), where))
     return typed
+
+
+def json_names() -> set[str]:
+    """The names that docs/command-line.md explains, of the fields in what --json prints."""
+    table = (ROOT / "docs" / "command-line.md").read_text().partition("| name | what it holds |")[2]
+    return {
+        name for row in table.splitlines() for name in re.findall(r"`(\w+)`", row.split("|")[1] if "|" in row else "")
+    }
+
+
+def undocumented(rows: Iterable[Mapping[str, Any]]) -> set[str]:
+    """The names in rows that --json printed which docs/command-line.md does not explain; attributes have their own."""
+    found: set[str] = set()
+    for row in rows:
+        found |= row.keys()
+        for name, value in row.items():
+            below = value if isinstance(value, list) else [value]
+            if name not in {"attributes", "before", "after"}:
+                found |= undocumented(item for item in below if isinstance(item, dict))
+    return found - json_names()
 
 
 def alike(line: str) -> str:

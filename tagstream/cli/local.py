@@ -77,7 +77,7 @@ def status(*, as_json: bool) -> None:
     now = cloud.status()
     where = now.connection
     row = {
-        "state": now.state,
+        "status": now.state,
         "endpoint_url": where.endpoint_url if where else None,
         "search_url": where.search_url if where else None,
         "stacks": list(now.stacks),

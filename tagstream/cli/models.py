@@ -38,14 +38,14 @@ def list_models(as_json: bool) -> None:
 
     rows: list[dict[str, Any]] = []
     for folder, info in built_models():
-        row: dict[str, Any] = {"name": folder.name, "state": "ready"}
+        row: dict[str, Any] = {"model": folder.name, "status": "ready"}
         if isinstance(info, ModelError):
-            row |= {"state": "damaged", "problem": str(info)}
+            row |= {"status": "damaged", "reason": str(info)}
         else:
             row |= {
-                "input": info.input_size,
+                "input_size": info.input_size,
                 "quantization": info.quantization,
-                "megabytes": round((folder / "model.tflite").stat().st_size / 1e6, 1),
+                "size": (folder / "model.tflite").stat().st_size,
                 "weights": info.weights,
                 "licence": info.licence,
                 "source": info.source,
@@ -57,16 +57,18 @@ def list_models(as_json: bool) -> None:
         if not (MODELS_DIR / name).is_dir():
             rows.append(
                 {
-                    "name": name,
-                    "state": "not built",
-                    "input": spec.input_size,
+                    "model": name,
+                    "status": "not built",
+                    "input_size": spec.input_size,
                     "licence": spec.licence,
                     "source": spec.source,
                 }
             )
-    columns = ["name", "state", "input", "quantization", "megabytes", "weights", "licence"]
-    if any("problem" in row for row in rows):
-        columns.append("problem")
+    columns = ["model", "status", "input_size", "quantization", "size", "weights", "licence"]
+    if any("reason" in row for row in rows):
+        columns.append("reason")
+    if not as_json:
+        rows = [row | ({"size": f"{row['size'] / 1e6:.1f} MB"} if "size" in row else {}) for row in rows]
     emit(rows, as_json=as_json, columns=columns)
 
 

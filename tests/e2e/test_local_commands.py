@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.documents import undocumented
 from tests.e2e.conftest import TAGSTREAM, clean_environment, eventually
 
 
@@ -56,7 +57,10 @@ def test_up_twice_and_down(tmp_path: Path) -> None:
 
         status = tagstream(tmp_path, "status", "--json")
         assert status.returncode == 0
-        assert "tagstream-local-ingest" in json.loads(status.stdout)["stacks"]
+        told = json.loads(status.stdout)
+        assert undocumented([told]) == set()
+        assert told["status"] == "running"
+        assert "tagstream-local-ingest" in told["stacks"]
         # The command line finds the cloud without being told where it is.
         environment = clean_environment(TAGSTREAM_LOCAL_HOME=str(tmp_path))
         search = [TAGSTREAM, "images", "search", "cat"]

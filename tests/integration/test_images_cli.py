@@ -25,6 +25,7 @@ from tagstream.cli import main
 from tagstream.cli.images import shared
 from tagstream.pipeline import uploads
 from tagstream.tags import Tag
+from tests.documents import undocumented
 
 INDEX = "imagerepository"
 BUCKET = "photos-of-the-test"
@@ -110,7 +111,9 @@ def keys(s3: Any) -> list[str]:
 
 
 def lines(result: Result) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in result.stdout.splitlines()]
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    assert undocumented(rows) == set()
+    return rows
 
 
 def fill(opensearch: OpenSearch, count: int) -> None:
@@ -400,7 +403,10 @@ def test_rm_asks_and_says_what_was_not_there(run: Run, s3: Any) -> None:
     assert keys(s3) == ["b +%🐈.jpg", "c.jpg", "d.jpg"]
     part = run("rm", "--yes", f"s3://{BUCKET}/b +%🐈.jpg", "a.jpg", "--json")
     assert part.exit_code == 4
-    assert lines(part) == [{"key": "a.jpg", "error": "no such image"}, {"key": "b +%🐈.jpg"}]
+    assert lines(part) == [
+        {"key": "a.jpg", "status": "missing", "reason": "no such image"},
+        {"key": "b +%🐈.jpg", "status": "removed"},
+    ]
     assert run("rm", "--yes", "a.jpg").exit_code == 3
     assert run("rm", "--yes", "c.jpg", "d.jpg").exit_code == 0
     assert keys(s3) == []

@@ -16,6 +16,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from tagstream.topics import ParcelSettings, Topics, upload
+from tests.documents import undocumented
 
 _KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "eu-west-1"}
 _MAIN = "from tagstream.cli import main; main()"
@@ -53,7 +54,7 @@ def environment(server: str) -> dict[str, str]:
 @pytest.fixture
 def run(server: str, tmp_path: Path) -> Run:
     def run_(*arguments: str | Path, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-        return subprocess.run(
+        done = subprocess.run(
             [sys.executable, "-c", _MAIN, "topics", *map(str, arguments)],
             env=environment(server),
             cwd=tmp_path,
@@ -62,6 +63,9 @@ def run(server: str, tmp_path: Path) -> Run:
             timeout=120,
             check=False,
         )
+        if "--json" in arguments:
+            assert undocumented(map(json.loads, done.stdout.splitlines())) == set()
+        return done
 
     return run_
 

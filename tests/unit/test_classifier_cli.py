@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from tagstream.cli.images.classify import classify
+from tests.documents import undocumented
 
 
 @pytest.fixture
@@ -29,6 +30,7 @@ def test_folders_are_searched(photos: Path) -> None:
     done = run(photos, "--json", "--top", "3", "--min-score", "0")
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.exit_code == 0
+    assert undocumented(rows) == set()
     assert [Path(row["path"]).relative_to(photos).as_posix() for row in rows] == [
         "a [red] 🐈.jpg",
         "b.jpg",
@@ -53,6 +55,7 @@ def test_what_is_no_photo_is_told_on_standard_error(photos: Path) -> None:
     assert some.exit_code == 4
     rows = [json.loads(line) for line in some.stdout.splitlines()]
     assert [Path(row["path"]).name for row in rows if "reason" in row] == ["notes.txt"]
+    assert [row["status"] for row in rows].count("classified") == 3
     assert len(rows) == 4
     assert "notes.txt: this is no image" in some.stderr
     none = run(photos / "notes.txt")

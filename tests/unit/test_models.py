@@ -22,6 +22,7 @@ from tagstream.classifier.models import MODELS, built_models, find_model, load_i
 from tagstream.classifier.weights import read_checkpoint
 from tagstream.cli import main
 from tagstream.errors import ModelError
+from tests.documents import undocumented
 
 
 @pytest.fixture(scope="module")
@@ -238,9 +239,10 @@ def run(*arguments: str) -> Result:
 
 def test_the_list_has_what_is_built_and_what_can_be() -> None:
     listed = run("models", "list", "--json")
-    rows = {row["name"]: row for row in map(json.loads, listed.output.splitlines())}
+    rows = {row["model"]: row for row in map(json.loads, listed.output.splitlines())}
     assert set(rows) >= set(MODELS)
-    assert rows["efficientnet-lite0"]["state"] == "ready"
+    assert undocumented(rows.values()) == set()
+    assert rows["efficientnet-lite0"]["status"] == "ready"
     assert len(rows["efficientnet-lite0"]["sha256"]) == 64
     assert "efficientnet-lite0" in run("models", "list").output
 

@@ -47,12 +47,13 @@ def classify(
         try:
             seen = classifier.recognise(path)
         except ImageRejected as error:
-            return {"path": str(path), "tags": [], "reason": error.reason}
+            return {"path": str(path), "status": "rejected", "reason": error.reason, "tags": []}
         except OSError as error:
-            return {"path": str(path), "tags": [], "reason": error.strerror or str(error)}
+            return {"path": str(path), "status": "failed", "reason": error.strerror or str(error), "tags": []}
         tags = best_tags(seen.scores, min_score=min_score, max_tags=top)
         return {
             "path": str(path),
+            "status": "classified",
             "width": seen.width,
             "height": seen.height,
             "model": classifier.name,
@@ -70,8 +71,8 @@ def classify(
                 emit([result], as_json=True)
             elif "reason" not in result:
                 tags = ", ".join(f"{tag['tag']} {tag['score']:.2f}" for tag in result["tags"])
-                done.append({"photo": result["path"], "tags": tags})
-    emit(done, as_json=False, columns=("photo", "tags"))
+                done.append({"path": result["path"], "tags": tags})
+    emit(done, as_json=False, columns=("path", "tags"))
     if rejected:
         ctx.exit(FAILED if rejected == len(files) else DONE_IN_PART)
     if not files:

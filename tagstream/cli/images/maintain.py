@@ -33,7 +33,9 @@ def rm(keys: tuple[str, ...], yes: bool, as_json: bool, aws: Aws) -> None:
     client = aws.client("s3")
     wanted = list(dict.fromkeys(_key(name, bucket) for name in keys))
     there = [key for key in wanted if _exists(client, bucket, key)]
-    rows: list[dict[str, Any]] = [{"key": key, "error": "no such image"} for key in wanted if key not in set(there)]
+    rows: list[dict[str, Any]] = [
+        {"key": key, "status": "missing", "reason": "no such image"} for key in wanted if key not in set(there)
+    ]
     if there and not yes:
         what = repr(there[0]) if len(there) == 1 else f"{len(there)} images"
         click.confirm(f"Remove {what} from s3://{bucket}?", abort=True, err=True)
@@ -41,11 +43,13 @@ def rm(keys: tuple[str, ...], yes: bool, as_json: bool, aws: Aws) -> None:
     for start in range(0, len(there), 1000):
         batch = [{"Key": key} for key in there[start : start + 1000]]
         answer = client.delete_objects(Bucket=bucket, Delete={"Objects": batch})
-        done = [{"key": entry["Key"]} for entry in answer.get("Deleted", [])]
+        done = [{"key": entry["Key"], "status": "removed"} for entry in answer.get("Deleted", [])]
         removed += len(done)
         rows += done if as_json else []
-        rows += [{"key": entry["Key"], "error": entry["Message"]} for entry in answer.get("Errors", [])]
-    emit(rows, as_json=as_json, columns=("key", "error"))
+        rows += [
+            {"key": entry["Key"], "status": "failed", "reason": entry["Message"]} for entry in answer.get("Errors", [])
+        ]
+    emit(rows, as_json=as_json, columns=("key", "reason"))
     if not as_json:
         click.echo(f"Removed {removed} of {len(wanted)}.", err=True)
     if removed < len(wanted):

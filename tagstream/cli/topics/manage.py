@@ -115,7 +115,7 @@ def create_queue(name: str, attributes: dict[str, str], as_json: bool, aws: Aws)
       tagstream topics create-queue raw -a VisibilityTimeout=60 -a DelaySeconds=5
     """
     url = client_of(aws).create_queue(name, attributes)
-    click.echo(json.dumps({"name": name, "url": url}) if as_json else url)
+    click.echo(json.dumps({"topic": name, "url": url}) if as_json else url)
 
 
 @click.command()

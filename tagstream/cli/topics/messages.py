@@ -153,7 +153,7 @@ def _row(message: Message, parcel: Parcel | None) -> dict[str, Any]:
     }
     if parcel is None:
         return row | {"body": message.body}
-    row |= {"upload": parcel.upload_id, "sequence": str(parcel.place), "lines": parcel.line_count}
+    row |= {"upload_id": parcel.upload_id, "sequence": str(parcel.place), "lines": parcel.line_count}
     try:
         return row | {"content": parcel.content.decode()}
     except UnicodeDecodeError:

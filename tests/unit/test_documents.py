@@ -1,0 +1,35 @@
+"""What documents say, held against the code; that what they say to type works is tried by other tiers."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.documents import DOCUMENTS, json_names, undocumented
+
+# Words for what another field of the table says already.
+_SYNONYMS = {"error", "problem", "state", "photo", "location", "upload", "megabytes", "licenses", "filename"}
+
+
+def test_one_word_for_one_thing() -> None:
+    assert json_names() & _SYNONYMS == set()
+    assert {"key", "path", "status", "reason", "tags", "topic"} <= json_names()
+
+
+def test_names_that_are_not_explained_are_noticed() -> None:
+    rows = [{"key": "a", "tags": [{"tag": "cat", "score": 0.9, "colour": "red"}], "attributes": {"any": 1}, "eror": 1}]
+    assert undocumented(rows) == {"colour", "eror"}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_commands_stand_in_blocks_that_are_tried(document: object) -> None:
+    """In fences of ``console``: no other kind of block has something to type, and none is made by indenting."""
+    text = document.read_text()  # type: ignore[attr-defined]
+    typed = re.compile(r"^\s*(?:\$ |npx |make |tagstream |aws |\.venv/bin/)", re.MULTILINE)
+    outside = re.sub(r"^```console\n.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    fenced = re.findall(r"^```(?!mermaid)\w*\n(.*?)^```$", outside, re.MULTILINE | re.DOTALL)
+    indented = re.findall(
+        r"^ {4,}\S.*$", re.sub(r"^```.*?^```$", "", outside, flags=re.MULTILINE | re.DOTALL), re.MULTILINE
+    )
+    assert [block for block in [*fenced, *indented] if typed.search(block)] == []
