@@ -16,28 +16,27 @@ What holds, whatever dies when:
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import os
-import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from typing import cast
 
-from tagstream.errors import ConfigurationError, TopicError
+from tagstream.errors import ConfigurationError
 from tagstream.topics.client import Topics
-from tagstream.topics.dead_letters import dead_letter
 from tagstream.topics.errors import MessageTooLarge, ParcelDamaged, StepFailed
-from tagstream.topics.leases import Held, Leases, is_ours
-from tagstream.topics.messages import BATCH_ENTRIES, Outgoing
+from tagstream.topics.leases import Held, Leases
+from tagstream.topics.messages import BATCH_ENTRIES
 from tagstream.topics.names import is_fifo
 from tagstream.topics.outputs import count_lines, ended, is_part, lines_in, outputs, parcel_in, shares
 from tagstream.topics.parcels import Parcel, ParcelSettings, outgoing
+from tagstream.topics.settling import Job, Result, Settling
 from tagstream.topics.step import Step
+from tagstream.topics.totals import Totals
 
 __all__ = ["Totals", "Worker", "WorkerSettings", "process"]
 
@@ -49,7 +48,6 @@ _AHEAD_SECONDS = 0.5
 _AHEAD_MESSAGES = 20
 # A long poll cannot be broken off without losing what it is just being given: short enough to drain soon.
 _POLL_SECONDS = 5.0
-_REPORT_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,55 +85,6 @@ class WorkerSettings:
             raise ConfigurationError("; ".join(wrong) + ".")
 
 
-@dataclass(frozen=True, slots=True)
-class Totals:
-    """What a worker has done. ``messages_in`` were processed and acknowledged, ``messages_out`` published for them.
-
-    ``repackaged`` parcels were split and republished, ``failed`` runs of the step went wrong, ``dead_lettered``
-    inputs were given up, ``released`` ones were given back unprocessed, ``lost`` ones outlived their deadline.
-    """
-
-    messages_in: int = 0
-    lines_in: int = 0
-    messages_out: int = 0
-    lines_out: int = 0
-    repackaged: int = 0
-    failed: int = 0
-    dead_lettered: int = 0
-    released: int = 0
-    lost: int = 0
-    seconds: float = 0.0
-
-    def __str__(self) -> str:
-        seconds = max(self.seconds, 1e-9)
-        text = (
-            f"{self.messages_in:,} messages in ({self.messages_in / seconds:,.1f}/s), {self.messages_out:,} out; "
-            f"{self.lines_in:,} lines in ({self.lines_in / seconds:,.0f}/s), {self.lines_out:,} out"
-        )
-        others = ("repackaged", "failed", "dead_lettered", "released", "lost")
-        rest = [f"{getattr(self, name):,} {name.replace('_', '-')}" for name in others if getattr(self, name)]
-        return "; ".join([text, *rest])
-
-
-class _Job:
-    """Some messages that one run of the step works on; it is over when each of them is dealt with."""
-
-    def __init__(self, held: list[Held]) -> None:
-        self.held = held
-        self.pending = len(held)
-
-
-@dataclass(frozen=True, slots=True)
-class _Result:
-    """What is to be published to ``topic`` before ``held`` is acknowledged."""
-
-    job: _Job
-    held: tuple[Held, ...]
-    topic: str
-    outgoing: tuple[Outgoing, ...]
-    done: Totals
-
-
 class Worker:
     """Runs ``step`` over the messages of one topic; see the module for what it guarantees.
 
@@ -163,23 +112,27 @@ class Worker:
         self._step = step
         self._settings = settings or WorkerSettings()
         self._parcels = parcels or ParcelSettings()
-        self._on_progress = on_progress
         self._workflow = step.workflow_id or step.name
         self._fifo = is_fifo(input_topic)
         self._leases = Leases(topics, input_topic, self._settings.deadline)
-        self._results: queue.SimpleQueue[_Result | None] = queue.SimpleQueue()
         self._changed = threading.Condition()
         self._jobs = 0
         self._step_seconds: float | None = None
-        self._totals = Totals()
         self._gathers = self._settings.batch_size is not None
         self._messages_a_job = 1
         self._draining = False
         self._killed = False
         self._error: BaseException | None = None
-        self._started = self._reported = time.monotonic()
-        self._dead_letters: str | None = None
-        self._max_receives: float = math.inf
+        self._settling = Settling(
+            topics,
+            input_topic,
+            output_topic,
+            self._leases,
+            retry_delay=self._settings.retry_delay,
+            on_settled=self._on_settled,
+            on_error=self._abort,
+            on_progress=on_progress,
+        )
 
     def run(self) -> Totals:
         """Work until there is nothing left to do; returns what was done.
@@ -187,27 +140,13 @@ class Worker:
         Raises what makes going on pointless (:class:`TopicNotFound`, :class:`PublishFailed`, a step that can't be
         executed, no connection), after everything held was given back.
         """
-        self._started = self._reported = time.monotonic()
         self._topics.url(self._output)
-        policy = json.loads(self._topics.attributes(self._input).get("RedrivePolicy", "null"))
-        if policy is not None:
-            self._dead_letters = str(policy["deadLetterTargetArn"]).rsplit(":", 1)[1]
-            self._max_receives = int(policy["maxReceiveCount"])
-        publisher = threading.Thread(target=self._publish_on, name="publish", daemon=True)
-        with self._leases:
-            publisher.start()
+        with self._leases, self._settling, ThreadPoolExecutor(self._settings.workers, "step") as pool:
             try:
-                with ThreadPoolExecutor(self._settings.workers, thread_name_prefix="step") as pool:
-                    try:
-                        self._pull_on(pool)
-                    except BaseException:
-                        self.drain()
-                        raise
-            finally:
-                self._results.put(None)
-                publisher.join()
-                # After an error only: all else has been dealt with.
-                self._count(Totals(released=self._leases.release_all()))
+                self._pull_on(pool)
+            except BaseException:
+                self.drain()
+                raise
         if self._error is not None:
             raise self._error
         _log.info("%s -> %s: done: %s", self._input, self._output, self.totals)
@@ -215,7 +154,7 @@ class Worker:
 
     @property
     def totals(self) -> Totals:
-        return replace(self._totals, seconds=time.monotonic() - self._started)
+        return self._settling.totals
 
     def drain(self) -> None:
         """Receive no more, finish the steps that run, give the rest back."""
@@ -301,43 +240,44 @@ class Worker:
         return batch
 
     def _submit(self, pool: ThreadPoolExecutor, held: list[Held]) -> None:
-        job = _Job(held)
+        job = Job(held)
         with self._changed:
             self._jobs += 1
         pool.submit(self._run, job)
 
     # Processing: in the threads of the pool
 
-    def _run(self, job: _Job) -> None:
+    def _run(self, job: Job) -> None:
         try:
-            held = self._still_ours(job, job.held)
+            held = self._settling.still_ours(job, job.held)
             # Released on its last receive, a message would be dead-lettered without having been tried.
-            if self._draining and (self._killed or all(h.message.receive_count < self._max_receives for h in held)):
-                self._release(job, held)
+            spare = all(item.message.receive_count < self._settling.max_receives for item in held)
+            if self._draining and (self._killed or spare):
+                self._settling.release(job, held)
             elif held:
                 self._process(job, held)
         except BaseException as error:  # noqa: BLE001 - run() raises it
             self._abort(error)
 
-    def _process(self, job: _Job, held: Sequence[Held]) -> None:
+    def _process(self, job: Job, held: Sequence[Held]) -> None:
         try:
             results = self._results_of(job, held)
         except (StepFailed, ParcelDamaged, MessageTooLarge) as failure:
             if self._killed:
-                self._release(job, held)
+                self._settling.release(job, held)
                 return
-            self._count(Totals(failed=1))
+            self._settling.failed()
             if len(held) > 1:
                 _log.warning("topic %s: %s Trying the %d inputs one by one.", self._input, failure, len(held))
                 for item in held:
                     self._process(job, [item])
             else:
-                self._fail(job, held[0], failure)
+                self._settling.fail(job, held[0], failure)
             return
         for result in results:
-            self._results.put(result)
+            self._settling.put(result)
 
-    def _results_of(self, job: _Job, held: Sequence[Held]) -> list[_Result]:
+    def _results_of(self, job: Job, held: Sequence[Held]) -> list[Result]:
         parcels = [parcel_in(item.message) for item in held]
         lines = sum(parcel.line_count for parcel in parcels)
         batch_size = self._settings.batch_size
@@ -345,7 +285,7 @@ class Worker:
         if too_large and not self._fifo:
             parts = parcels[0].parts(cast(int, batch_size))
             messages = tuple(outgoing(part, self._parcels) for part in parts)
-            return [_Result(job, tuple(held), self._input, messages, Totals(repackaged=1))]
+            return [Result(job, tuple(held), self._input, messages, Totals(repackaged=1))]
         if too_large:
             # Republished, the parts would come after the rest of their group.
             output = b"".join(self._step_on(part.content) for part in parcels[0].parts(cast(int, batch_size)))
@@ -381,7 +321,7 @@ class Worker:
         self._step_seconds = seconds if known is None else 0.8 * known + 0.2 * seconds
         return ended(output) if content.endswith(b"\n") else output
 
-    def _result(self, job: _Job, held: Sequence[Held], parcel: Parcel, output: bytes, lines_in: int) -> _Result:
+    def _result(self, job: Job, held: Sequence[Held], parcel: Parcel, output: bytes, lines_in: int) -> Result:
         messages = tuple(
             outputs(
                 parcel,
@@ -395,135 +335,16 @@ class Worker:
         done = Totals(
             messages_in=len(held), lines_in=lines_in, messages_out=len(messages), lines_out=count_lines(output)
         )
-        return _Result(job, tuple(held), self._output, messages, done)
+        return Result(job, tuple(held), self._output, messages, done)
 
-    # What becomes of a message: published and acknowledged, given back, dead-lettered, or lost
-
-    def _publish_on(self) -> None:
-        while (first := self._results.get()) is not None:
-            batch, more = [first], True
-            while more and sum(len(result.outgoing) for result in batch) < 4 * BATCH_ENTRIES:
-                try:
-                    result = self._results.get_nowait()
-                except queue.Empty:
-                    break
-                if result is None:
-                    self._results.put(None)
-                    more = False
-                else:
-                    batch.append(result)
-            try:
-                if self._error is None:
-                    self._publish(batch)
-            except BaseException as error:  # noqa: BLE001 - run() raises it
-                self._abort(error)
-
-    def _publish(self, batch: Sequence[_Result]) -> None:
-        owned = []
-        for result in batch:
-            ours = self._still_ours(result.job, result.held)
-            if len(ours) == len(result.held):
-                owned.append(result)
-            else:
-                # What a step made of several inputs is not the output of those that are left.
-                self._release(result.job, ours)
-        refused: dict[int, str] = {}
-        for topic in dict.fromkeys(result.topic for result in owned):
-            messages = [message for result in owned if result.topic == topic for message in result.outgoing]
-            answer = self._topics.publish_all(topic, messages)
-            refused |= {id(failed.message): f"{failed.code}: {failed.reason}" for failed in answer.failed}
-        published = []
-        for result in owned:
-            reasons = [refused[id(message)] for message in result.outgoing if id(message) in refused]
-            if not reasons:
-                published.append(result)
-            for held in result.held if reasons else ():
-                self._fail(result.job, held, TopicError(f"topic {result.topic!r} refused the output: {reasons[0]}"))
-        self._acknowledge(published)
-
-    def _acknowledge(self, published: Sequence[_Result]) -> None:
-        held = {item for result in published for item in self._still_ours(result.job, result.held)}
-        answer = self._topics.acknowledge(self._input, [item.message for item in held])
-        self._leases.drop(held)
-        refused = {failed.message.receipt: failed.reason for failed in answer}
-        for failed in answer:
-            _log.warning(
-                "topic %s: message %s was processed and could not be acknowledged, and will be again: %s",
-                self._input,
-                failed.message.id,
-                failed.reason,
-            )
-        for result in published:
-            kept = [item for item in result.held if item in held]
-            done = [item for item in kept if item.message.receipt not in refused]
-            totals = replace(result.done, lost=len(kept) - len(done))
-            if len(done) < len(result.held):
-                totals = replace(totals, messages_in=len(done), lines_in=0)
-            self._count(totals)
-            self._settled(result.job, len(kept))
-        self._report()
-
-    def _fail(self, job: _Job, held: Held, failure: TopicError) -> None:
-        message = held.message
-        about = f"topic {self._input}: message {message.id} (receive {message.receive_count}): {failure}"
-        if isinstance(failure, StepFailed) and (last_words := failure.stderr.strip().splitlines()[-1:]):
-            about = f"{about} It printed last: {last_words[0]!r}."
-        if message.receive_count >= self._max_receives and self._dead_letters is not None:
-            letter = dead_letter(message, failure, fifo=self._fifo)
-            try:
-                if letter is not None and not self._topics.publish_all(self._dead_letters, [letter]).failed:
-                    _log.error("%s Moved to %s.", about, self._dead_letters)
-                    refused = self._topics.acknowledge(self._input, [message]) if is_ours(held) else []
-                    self._leases.drop([held])
-                    self._count(Totals(dead_lettered=1, lost=len(refused)))
-                    self._settled(job, 1)
-                    return
-            except TopicError as error:
-                _log.warning("topic %s takes no dead letter from here: %s", self._dead_letters, error)
-            _log.error("%s SQS moves it to %s, without this reason.", about, self._dead_letters)
-        else:
-            _log.warning("%s Given back to be tried again.", about)
-        self._release(job, [held], delay=self._settings.retry_delay, failed=True)
-
-    def _release(self, job: _Job, held: Sequence[Held], *, delay: int = 0, failed: bool = False) -> None:
-        if held:
-            self._leases.release(held, delay)
-            self._count(Totals(released=0 if failed else len(held)))
-            self._settled(job, len(held))
-
-    def _still_ours(self, job: _Job, held: Sequence[Held]) -> list[Held]:
-        """Those whose deadline has not passed; the others are with somebody else by now, and are let go."""
-        lost = [item for item in held if not is_ours(item)]
-        if lost:
-            _log.warning("topic %s: lost %d messages, whose deadlines passed", self._input, len(lost))
-            self._leases.drop(lost)
-            self._count(Totals(lost=len(lost)))
-            self._settled(job, len(lost))
-        return [item for item in held if item not in lost]
-
-    def _settled(self, job: _Job, messages: int) -> None:
+    def _on_settled(self) -> None:
         with self._changed:
-            job.pending -= messages
-            if job.pending == 0:
-                self._jobs -= 1
-                self._changed.notify_all()
+            self._jobs -= 1
+            self._changed.notify_all()
 
     def _abort(self, error: BaseException) -> None:
         self._error = self._error or error
         self.drain()
-
-    def _count(self, more: Totals) -> None:
-        with self._changed:
-            names = (item.name for item in fields(Totals))
-            self._totals = Totals(**{name: getattr(self._totals, name) + getattr(more, name) for name in names})
-
-    def _report(self) -> None:
-        totals = self.totals
-        if self._on_progress is not None:
-            self._on_progress(totals)
-        if time.monotonic() - self._reported >= _REPORT_SECONDS:
-            self._reported = time.monotonic()
-            _log.info("%s -> %s: %s", self._input, self._output, totals)
 
 
 def process(

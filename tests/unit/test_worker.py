@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -564,9 +566,16 @@ def test_a_fifo_parcel_above_the_batch_size_is_run_batch_by_batch_in_its_place(t
     assert take(topics, tmp_path, "out.fifo").split() == [b"4", b"4", b"2", b"4", b"4", b"2", b"4", b"1"]
 
 
-def test_progress_is_logged_with_the_totals_at_the_end(caplog: pytest.LogCaptureFixture) -> None:
+def test_each_batch_is_logged_with_its_own_counts_and_all_so_far(caplog: pytest.LogCaptureFixture) -> None:
     topics = make()
-    put(topics, lines_of(10))
-    with caplog.at_level(logging.INFO, logger="tagstream.topics.worker"):
+    put(topics, lines_of(25), max_lines=10)
+    with caplog.at_level(logging.INFO, logger="tagstream.topics"):
         run(topics, "cp")
-    assert "in -> out: done: 1 messages in" in caplog.text
+    batches = [record.getMessage() for record in caplog.records if ": batch: " in record.getMessage()]
+    own = [message.partition("So far:")[0] for message in batches]
+    assert all("in -> out: batch: 1 messages in" in message for message in own)
+    lines = [int(re.findall(r"([0-9]+) lines in", message)[0]) for message in own]
+    so_far = [int(re.findall(r"So far:.* ([0-9]+) lines in", message)[0]) for message in batches]
+    assert sorted(lines) == [5, 10, 10]
+    assert so_far == list(itertools.accumulate(lines))
+    assert "in -> out: done: 3 messages in" in caplog.text
