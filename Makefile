@@ -32,7 +32,7 @@ READY := $(VENV) $(CLOUD) $(NODE) $(MODEL)
 PIP := -m pip install -qq --disable-pip-version-check --no-input
 PYTEST := .venv/bin/python -m pytest -q
 
-.PHONY: help setup demo up down test unit infra integration e2e lint synth bench fuzz soak vocabulary lock clean
+.PHONY: help setup demo up down test unit infra integration contract e2e lint synth bench fuzz soak vocabulary lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,11 @@ infra: $(READY) ## Tests of the synthesised templates of every stage
 
 integration: $(READY) ## Tests against S3, SQS and OpenSearch stand-ins
 	$(PYTEST) tests/integration
+
+contract: $(READY) ## The catalog's tests against a real, empty OpenSearch (OPENSEARCH_URL=http://127.0.0.1:9200)
+	@if [ -z "$(OPENSEARCH_URL)" ]; then \
+		echo "Say which: make contract OPENSEARCH_URL=http://127.0.0.1:9200 (docs/local.md says how to start one)." >&2; exit 2; fi
+	OPENSEARCH_URL=$(OPENSEARCH_URL) $(PYTEST) -m contract tests/integration
 
 e2e: $(READY) ## Tests of the deployed pipeline: real deploy, real photos, real functions
 	$(PYTEST) tests/e2e

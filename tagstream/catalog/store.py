@@ -5,6 +5,7 @@ Design: docs/catalog.md.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,6 +26,9 @@ __all__ = ["Catalog", "Outcome"]
 
 _ROUNDS = 4
 """Reads and writes of one batch, at most; more than one only after a conflict or a refused document."""
+
+_PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6)
+"""Seconds to wait for the shard of an index that another function has just made: reading it fails until it is there."""
 
 _PURGED_AT_ONCE = 50_000
 
@@ -111,8 +115,8 @@ class Catalog:
                 outcomes |= dict.fromkeys(indexes, Outcome("failed", error))
 
     def _read(self, images: list[str]) -> dict[str, _Stored]:
-        """What is stored of each image; creates the index if there is none."""
-        for _ in range(2):
+        """What is stored of each image; creates the index if there is none, and waits for one made just now."""
+        for pause in _PAUSES:
             with catalog_errors():
                 docs = self._client.mget(
                     index=self._alias, body={"ids": images}, params={"_source_includes": ",".join(POSITION_FIELDS)}
@@ -120,10 +124,13 @@ class Catalog:
             errors = [doc["error"] for doc in docs if "error" in doc]
             if not errors:
                 return {doc["_id"]: _stored(doc) for doc in docs}
-            if errors[0]["type"] != "index_not_found_exception":
-                raise CatalogError(f"OpenSearch could not read the catalog: {errors[0].get('reason')}")
-            self.create_index()
-        raise CatalogError(f"there is no index behind {self._alias}, although it was created")
+            if errors[0]["type"] == "index_not_found_exception":
+                self.create_index()
+            elif errors[0]["type"] == "no_shard_available_action_exception":
+                time.sleep(pause)
+            else:
+                break
+        raise CatalogError(f"OpenSearch could not read the catalog: {errors[0].get('reason')}")
 
     def _write(self, writes: Mapping[str, tuple[_Stored, CatalogUpdate]]) -> dict[str, tuple[int, str]]:
         """Write conditionally, each to the index that was read; the status and the error for each image.

@@ -21,6 +21,9 @@ from osmem_server import OsmemServer
 
 from tagstream.catalog.client import connect
 
+INDEX = "imagerepository"
+REAL = os.environ.get("OPENSEARCH_URL")
+
 
 @pytest.fixture(autouse=True)
 def _no_real_account(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,6 +45,44 @@ def osmem_server() -> Iterator[OsmemServer]:
     server.close()
     if server.process.stdout is not None:
         server.process.stdout.close()
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A real OpenSearch, in the place of an osmem of the test's own."""
+
+    url: str
+
+    def emptied(self) -> Endpoint:
+        client = connect(self.url, timeout=60)
+        client.indices.delete(index=f"{INDEX}*", params={"ignore_unavailable": "true"})
+        client.close()
+        return self
+
+
+if REAL:
+
+    @pytest.fixture(scope="session")
+    def real_opensearch() -> Endpoint:
+        """The OpenSearch that ``OPENSEARCH_URL`` names, refused if it holds anything: the tests delete a catalog."""
+        client = connect(REAL, timeout=60)
+        held = [name for name in client.indices.get_alias(index="*") if not name.startswith(".")]
+        client.close()
+        if held:
+            pytest.exit(f"the OpenSearch at {REAL} holds {', '.join(held)}: give one that is empty", returncode=2)
+        return Endpoint(REAL)
+
+    @pytest.fixture
+    def osmem_clone(real_opensearch: Endpoint) -> Iterator[Endpoint]:
+        yield real_opensearch.emptied()
+        real_opensearch.emptied()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What OpenSearch must do for the catalog is the contract: every test over an OpenSearch of its own."""
+    for item in items:
+        if "osmem_clone" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.contract)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import pytest
 from opensearchpy import OpenSearch
 from opensearchpy.exceptions import ConnectionError as NoConnection
 
+from tagstream.catalog import store
 from tagstream.catalog.client import connect
 from tagstream.catalog.mapping import index_name
 from tagstream.catalog.queries import parse_request
@@ -47,9 +48,14 @@ class Requests:
         self.indices = client.indices
         self.made: list[str] = []
         self.before_bulk: Any = lambda: None
+        self.unready = 0
 
     def mget(self, **arguments: Any) -> Any:
         self.made.append("mget")
+        if self.made.count("mget") <= self.unready:
+            # What OpenSearch says while it is making the shard, and osmem never does.
+            error = {"type": "no_shard_available_action_exception", "reason": "No shard available for [...]"}
+            return {"docs": [{"_id": image, "error": error} for image in arguments["body"]["ids"]]}
         return self._client.mget(**arguments)
 
     def bulk(self, **arguments: Any) -> Any:
@@ -139,6 +145,23 @@ def test_two_functions_create_the_index_at_once(opensearch: OpenSearch, osmem_cl
     assert list(opensearch.indices.get_alias(name=INDEX)) == [index_name(INDEX)]
     opensearch.indices.refresh(index=INDEX)
     assert opensearch.count(index=INDEX)["count"] == 8
+
+
+def test_the_shard_of_an_index_made_just_now_is_waited_for(catalog: Catalog, requests: Requests) -> None:
+    requests.unready = 2
+    assert states(catalog.apply([update()])) == ["applied"]
+    assert requests.made == ["mget"] * 3 + ["bulk"]
+
+
+def test_a_shard_that_never_comes_is_a_failure(
+    catalog: Catalog, requests: Requests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store.time, "sleep", lambda _: None)
+    requests.unready = 100
+    (outcome,) = catalog.apply([update()])
+    assert outcome.state == "failed"
+    assert "No shard available" in (outcome.error or "")
+    assert requests.made == ["mget"] * 5
 
 
 def test_an_index_without_its_alias_is_a_clear_failure(opensearch: OpenSearch) -> None:
