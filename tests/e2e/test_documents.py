@@ -16,13 +16,14 @@ from tests.documents import DOCUMENTS, NEEDS_AN_ACCOUNT, ROOT, Typed, alike, blo
 from tests.e2e.conftest import Pipeline, clean_environment
 
 # What would change the machine that the tests run on, or take minutes: only that there is such a thing is checked.
-_MAKE = re.compile(r"make ([a-z0-9 ]+)")
+_MAKE = re.compile(r"make ([a-z0-9 ]+(?:[A-Z_]+=\S+)?)")
 _ONLY_ITS_HELP = re.compile(
     r"(?:\S*/)?(?:tagstream local (?:up|demo|down)|tagstream models (?:build|calibrate)|python -m benchmarks)\b"
 )
 _NOT_HERE = (
     (re.compile(r"git clone"), "the clone is the one that the tests are in"),
     (re.compile(r"\. \.venv/bin/activate"), "the tests' shell finds it without"),
+    (re.compile(r"docker "), "needs a container engine"),
     (NEEDS_AN_ACCOUNT, "needs an account: tests/infra/test_documents.py"),
 )
 
