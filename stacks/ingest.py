@@ -65,6 +65,7 @@ class Ingest(Stack):
                 "MAX_SCANS": str(settings.max_scans),
                 "MAX_TAGS": str(settings.max_tags),
                 "MIN_SCORE": str(settings.min_score),
+                "STORE_LOCATION": str(settings.store_location).lower(),
             },
         )
         self.classify.allow("s3:GetObject", "s3:GetObjectVersion", on=[self.bucket.arn_for_objects("*")])

@@ -81,6 +81,7 @@ class Settings:
     directory that holds one's own ``model.tflite``, ``labels.txt`` and ``model.json``.
     ``step`` is what the step function runs: a step of ``tagstream/steps``, or the name of a program that lies
     beside its handler, in ``lambdas/step``.
+    ``store_location``: keep in the catalog where a photo was taken, if the photo tells; that is personal.
     ``alarms_reach_a_person``: the deploy demands an address when ``alarm_email`` gives none.
     """
 
@@ -108,6 +109,7 @@ class Settings:
     max_scans: int = 32
     max_tags: int = 10
     min_score: float = 0.01
+    store_location: bool = False
     queue_age_alarm_seconds: int = 900
     free_storage_alarm_mb: int = 2048
     local: bool = field(default=False)
@@ -132,6 +134,7 @@ STAGES = {
         retain_data=False,
         alarms_reach_a_person=False,
         log_days=1,
+        store_location=True,
     ),
     # Cheap: one small node, and nothing that is billed by the hour but that.
     "dev": Settings(

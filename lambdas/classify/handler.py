@@ -29,7 +29,10 @@ frame = Frame()
 
 @dataclass(frozen=True)
 class Settings:
-    """``catalog_queue_url`` is a FIFO queue; ``max_tags`` and ``min_score`` say which tags are kept."""
+    """``catalog_queue_url`` is a FIFO queue; ``max_tags`` and ``min_score`` say which tags are kept.
+
+    ``store_location``: whether the catalog may learn where photos were taken.
+    """
 
     model: Path
     ingest_queue_url: str
@@ -37,6 +40,7 @@ class Settings:
     limits: Limits
     max_tags: int
     min_score: float
+    store_location: bool
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -53,6 +57,7 @@ class Settings:
                 ),
                 int(environment.get("MAX_TAGS", "10")),
                 float(environment.get("MIN_SCORE", "0.01")),
+                {"true": True, "false": False}[environment.get("STORE_LOCATION", "false")],
             )
         except (KeyError, ValueError) as error:
             raise ConfigurationError(f"the function's environment lacks or garbles a setting: {error!r}") from error
@@ -80,6 +85,7 @@ def ingest() -> Ingest:
         classifier,
         settings().max_tags,
         settings().min_score,
+        store_location=settings().store_location,
     )
 
 

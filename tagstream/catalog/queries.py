@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+from tagstream.analysis import FIELDS
 from tagstream.catalog.updates import document_id
 from tagstream.errors import QueryError
 
@@ -38,6 +39,7 @@ _SHOWN = (
     "uploaded_at",
     "classified_at",
     "reason",
+    *FIELDS,
 )
 
 Json: TypeAlias = dict[str, Any]

@@ -12,7 +12,7 @@ from typing import Any
 
 from tagstream.analysis.phash import BITS, bands, distance
 
-__all__ = ["frequencies_aggregation", "likeness", "similar_query", "why"]
+__all__ = ["frequencies_aggregation", "frequencies_of", "likeness", "similar_query", "why"]
 
 Json = dict[str, Any]
 
@@ -26,13 +26,17 @@ _SAME_PICTURE = 10
 
 
 def frequencies_aggregation(document: Mapping[str, Any]) -> Json:
-    """An aggregation that counts the images with each tag of ``document``: for :func:`similar_query`.
+    """An aggregation that counts the images with each tag of ``document``; :func:`frequencies_of` reads its answer."""
+    names = sorted(_scores(document))
+    # By filters rather than terms, so that the engine compares names as its searches do.
+    named = {"filters": {"filters": {name: {"term": {"tags.tag.keyword": name}} for name in names}}}
+    return {"nested": {"path": "tags"}, "aggs": {"named": named} if names else {}}
 
-    Its answer, under ``tags`` then ``named`` then ``buckets``, has ``key`` and ``doc_count``.
-    """
-    names = sorted({_folded(tag["tag"]) for tag in document.get("tags", ())})
-    named = {"terms": {"field": "tags.tag.keyword", "include": names, "size": max(1, len(names))}}
-    return {"nested": {"path": "tags"}, "aggs": {"named": named}}
+
+def frequencies_of(answer: Mapping[str, Any]) -> dict[str, int]:
+    """What that aggregation answered, for :func:`similar_query`."""
+    buckets = answer.get("named", {}).get("buckets", {})
+    return {name: bucket["doc_count"] for name, bucket in buckets.items()}
 
 
 def similar_query(document: Mapping[str, Any], *, frequencies: Mapping[str, int] | None = None, total: int = 0) -> Json:

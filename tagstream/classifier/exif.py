@@ -30,8 +30,8 @@ _TAGS = {
 _MOST_ENTRIES = 1000
 _LONGEST_TEXT = 200
 _MOST_NUMBERS = 3
-_BYTE, _ASCII, _SHORT, _LONG, _RATIONAL = 1, 2, 3, 4, 5
-_SIZES = {_BYTE: 1, _ASCII: 1, _SHORT: 2, _LONG: 4, _RATIONAL: 8}
+_ASCII, _SHORT, _LONG, _RATIONAL, _IFD = 2, 3, 4, 5, 13
+_SIZES = {_ASCII: 1, _SHORT: 2, _LONG: 4, _RATIONAL: 8, _IFD: 4}
 
 
 def read_exif(data: bytes) -> Exif:
@@ -85,7 +85,7 @@ def _value(data: bytes, order: str, kind: int, length: int, at: int) -> Any:
         return None
     if kind == _ASCII:
         return _text(data[at : at + min(size, _LONGEST_TEXT)].partition(b"\0")[0])
-    if kind in (_SHORT, _LONG) and length == 1:
+    if kind in (_SHORT, _LONG, _IFD) and length == 1:
         return int(struct.unpack_from(f"{order}{'H' if kind == _SHORT else 'I'}", data, at)[0])
     if kind == _RATIONAL and length <= _MOST_NUMBERS:
         numbers = struct.unpack_from(f"{order}{2 * length}I", data, at)

@@ -150,3 +150,19 @@ def test_the_model_settings_reach_the_classifier() -> None:
     (function,) = (r for r in templates["ingest"]["Resources"].values() if r["Type"] == "AWS::Lambda::Function")
     environment = function["Properties"]["Environment"]["Variables"]
     assert (environment["MAX_PIXELS"], environment["MIN_SCORE"]) == ("1000", "0.5")
+
+
+@pytest.mark.parametrize(
+    ("context", "stored"),
+    [
+        ({"stage": "local"}, "true"),
+        ({"stage": "dev"}, "false"),
+        ({"stage": "prod", "alarm_email": "a@example.com"}, "false"),
+        ({"stage": "prod", "alarm_email": "a@example.com", "store_location": "true"}, "true"),
+    ],
+)
+def test_where_photos_were_taken_is_kept_by_a_setting_only(context: dict[str, str], stored: str) -> None:
+    (function,) = (
+        r for r in synthesise(context)["ingest"]["Resources"].values() if r["Type"] == "AWS::Lambda::Function"
+    )
+    assert function["Properties"]["Environment"]["Variables"]["STORE_LOCATION"] == stored

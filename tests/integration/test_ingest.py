@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote_plus
 
@@ -14,6 +14,8 @@ import pytest
 from moto import mock_aws
 from PIL import Image
 
+from tagstream.catalog.documents import document
+from tagstream.catalog.updates import CatalogUpdate
 from tagstream.classifier import Classifier
 from tagstream.classifier.models import find_model
 from tagstream.pipeline.ingest import Ingest, Outcome
@@ -100,6 +102,35 @@ def test_versions_delete_markers_and_what_comes_up_again(cloud: Cloud) -> None:
     assert cloud.one("ObjectRemoved:Delete", "a.jpg", "06", versionId=first["VersionId"]).updates[0].kind == "removed"
     dropped = cloud.one("ObjectCreated:Put", "a.jpg", "01", versionId=first["VersionId"])
     assert (dropped.updates, dropped.error) == ((), None)
+
+
+def snapshot() -> bytes:
+    """A red photo that says where it was taken, and with what."""
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0110] = "NIKON CORPORATION", "NIKON D850"
+    exif.get_ifd(0x8769).update({0x9003: "2025:06:12 14:03:11", 0x9011: "+02:00"})
+    exif.get_ifd(0x8825).update({1: "N", 2: (48.0, 12.0, 29.52), 3: "E", 4: (16.0, 22.0, 25.68)})
+    picture = Image.linear_gradient("L").resize((300, 200))
+    file = io.BytesIO()
+    Image.merge("RGB", (picture.point(lambda level: 150 + level // 3), Image.new("L", (300, 200)), picture)).save(
+        file, "JPEG", exif=exif
+    )
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("store_location", [False, True])
+def test_what_a_photo_says_besides_reaches_the_document(cloud: Cloud, store_location: bool) -> None:
+    cloud.s3.put_object(Bucket="photos", Key="a.jpg", Body=snapshot())
+    cloud.ingest = replace(cloud.ingest, store_location=store_location)
+    assert cloud.one("ObjectCreated:Put", "a.jpg", "01").notes == ()
+    (message,) = cloud.received()
+    made = document(CatalogUpdate.from_json(json.dumps(message)), indexed_at="2026-11-22T10:00:01Z")
+    assert (made["taken_at"], made["camera"]) == ("2025-06-12T14:03:11+02:00", "NIKON D850")
+    assert made.get("location") == ({"lat": 48.2082, "lon": 16.3738} if store_location else None)
+    assert "red" in [entry["color"] for entry in made["colors"]]
+    assert len(made["phash"]) == 16
+    assert 0.1 < made["brightness"] < 0.6
+    assert made["sharpness"] < 0.5
 
 
 def test_an_object_deleted_before_it_is_read(cloud: Cloud) -> None:

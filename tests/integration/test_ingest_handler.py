@@ -165,7 +165,14 @@ def test_settings_are_read_from_the_environment() -> None:
     assert (settings.limits.max_pixels, settings.limits.max_bytes, settings.limits.max_scans) == (10, 20, 3)
     assert (settings.max_tags, settings.min_score, settings.model) == (4, 0.5, Path("/m"))
     assert module.Settings.from_environment(queues).model == HANDLER.parent / "model"
-    for wrong in ({}, {"CATALOG_QUEUE_URL": "url"}, queues | {"MAX_TAGS": "many"}):
+    assert not module.Settings.from_environment(queues).store_location
+    assert module.Settings.from_environment(queues | {"STORE_LOCATION": "true"}).store_location
+    for wrong in (
+        {},
+        {"CATALOG_QUEUE_URL": "url"},
+        queues | {"MAX_TAGS": "many"},
+        queues | {"STORE_LOCATION": "maybe"},
+    ):
         with pytest.raises(ConfigurationError):
             module.Settings.from_environment(wrong)
 

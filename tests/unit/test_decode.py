@@ -84,6 +84,37 @@ def test_exif_orientation_is_applied_once(kind: str, orientation: int) -> None:
     assert far(seen.pixels, expected(upright)) < 3
 
 
+@pytest.mark.parametrize("confined", [False, True])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF", "HEIC", "TIFF"])
+def test_the_whole_picture_and_exif_are_handed_on(kind: str, confined: bool) -> None:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x0110], exif[0x0132] = 6, "X10", "2025:06:12 14:03:11"
+    seen = look(encode(scene(), kind, exif=exif), confined=confined)
+    assert (seen.picture.mode, seen.picture.size) == ("RGB", (240, 320))
+    assert far(np.asarray(seen.picture), np.asarray(scene().transpose(Image.Transpose.ROTATE_270))) < 3
+    assert (seen.exif["Model"], seen.exif["DateTime"]) == ("X10", "2025:06:12 14:03:11")
+
+
+@pytest.mark.parametrize(
+    ("size", "kind", "reduced"),
+    [
+        ((4032, 3024), "JPEG", (1008, 756)),
+        ((3000, 2000), "PNG", (1500, 1000)),
+        ((2047, 100), "PNG", (2047, 100)),
+        ((2048, 100), "PNG", (1024, 50)),
+        ((40_000, 3), "PNG", (1026, 1)),
+        ((3, 2), "PNG", (3, 2)),
+    ],
+)
+def test_the_whole_picture_is_never_large(size: tuple[int, int], kind: str, reduced: tuple[int, int]) -> None:
+    assert look(encode(Image.new("RGB", size, "red"), kind)).picture.size == reduced
+
+
+def test_the_whole_picture_is_white_where_it_is_transparent() -> None:
+    clear = encode(Image.new("RGBA", (50, 50), (255, 0, 0, 0)), "PNG")
+    assert look(clear).picture.getpixel((25, 25)) == (255, 255, 255)
+
+
 def test_garbled_exif_is_no_reason_to_reject() -> None:
     assert look(encode(scene(), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")).width == 320
 

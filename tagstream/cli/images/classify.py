@@ -34,6 +34,7 @@ def classify(
 
     Exit code 4 if some files are no photos, 1 if none is.
     """
+    from tagstream.analysis import analyse
     from tagstream.classifier import Classifier, best_tags, granted_cores
     from tagstream.classifier.models import find_model
     from tagstream.classifier.quiet import quiet
@@ -51,6 +52,7 @@ def classify(
         except OSError as error:
             return {"path": str(path), "status": "failed", "reason": error.strerror or str(error), "tags": []}
         tags = best_tags(seen.scores, min_score=min_score, max_tags=top)
+        facts = analyse(seen.photo).facts if seen.photo else {}
         return {
             "path": str(path),
             "status": "classified",
@@ -58,6 +60,7 @@ def classify(
             "height": seen.height,
             "model": classifier.name,
             "tags": [{"tag": tag.tag, "score": tag.score} for tag in tags],
+            **facts,
         }
 
     done, rejected = [], 0

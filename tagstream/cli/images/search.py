@@ -9,6 +9,7 @@ import click
 from tagstream.cli.common import Aws, aws_options, emit, json_option
 from tagstream.cli.images.shared import (
     ask,
+    facts_in_words,
     image_columns,
     limit_of,
     limit_option,
@@ -88,6 +89,8 @@ def show(title: str, words: bool, limit: int | None, as_json: bool, aws: Aws) ->
             click.echo(f"rejected: {image.get('reason')}")
             continue
         click.echo(f"{image.get('width')} x {image.get('height')} pixels, by {image.get('model')}")
+        for line in facts_in_words(image):
+            click.echo(line)
         emit(image["tags"], as_json=False, columns=("tag", "score"))
     say_if_more(shown, total)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -16,6 +16,7 @@ from tagstream.errors import CatalogError, ConfigurationError, QueryError
 __all__ = [
     "IMAGE_FIELDS",
     "ask",
+    "facts_in_words",
     "image_columns",
     "invoke",
     "limit_of",
@@ -127,6 +128,21 @@ def list_images(
 
 def top_tags(image: dict[str, Any], count: int = 3) -> str:
     return ", ".join(f"{tag['tag']} {tag['score']:.2f}" for tag in image.get("tags", [])[:count])
+
+
+def facts_in_words(image: Mapping[str, Any]) -> Iterator[str]:
+    """What analysers say of an image, as lines to read."""
+    origin = [
+        f"taken {image['taken_at'].replace('T', ' ')}" if "taken_at" in image else "",
+        f"with {image['camera']}" if "camera" in image else "",
+        f"at {image['location']['lat']}, {image['location']['lon']}" if "location" in image else "",
+    ]
+    if any(origin):
+        yield " ".join(filter(None, origin))
+    look = [f"{entry['color']} {entry['share']:.0%}" for entry in image.get("colors", ())]
+    look += [f"{name} {image[name]:.2f}" for name in ("brightness", "sharpness") if name in image]
+    if look:
+        yield ", ".join(look)
 
 
 def nothing_found(message: str) -> None:
