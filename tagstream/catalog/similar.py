@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from tagstream.analysis.phash import BITS, bands, distance
@@ -19,6 +19,8 @@ Json = dict[str, Any]
 # What a share of one of everything in common is worth; a rare tag with full score on both sides is worth about ten.
 _WORTH_OF_COLOR = 1.0
 _WORTH_OF_BAND = 1.5
+# Of eight; one in thirty images has one in common by chance.
+_LEAST_BANDS = 2
 # As many tags of the image are looked for, those that say most about it.
 _MOST_TAGS = 10
 # Hashes that differ in more bits than this are of different pictures, whatever their bands.
@@ -45,20 +47,23 @@ def similar_query(document: Mapping[str, Any], *, frequencies: Mapping[str, int]
     ``frequencies`` says how many of the catalog's ``total`` images have each of its tags, as that aggregation counts:
     what is rare counts for more. Without it, all tags count alike. The image itself is not among what is found.
     """
-    should: list[Json] = [
+    alike: list[Json] = [
         {"nested": {"path": "tags", "score_mode": "max", "query": _by_score(name, weight)}}
         for name, weight in _weights(document, frequencies or {}, total)
     ]
-    should += [
+    if "phash" in document:
+        equal = [_worth({"term": {"phash.bands": band}}, _WORTH_OF_BAND) for band in bands(document["phash"])]
+        alike.append({"bool": {"should": equal, "minimum_should_match": _LEAST_BANDS}})
+    colors = [
         _worth({"term": {"colors.color": entry["color"]}}, _WORTH_OF_COLOR * entry["share"])
         for entry in document.get("colors", ())
     ]
-    if "phash" in document:
-        should += [_worth({"term": {"phash.bands": band}}, _WORTH_OF_BAND) for band in bands(document["phash"])]
-    if not should:
+    if not alike and not colors:
         return {"match_none": {}}
+    # Colours alone make no image similar, unless nothing else is known of it.
+    needed = {"bool": {"should": alike or colors, "minimum_should_match": 1}}
     itself = {"term": {"id": document["id"]}}
-    return {"bool": {"should": should, "minimum_should_match": 1, "must_not": [itself]}}
+    return {"bool": {"must": [needed], "should": colors if alike else [], "must_not": [itself]}}
 
 
 def likeness(
@@ -68,13 +73,15 @@ def likeness(
     frequencies: Mapping[str, int] | None = None,
     total: int = 0,
 ) -> float:
-    """The score that :func:`similar_query` gives to ``other``, another catalog document."""
-    scores = _scores(other)
-    by_tags = sum(weight * scores.get(name, 0.0) for name, weight in _weights(document, frequencies or {}, total))
+    """The score that :func:`similar_query` gives to ``other``, another catalog document; 0 if it finds it not."""
+    scores, weights = _scores(other), _weights(document, frequencies or {}, total)
+    by_tags = sum(weight * scores.get(name, 0.0) for name, weight in weights)
+    equal = len(set(bands(document["phash"])) & set(bands(other["phash"]))) if _hashed(document, other) else 0
+    by_hash = _WORTH_OF_BAND * equal if equal >= _LEAST_BANDS else 0.0
     theirs = {entry["color"] for entry in other.get("colors", ())}
     by_color: float = sum(entry["share"] for entry in document.get("colors", ()) if entry["color"] in theirs)
-    by_bands = len(set(bands(document["phash"])) & set(bands(other["phash"]))) if _hashed(document, other) else 0
-    return by_tags + _WORTH_OF_COLOR * by_color + _WORTH_OF_BAND * by_bands
+    nothing_else = not weights and "phash" not in document
+    return by_tags + by_hash + _WORTH_OF_COLOR * by_color if by_tags or by_hash or nothing_else else 0.0
 
 
 def why(document: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
@@ -101,7 +108,7 @@ def why(document: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     return reasons
 
 
-def _weights(document: Mapping[str, Any], frequencies: Mapping[str, int], total: int) -> Iterable[tuple[str, float]]:
+def _weights(document: Mapping[str, Any], frequencies: Mapping[str, int], total: int) -> list[tuple[str, float]]:
     """The tags that say most about an image, each with what it is worth: its score times its rarity."""
     weights = {
         name: score * math.log2(1 + total / frequencies[name] if frequencies.get(name) else 2 + total)

@@ -66,7 +66,6 @@ def test_the_engine_ranks_as_the_pure_function_says(
         "other.jpg",
         "beagle.jpg",
         "pug.jpg",
-        "snow.jpg",
     ]
     for hit in hits:
         expected = likeness(dog, hit["_source"], frequencies=frequencies, total=7)

@@ -34,12 +34,12 @@ def test_a_copy_comes_first_then_what_shares_the_rarest_tags_then_colours() -> N
         image({"beagle": 0.9, "dog": 0.95, "animal": 0.97}, {"white": 0.6, "black": 0.3}, FAR),
         image({"beagle": 0.9, "dog": 0.95, "animal": 0.97}, {"green": 0.9}, FAR),
         image({"tabby": 0.9, "animal": 0.97}, {"green": 0.9}, FAR),
-        image({"pizza": 0.9}, {"white": 0.6}, FAR),
     ]
     scores = [score(one) for one in ranked]
     assert scores == sorted(scores, reverse=True)
     assert len(set(scores)) == len(scores)
-    assert score(image({"pizza": 0.9}, {"green": 0.9}, FAR)) == 0
+    # A colour in common makes none similar.
+    assert score(image({"pizza": 0.9}, {"white": 0.6}, FAR)) == 0
 
 
 def test_the_score_on_both_sides_counts() -> None:
@@ -57,15 +57,16 @@ def test_without_frequencies_all_tags_count_alike() -> None:
 def test_the_query_says_the_same() -> None:
     query = similar_query(DALMATIAN, frequencies=FREQUENCIES, total=1000)["bool"]
     assert query["must_not"] == [{"term": {"id": DALMATIAN["id"]}}]
-    assert query["minimum_should_match"] == 1
-    assert len(query["should"]) == 3 + 2 + 8
-    assert [clause["constant_score"]["filter"] for clause in query["should"][-8:]] == [
+    (needed,) = query["must"]
+    *tags, looks = needed["bool"]["should"]
+    assert needed["bool"]["minimum_should_match"] == 1
+    assert [clause["constant_score"]["filter"] for clause in looks["bool"]["should"]] == [
         {"term": {"phash.bands": band}} for band in bands(HASH)
     ]
-    boosts = [
-        clause["nested"]["query"]["function_score"]["query"]["constant_score"]["boost"]
-        for clause in query["should"][:3]
+    assert [clause["constant_score"]["filter"] for clause in query["should"]] == [
+        {"term": {"colors.color": color}} for color in ("white", "black")
     ]
+    boosts = [clause["nested"]["query"]["function_score"]["query"]["constant_score"]["boost"] for clause in tags]
     # The rarest first.
     assert boosts == sorted(boosts, reverse=True)
     assert boosts[0] > 3 * boosts[-1]
@@ -79,10 +80,16 @@ def test_an_image_that_nothing_is_known_of_is_like_none() -> None:
 
 def test_a_tag_of_many_is_asked_for_once_and_at_most_ten_are() -> None:
     many = image({f"tag {number}": number / 100 for number in range(1, 40)})
-    assert len(similar_query(many)["bool"]["should"]) == 10
+    assert len(similar_query(many)["bool"]["must"][0]["bool"]["should"]) == 10
     twice = {"id": "a", "tags": [{"tag": "Dog", "score": 0.3}, {"tag": "dog", "score": 0.6}]}
-    (clause,) = similar_query(twice)["bool"]["should"]
+    (clause,) = similar_query(twice)["bool"]["must"][0]["bool"]["should"]
     assert clause["nested"]["query"]["function_score"]["query"]["constant_score"]["boost"] == pytest.approx(0.6)
+
+
+def test_of_an_image_without_tags_and_hash_the_colours_count() -> None:
+    blue = image({}, {"blue": 0.9})
+    assert likeness(blue, image({"pizza": 0.9}, {"blue": 0.5})) == pytest.approx(0.9)
+    assert similar_query(blue)["bool"]["should"] == []
 
 
 def test_the_frequencies_are_asked_for_as_the_index_spells_tags() -> None:
