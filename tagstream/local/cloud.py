@@ -19,13 +19,15 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from tagstream.errors import LocalCloudError
-from tagstream.local.deployment import ROOT, STAGE, deploy
+from tagstream.local.connection import Connection
+from tagstream.local.deployment import ROOT, deploy
+from tagstream.local.state import Process, State
 
 __all__ = [
     "DEFAULT_PORT",
@@ -43,116 +45,12 @@ __all__ = [
 HOME = Path(os.environ.get("TAGSTREAM_LOCAL_HOME") or ROOT / "build" / "local").resolve()
 """Where the cloud that stays keeps its state; another folder there is another cloud beside it."""
 DEFAULT_PORT = 4566
-_REGION = "us-east-1"
 
 Report = Callable[[str], None]
 
 
 def _silent(line: str) -> None:
     """Says nothing."""
-
-
-@dataclass(frozen=True)
-class Connection:
-    """How to reach a running local cloud."""
-
-    port: int
-    search_port: int
-
-    @property
-    def endpoint_url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    @property
-    def search_url(self) -> str:
-        """The OpenSearch API behind every domain of this cloud."""
-        return f"http://127.0.0.1:{self.search_port}"
-
-    def client_settings(self) -> dict[str, str]:
-        """Keyword arguments for ``boto3.client``."""
-        return {
-            "endpoint_url": self.endpoint_url,
-            "region_name": _REGION,
-            "aws_access_key_id": "test",
-            "aws_secret_access_key": "test",
-        }
-
-    def environment(self) -> dict[str, str]:
-        """Environment variables that point the AWS CLI, the SDKs and the CDK CLI here."""
-        return {
-            "AWS_ENDPOINT_URL": self.endpoint_url,
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_REGION": _REGION,
-            "AWS_DEFAULT_REGION": _REGION,
-        }
-
-    def client(self, service: str, **settings: Any) -> Any:
-        """A boto3 client of this cloud; ``settings`` are those of botocore's ``Config``."""
-        import boto3
-        from botocore.config import Config
-
-        config = Config(retries={"mode": "standard", "max_attempts": 5}, **settings)
-        return boto3.Session().client(service, config=config, **self.client_settings())
-
-    def outputs(self, capability: str) -> dict[str, str]:
-        """The outputs of the stack ``tagstream-local-<capability>``, by their names."""
-        answer = self.client("cloudformation").describe_stacks(StackName=f"tagstream-{STAGE}-{capability}")
-        return {output["OutputKey"]: output["OutputValue"] for output in answer["Stacks"][0].get("Outputs", [])}
-
-
-@dataclass(frozen=True)
-class _Process:
-    """A process, and when it started (seconds since the epoch): a pid alone may be another's by now."""
-
-    pid: int
-    started: float
-
-    @classmethod
-    def of(cls, pid: int) -> _Process:
-        import psutil
-
-        return cls(pid, psutil.Process(pid).create_time())
-
-    def running(self) -> bool:
-        import psutil
-
-        try:
-            process = psutil.Process(self.pid)
-            return bool(abs(process.create_time() - self.started) < 1 and process.status() != psutil.STATUS_ZOMBIE)
-        except psutil.NoSuchProcess:
-            return False
-
-
-@dataclass(frozen=True)
-class _State:
-    """What ``build/local/state.json`` says; there only while a cloud is up."""
-
-    connection: Connection
-    supervisor: _Process
-    cloud: _Process
-    search: _Process
-
-    @classmethod
-    def read(cls, path: Path) -> _State | None:
-        try:
-            fields = json.loads(path.read_text())
-            processes = {name: _Process(**fields[name]) for name in ("supervisor", "cloud", "search")}
-            return cls(connection=Connection(**fields["connection"]), **processes)
-        except FileNotFoundError:
-            return None
-        except (ValueError, KeyError, TypeError) as error:
-            raise LocalCloudError(
-                f"{path} is damaged ({error!r}): remove it, then run 'tagstream local up'."
-            ) from error
-
-    def write(self, path: Path) -> None:
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(asdict(self), indent=2))
-        partial.replace(path)
-
-    def running(self) -> bool:
-        return self.supervisor.running() and self.cloud.running() and self.search.running()
 
 
 class LocalCloud:
@@ -251,8 +149,8 @@ class LocalCloud:
 
     def detach(self) -> None:
         """Let it live on after this process, as the cloud that :func:`connection` finds."""
-        processes = {name: _Process.of(pid) for name, pid in self._pids.items()}
-        _State(connection=self.connection, **processes).write(self._directory / "state.json")
+        processes = {name: Process.of(pid) for name, pid in self._pids.items()}
+        State(connection=self.connection, **processes).write(self._directory / "state.json")
         self._tell("detach")
         self._close()
         self._supervisor = None
@@ -277,7 +175,7 @@ class LocalCloud:
 
 def connection(directory: Path = HOME) -> Connection:
     """The cloud that ``tagstream local up`` started; raises :class:`LocalCloudError` if there is none."""
-    state = _State.read(directory / "state.json")
+    state = State.read(directory / "state.json")
     if state is None:
         raise LocalCloudError("the local cloud is not running: start it with 'tagstream local up' (or 'make up').")
     if not state.running():
@@ -292,7 +190,7 @@ def up(*, port: int | None = None, directory: Path = HOME, report: Report = _sil
     runs on, with what CloudFormation rolled back to.
     """
     with _lock(directory):
-        state = _State.read(directory / "state.json")
+        state = State.read(directory / "state.json")
         if state is not None and state.running():
             if port not in (None, state.connection.port):
                 raise LocalCloudError(
@@ -315,14 +213,14 @@ def up(*, port: int | None = None, directory: Path = HOME, report: Report = _sil
 def down(*, directory: Path = HOME) -> bool:
     """Stop the cloud that stays and delete what it held; False if there was none."""
     with _lock(directory):
-        state = _State.read(directory / "state.json")
+        state = State.read(directory / "state.json")
         if state is None:
             return False
         _remove(state, directory)
         return True
 
 
-def _remove(state: _State, directory: Path) -> None:
+def _remove(state: State, directory: Path) -> None:
     import shutil
 
     import psutil
@@ -351,7 +249,7 @@ class Status:
 
 def status(directory: Path = HOME) -> Status:
     """What ``tagstream local status`` prints."""
-    state = _State.read(directory / "state.json")
+    state = State.read(directory / "state.json")
     if state is None:
         return Status("stopped")
     if not state.running():
