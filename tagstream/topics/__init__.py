@@ -24,6 +24,7 @@ from tagstream.topics.errors import (
     TopicExists,
     TopicNotFound,
 )
+from tagstream.topics.functions import FunctionStep, by_line
 from tagstream.topics.messages import Counts, Failed, Message, Outgoing, PublishResult
 from tagstream.topics.parcels import Parcel, ParcelSettings, Place, outgoing, parcels_of, unpack
 from tagstream.topics.spool import DownloadResult
@@ -37,6 +38,7 @@ __all__ = [
     "DownloadRefused",
     "DownloadResult",
     "Failed",
+    "FunctionStep",
     "InvalidTopic",
     "Message",
     "MessageTooLarge",
@@ -59,6 +61,7 @@ __all__ = [
     "UploadResult",
     "Worker",
     "WorkerSettings",
+    "by_line",
     "download",
     "outgoing",
     "parcels_of",

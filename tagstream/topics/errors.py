@@ -10,7 +10,7 @@ TopicError                  (in :mod:`tagstream.errors`)
 ├── ParcelDamaged           a parcel whose content does not match its checksum
 ├── DownloadIncomplete      ``gaps`` lists what is missing; what did arrive is kept for the next try
 ├── DownloadRefused         the target exists, is busy, or holds another topic's unfinished download
-└── StepFailed              a step's program failed: ``returncode`` and ``stderr``
+└── StepFailed              a step failed on its input: ``returncode`` and ``stderr`` (of a function: what it raised)
 """
 
 from __future__ import annotations

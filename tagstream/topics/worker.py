@@ -23,12 +23,13 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import cast
+from dataclasses import dataclass, fields, replace
+from typing import TypedDict, Unpack, cast
 
-from tagstream.errors import ConfigurationError
+from tagstream.errors import ConfigurationError, TopicError
 from tagstream.topics.client import Topics
 from tagstream.topics.errors import MessageTooLarge, ParcelDamaged, StepFailed
+from tagstream.topics.functions import FunctionStep
 from tagstream.topics.leases import Held, Leases
 from tagstream.topics.messages import BATCH_ENTRIES
 from tagstream.topics.names import is_fifo
@@ -39,6 +40,8 @@ from tagstream.topics.step import Step
 from tagstream.topics.totals import Totals
 
 __all__ = ["Totals", "Worker", "WorkerSettings", "process"]
+
+AnyStep = Step | FunctionStep
 
 _log = logging.getLogger(__name__)
 
@@ -72,6 +75,7 @@ class WorkerSettings:
     idle_timeout: float | None = 20.0
 
     def __post_init__(self) -> None:
+        self._check_types()
         wrong = []
         if self.workers < 1:
             wrong.append(f"workers is {self.workers}, and must be 1 or more")
@@ -83,6 +87,15 @@ class WorkerSettings:
             wrong.append(f"retry delay is {self.retry_delay} s, and must be from 0 to 43,200")
         if wrong:
             raise ConfigurationError("; ".join(wrong) + ".")
+
+    def _check_types(self) -> None:
+        for name in ("workers", "batch_size", "deadline", "retry_delay", "idle_timeout"):
+            value = getattr(self, name)
+            optional, kinds = name in {"batch_size", "idle_timeout"}, (int, float) if name == "idle_timeout" else (int,)
+            if (value is None and optional) or (isinstance(value, kinds) and not isinstance(value, bool)):
+                continue
+            wanted = ("a number of seconds" if len(kinds) > 1 else "a whole number") + (" or None" if optional else "")
+            raise TopicError(f"{name.replace('_', ' ')} is {value!r}, and must be {wanted}.")
 
 
 class Worker:
@@ -98,12 +111,24 @@ class Worker:
         topics: Topics,
         input_topic: str,
         output_topic: str,
-        step: Step,
+        step: AnyStep,
         *,
         settings: WorkerSettings | None = None,
         parcels: ParcelSettings | None = None,
         on_progress: Callable[[Totals], None] | None = None,
     ) -> None:
+        for value, kind, wanted in (
+            (topics, Topics, "the topics come first, a tagstream.topics.Topics"),
+            (input_topic, str, "the input topic is a name"),
+            (output_topic, str, "the output topic is a name"),
+            (
+                step,
+                Step | FunctionStep,
+                "a step is a tagstream.topics.Step or FunctionStep, or what process makes one of",
+            ),
+        ):
+            if not isinstance(value, kind):
+                raise TopicError(f"{wanted}, and not {value!r}.")
         if input_topic == output_topic:
             raise ConfigurationError(f"topic {input_topic!r} can't be both input and output: it would never be empty.")
         self._topics = topics
@@ -347,29 +372,60 @@ class Worker:
         self.drain()
 
 
+class Options(TypedDict, total=False):
+    """The fields of :class:`WorkerSettings`, one by one."""
+
+    workers: int
+    batch_size: int | None
+    deadline: int
+    retry_delay: int
+    idle_timeout: float | None
+
+
 def process(
     topics: Topics,
     input_topic: str,
     output_topic: str,
-    step: str | os.PathLike[str],
+    step: str | os.PathLike[str] | Callable[[bytes], bytes] | AnyStep,
     *,
     settings_file: str | os.PathLike[str] | None = None,
     workflow_id: str = "",
-    step_timeout: float = 900.0,
+    step_timeout: float | None = None,
     settings: WorkerSettings | None = None,
+    **options: Unpack[Options],
 ) -> tuple[int, int]:
     """Run ``step`` over all messages of a topic; returns how many were processed and how many published for them.
+
+    ``step`` is a program (see :class:`Step`) or a Python function of bytes (see :class:`FunctionStep`; :func:`by_line`
+    makes one of a function of lines). A program may be given a settings file and is killed after ``step_timeout``
+    seconds (900); a function can be neither. ``options`` are those of :class:`WorkerSettings`, and come before
+    ``settings``. Misuse is a :class:`TopicError` that says what was expected.
 
     >>> from tagstream.topics import Outgoing
     >>> from tagstream.topics.testing import MemorySqs
     >>> topics = Topics(MemorySqs())
-    >>> for name in ("smiles", "copies"):
+    >>> for name in ("smiles", "copies", "capitals"):
     ...     topics.create(name)
-    >>> topics.publish_all("smiles", [Outgoing("CCO"), Outgoing("C")]).accepted
+    >>> topics.publish_all("smiles", [Outgoing("cco"), Outgoing("c")]).accepted
     2
-    >>> process(topics, "smiles", "copies", "cp", settings=WorkerSettings(idle_timeout=0))
+    >>> process(topics, "smiles", "copies", "cp", batch_size=50, idle_timeout=0)
+    (2, 2)
+    >>> process(topics, "copies", "capitals", bytes.upper, idle_timeout=0)
     (2, 2)
     """
-    program = Step(step, settings_file=settings_file, workflow_id=workflow_id, timeout=step_timeout)
-    totals = Worker(topics, input_topic, output_topic, program, settings=settings).run()
+    names = [item.name for item in fields(WorkerSettings)]
+    if unknown := [name for name in options if name not in names]:
+        raise TopicError(f"process takes no {unknown[0]}: its options are {', '.join(names)}.")
+    chosen = replace(settings or WorkerSettings(), **options)
+    program: AnyStep
+    if isinstance(step, str | os.PathLike):
+        timeout = 900.0 if step_timeout is None else step_timeout
+        program = Step(step, settings_file=settings_file, workflow_id=workflow_id, timeout=timeout)
+    elif settings_file is not None or step_timeout is not None:
+        raise TopicError("a settings file and a time limit are for programs: give a function all that it needs itself.")
+    elif callable(step):
+        program = FunctionStep(step, workflow_id=workflow_id)
+    else:
+        program = step
+    totals = Worker(topics, input_topic, output_topic, program, settings=chosen).run()
     return totals.messages_in, totals.messages_out

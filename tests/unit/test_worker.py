@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from tagstream.errors import ConfigurationError
 from tagstream.topics import Message, Outgoing, Parcel, Place, Topics, TopicSettings, download, outgoing, parcels_of
-from tagstream.topics.errors import PublishFailed, TopicNotFound
+from tagstream.topics.errors import PublishFailed, TopicError, TopicNotFound
+from tagstream.topics.functions import by_line
 from tagstream.topics.step import Step
 from tagstream.topics.testing import Chaos, MemorySqs
 from tagstream.topics.worker import Totals, Worker, WorkerSettings, process
@@ -272,6 +273,83 @@ def test_wrong_topics_are_said_before_anything_is_received() -> None:
             Worker(topics, *names, Step("cp")).run()
     with pytest.raises(ConfigurationError, match=r"workers.*batch size.*deadline.*retry delay"):
         WorkerSettings(workers=0, batch_size=0, deadline=0, retry_delay=-1)
+
+
+# As a library
+
+
+def test_options_are_given_one_by_one_and_come_before_the_settings(tmp_path: Path, sh: Script) -> None:
+    topics = make()
+    put(topics, lines_of(10))
+    step = sh('wc -l < "$1" > "$2"')
+    settings = WorkerSettings(batch_size=3, idle_timeout=None)
+    assert process(topics, "in", "out", step, settings=settings, batch_size=5, idle_timeout=0) == (2, 2)
+    assert take(topics, tmp_path).split() == [b"5", b"5"]
+
+
+def test_a_function_is_a_step(tmp_path: Path) -> None:
+    topics = make()
+    put(topics, b"a\n\xff\n\nb\n", max_lines=2)
+    assert process(topics, "in", "out", bytes.upper, workers=2, idle_timeout=0) == (2, 2)
+    assert take(topics, tmp_path) == b"A\n\xff\n\nB\n"
+
+
+def test_a_function_of_lines_is_a_step(tmp_path: Path) -> None:
+    topics = make()
+    put(topics, b"a\n\xff\n\ndrop\nb\n", max_lines=2)
+    process(topics, "in", "out", by_line(lambda line: None if line == "drop" else line.upper()), idle_timeout=0)
+    assert take(topics, tmp_path) == b"A\n\xff\n\nB\n"
+
+
+def test_what_a_function_raises_is_a_failure_of_its_input(tmp_path: Path) -> None:
+    def root(line: str) -> str:
+        return f"{float(line) ** 0.5:g}"
+
+    topics = make()
+    put(topics, b"4\nfour\n9\n", max_lines=1)
+    process(topics, "in", "out", by_line(root), idle_timeout=0)
+    [letter] = rest(topics, "in-dead-letter")
+    assert "step root raised ValueError: could not convert string to float: 'four'" in str(letter.attributes["failure"])
+    assert "ValueError" in str(letter.attributes["failure_output"])
+    assert topics.counts("out").total == 2
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda _: "text", "returned a value of type str where bytes were expected.*by_line"),
+        (lambda _: None, "returned nothing where bytes"),
+        (by_line(lambda _: 7), "type int where a line of text, or None"),
+    ],
+)
+def test_a_function_that_returns_something_else_ends_the_worker_and_costs_no_message(
+    function: Any, message: str
+) -> None:
+    topics = make()
+    put(topics, lines_of(3), max_lines=1)
+    with pytest.raises(TopicError, match=message):
+        process(topics, "in", "out", function, idle_timeout=0)
+    counts = topics.counts("in")
+    assert (counts.visible, counts.in_flight, counts.dead_lettered) == (3, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batchsize": 5}, "takes no batchsize: its options are workers, batch_size"),
+        ({"batch_size": "50"}, "batch size is '50', and must be a whole number or None"),
+        ({"workers": None}, "workers is None, and must be a whole number"),
+        ({"idle_timeout": "1"}, "must be a number of seconds or None"),
+        ({"settings_file": "x"}, "are for programs"),
+        ({"step": 7}, "a step is"),
+        ({"input_topic": None}, "the input topic is a name"),
+        ({"topics": "in"}, "the topics come first"),
+    ],
+)
+def test_misuse_says_what_was_expected(options: dict[str, Any], message: str) -> None:
+    given: dict[str, Any] = {"topics": make(), "input_topic": "in", "output_topic": "out", "step": bytes.upper}
+    with pytest.raises(TopicError, match=message):
+        process(**(given | options))
 
 
 # Deadlines, draining, back-pressure
