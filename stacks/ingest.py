@@ -27,6 +27,7 @@ _EVENTS = (
     "s3:ReducedRedundancyLostObject",
 )
 _MODEL_FILES = ("model.tflite", "labels.txt", "model.json")
+_OPTIONAL_MODEL_FILES = ("wordnet-ids.txt",)
 
 
 class Ingest(Stack):
@@ -65,6 +66,7 @@ class Ingest(Stack):
                 "MAX_SCANS": str(settings.max_scans),
                 "MAX_TAGS": str(settings.max_tags),
                 "MIN_SCORE": str(settings.min_score),
+                "MIN_ANCESTOR_SCORE": str(settings.min_ancestor_score),
                 "STORE_LOCATION": str(settings.store_location).lower(),
             },
         )
@@ -147,4 +149,5 @@ def model_files(stack: Stack, settings: Settings) -> dict[str, Path]:
         raise BundlingError(
             f"the model {settings.model} is not built: run '.venv/bin/tagstream models build {settings.model}'."
         )
-    return {f"model/{name}": model / name for name in _MODEL_FILES}
+    given = [name for name in _OPTIONAL_MODEL_FILES if (model / name).is_file()]
+    return {f"model/{name}": model / name for name in (*_MODEL_FILES, *given)}

@@ -109,6 +109,7 @@ class Settings:
     max_scans: int = 32
     max_tags: int = 10
     min_score: float = 0.01
+    min_ancestor_score: float = 0.01
     store_location: bool = False
     queue_age_alarm_seconds: int = 900
     free_storage_alarm_mb: int = 2048
@@ -266,14 +267,13 @@ def _problems(s: Settings) -> Iterator[str]:
             f"dead-letter queues, {longest} days, so that a deleted image could come back: raise it to {longest} "
             "or more, or lower queue_days."
         )
-    for name in ("noncurrent_version_days", "max_pixels", "max_bytes", "max_scans", "max_tags"):
+    at_least_one = ("noncurrent_version_days", "max_pixels", "max_bytes", "max_scans", "max_tags")
+    for name in (*at_least_one, "queue_age_alarm_seconds", "free_storage_alarm_mb"):
         if getattr(s, name) < 1:
             yield f"{name} {getattr(s, name)} is too small: use 1 or more."
-    for name in ("queue_age_alarm_seconds", "free_storage_alarm_mb"):
-        if getattr(s, name) < 1:
-            yield f"{name} {getattr(s, name)} is too small: use 1 or more."
-    if not 0 <= s.min_score < 1:
-        yield f"min_score {s.min_score} is no probability: use a number from 0 to below 1."
+    for name in ("min_score", "min_ancestor_score"):
+        if not 0 <= getattr(s, name) < 1:
+            yield f"{name} {getattr(s, name)} is no probability: use a number from 0 to below 1."
     if len(s.prefix.encode()) + len(s.suffix.encode()) > 1024:
         yield "prefix and suffix together are longer than an S3 key, 1,024 bytes: shorten them."
     if s.alarm_email is not None and not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", s.alarm_email):

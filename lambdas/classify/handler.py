@@ -19,7 +19,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
 from lambdas.frame import Event, Frame
-from tagstream.classifier import Classifier, Limits
+from tagstream.classifier import MIN_ANCESTOR_SCORE, Classifier, Limits
 from tagstream.errors import ConfigurationError
 from tagstream.pipeline.deliveries import Delivery, work_off
 from tagstream.pipeline.ingest import Ingest, Outcome
@@ -29,7 +29,7 @@ frame = Frame()
 
 @dataclass(frozen=True)
 class Settings:
-    """``catalog_queue_url`` is a FIFO queue; ``max_tags`` and ``min_score`` say which tags are kept.
+    """``catalog_queue_url`` is a FIFO queue; ``max_tags`` and the least scores say which tags are kept.
 
     ``store_location``: whether the catalog may learn where photos were taken.
     """
@@ -40,6 +40,7 @@ class Settings:
     limits: Limits
     max_tags: int
     min_score: float
+    min_ancestor_score: float
     store_location: bool
 
     @classmethod
@@ -57,6 +58,7 @@ class Settings:
                 ),
                 int(environment.get("MAX_TAGS", "10")),
                 float(environment.get("MIN_SCORE", "0.01")),
+                float(environment.get("MIN_ANCESTOR_SCORE", MIN_ANCESTOR_SCORE)),
                 {"true": True, "false": False}[environment.get("STORE_LOCATION", "false")],
             )
         except (KeyError, ValueError) as error:
@@ -85,6 +87,7 @@ def ingest() -> Ingest:
         classifier,
         settings().max_tags,
         settings().min_score,
+        settings().min_ancestor_score,
         store_location=settings().store_location,
     )
 

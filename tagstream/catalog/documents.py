@@ -41,12 +41,13 @@ def document(update: CatalogUpdate, *, indexed_at: str) -> dict[str, Any]:
         known |= {"tags": [], "removed_at": update.processed_at}
     else:
         known |= {
-            "tags": [{"tag": tag.tag, "score": tag.score} for tag in update.tags],
+            "tags": [{"tag": tag.tag, "score": tag.score, "kind": tag.kind} for tag in update.tags],
             "etag": update.etag,
             "size": update.size,
             "width": update.width,
             "height": update.height,
             "model": update.model,
+            "vocabulary": update.vocabulary,
             "reason": update.reason,
             "uploaded_at": update.event_time or None,
             "classified_at": update.processed_at,

@@ -99,6 +99,7 @@ def settings_and_mappings() -> dict[str, Any]:
                     "properties": {
                         "tag": {"type": "text", "analyzer": "words", "fields": {"keyword": folded_keyword}},
                         "score": {"type": "float"},
+                        "kind": keyword,
                     },
                 },
                 "bucket": keyword,
@@ -109,6 +110,7 @@ def settings_and_mappings() -> dict[str, Any]:
                 "width": {"type": "integer"},
                 "height": {"type": "integer"},
                 "model": keyword,
+                "vocabulary": keyword,
                 "sequencer": keyword,
                 "reason": stored_only,
                 "uploaded_at": date,

@@ -18,7 +18,7 @@ from tagstream.tags import Tag
 __all__ = ["CatalogUpdate", "document_id"]
 
 _TEXTS = ("bucket", "key", "sequencer", "event_time")
-_OPTIONAL_TEXTS = ("version_id", "etag", "model", "reason", "processed_at")
+_OPTIONAL_TEXTS = ("version_id", "etag", "model", "vocabulary", "reason", "processed_at")
 _BOUNDS = {"size": 2**63, "width": 2**31, "height": 2**31}
 """What the index' long and integer fields hold."""
 
@@ -27,9 +27,10 @@ _BOUNDS = {"size": 2**63, "width": 2**31, "height": 2**31}
 class CatalogUpdate:
     """The new state of one image.
 
-    ``kind`` is ``classified`` (``tags`` best first, ``width``/``height`` in pixels as people see it),
-    ``rejected`` (``reason`` says why it can never be classified) or ``removed``.
+    ``kind`` is ``classified`` (``tags`` are classes, then ancestors, best first; ``width``/``height`` in pixels as
+    people see it), ``rejected`` (``reason`` says why it can never be classified) or ``removed``.
     ``facts`` is what analysers say besides (:data:`tagstream.analysis.FIELDS`), some of it or nothing.
+    ``vocabulary`` is the version of the tree that gave the tags their ancestors, if any.
     ``event_kind`` and ``sequencer`` are those of the S3 event that caused it.
     """
 
@@ -45,6 +46,7 @@ class CatalogUpdate:
     width: int | None = None
     height: int | None = None
     model: str | None = None
+    vocabulary: str | None = None
     tags: tuple[Tag, ...] = ()
     reason: str | None = None
     processed_at: str | None = None
@@ -58,7 +60,8 @@ class CatalogUpdate:
     @property
     def deduplication_id(self) -> str:
         """Equal for updates that say the same: the event delivered twice, the function run twice."""
-        parts = (self.bucket, self.key, self.sequencer, self.event_kind, self.kind, self.model or "", self.reason or "")
+        seen_by = (self.model or "", self.vocabulary or "", self.reason or "")
+        parts = (self.bucket, self.key, self.sequencer, self.event_kind, self.kind, *seen_by)
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
     def to_json(self) -> str:
@@ -66,7 +69,10 @@ class CatalogUpdate:
 
     @classmethod
     def from_json(cls, text: str) -> CatalogUpdate:
-        """Read what :meth:`to_json` wrote; raises :class:`ConfigurationError` for anything else."""
+        """Read what :meth:`to_json` wrote; raises :class:`ConfigurationError` for anything else.
+
+        Updates may be in flight while the functions are updated: what newer ones say besides has a default.
+        """
         try:
             fields = json.loads(text)
             fields["tags"] = tuple(Tag(**tag) for tag in fields["tags"])
@@ -97,6 +103,8 @@ class CatalogUpdate:
             if not isinstance(tag.tag, str) or not isinstance(tag.score, int | float) or not 0 <= tag.score <= 1:
                 raise ValueError(f"a tag is {tag!r}")
             tag.tag.encode()
+            if tag.kind not in ("leaf", "ancestor"):
+                raise ValueError(f"a tag is {tag!r}")
         check_facts(self.facts)
         if not re.fullmatch(f"[0-9A-Fa-f]{{0,{MAX_SEQUENCER}}}", self.sequencer):
             raise ValueError(f"sequencer is {self.sequencer[: MAX_SEQUENCER + 1]!r}")

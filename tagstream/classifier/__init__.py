@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tagstream.classifier.classifier import (
+    MIN_ANCESTOR_SCORE,
     Classifier,
     Recognition,
     best_tags,
@@ -12,6 +13,7 @@ from tagstream.classifier.classifier import (
 from tagstream.classifier.decode import Decoded, Limits
 
 __all__ = [
+    "MIN_ANCESTOR_SCORE",
     "Classifier",
     "Decoded",
     "Limits",

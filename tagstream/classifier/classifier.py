@@ -6,7 +6,7 @@ import functools
 import os
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +14,23 @@ from numpy.typing import NDArray
 
 from tagstream.classifier.confined import PATIENCE
 from tagstream.classifier.decode import DEFAULT_LIMITS, Decoded, Limits, decode
-from tagstream.classifier.models import DEFAULT_MODEL, find_model, load_info
+from tagstream.classifier.models import DEFAULT_MODEL, find_model, load_classes, load_info
 from tagstream.errors import ModelError
 from tagstream.tags import Tag
+from tagstream.vocabulary import load_tree
 
-__all__ = ["Classifier", "Recognition", "best_tags", "granted_cores", "run_image_recognition"]
+__all__ = [
+    "MIN_ANCESTOR_SCORE",
+    "Classifier",
+    "Recognition",
+    "best_tags",
+    "granted_cores",
+    "run_image_recognition",
+]
+
+
+MIN_ANCESTOR_SCORE = 0.01
+"""Ancestors below it are left out, unless a setting says otherwise; docs/vocabulary.md has what was measured."""
 
 
 def granted_cores() -> int:
@@ -30,6 +42,8 @@ def granted_cores() -> int:
 class Recognition:
     """What a photo shows: tag to score over all classes, summing to one; and its size as people see it.
 
+    ``ancestors`` are sums of the same scores, before anything is cut: what is a dog, whatever its breed.
+    ``vocabulary`` is the version of the tree that they come from; a model without WordNet ids has neither.
     ``photo`` is what was looked at, for :func:`tagstream.analysis.analyse`.
     """
 
@@ -37,6 +51,8 @@ class Recognition:
     width: int
     height: int
     photo: Decoded | None = None
+    ancestors: Mapping[str, float] = field(default_factory=dict)
+    vocabulary: str | None = None
 
 
 class Classifier:
@@ -52,7 +68,7 @@ class Classifier:
         from ai_edge_litert.interpreter import Interpreter
 
         self.info = load_info(folder, verify=verify)
-        self.labels = tuple((folder / "labels.txt").read_text().splitlines())
+        self.labels, self.wordnet_ids = load_classes(folder)
         self.limits = limits
         try:
             self._interpreter = Interpreter(str(folder / "model.tflite"), num_threads=threads or granted_cores())
@@ -66,6 +82,7 @@ class Classifier:
             raise ModelError(f"{folder} takes no {size} x {size} RGB floats, as its model.json says")
         if len(self.labels) != classes or len(set(self.labels)) != classes:
             raise ModelError(f"{folder / 'labels.txt'} does not name each of the {classes} classes once")
+        self._roll_up = load_tree().roll_up(self.wordnet_ids) if self.wordnet_ids else None
         self._lock = threading.Lock()
 
     @property
@@ -111,8 +128,16 @@ class Classifier:
         return self.recognise_decoded(self.decode(photo, confined=confined, patience=patience))
 
     def recognise_decoded(self, photo: Decoded) -> Recognition:
-        scores = self.scores(photo.pixels).tolist()
-        return Recognition(dict(zip(self.labels, scores, strict=True)), photo.width, photo.height, photo)
+        scores = self.scores(photo.pixels)
+        roll_up = self._roll_up
+        return Recognition(
+            dict(zip(self.labels, scores.tolist(), strict=True)),
+            photo.width,
+            photo.height,
+            photo,
+            dict(zip(roll_up.names, roll_up(scores).tolist(), strict=True)) if roll_up else {},
+            load_tree().version if roll_up else None,
+        )
 
 
 def normalise(pixels: NDArray[np.uint8], mean: float, std: float) -> NDArray[np.float32]:
@@ -123,14 +148,29 @@ def normalise(pixels: NDArray[np.uint8], mean: float, std: float) -> NDArray[np.
     return values[np.newaxis]
 
 
-def best_tags(scores: Mapping[str, float], *, min_score: float, max_tags: int) -> tuple[Tag, ...]:
-    """The most probable tags, best first.
+def best_tags(
+    scores: Mapping[str, float],
+    *,
+    min_score: float,
+    max_tags: int,
+    ancestors: Mapping[str, float] | None = None,
+    min_ancestor_score: float = MIN_ANCESTOR_SCORE,
+) -> tuple[Tag, ...]:
+    """The most probable classes, ``max_tags`` at most, then all ``ancestors`` that reach their own floor; best first.
 
-    >>> best_tags({"cat": 0.7, "dog": 0.2, "car": 0.1}, min_score=0.15, max_tags=5)
-    (Tag(tag='cat', score=0.7), Tag(tag='dog', score=0.2))
+    Of a class and an ancestor with the same name the ancestor stays: its score is the larger.
+
+    >>> scores = {"siamese cat": 0.5, "tabby": 0.3, "beagle": 0.1}
+    >>> tags = best_tags(scores, min_score=0.2, max_tags=5, ancestors={"cat": 0.8, "dog": 0.1}, min_ancestor_score=0.2)
+    >>> [(tag.tag, tag.score, tag.kind) for tag in tags]
+    [('siamese cat', 0.5, 'leaf'), ('tabby', 0.3, 'leaf'), ('cat', 0.8, 'ancestor')]
     """
+    wider = [Tag(tag, score, "ancestor") for tag, score in (ancestors or {}).items() if score >= min_ancestor_score]
+    names = {tag.tag for tag in wider}
     ranked = sorted(scores.items(), key=lambda item: (-item[1], item[0]))[:max_tags]
-    return tuple(Tag(tag, score) for tag, score in ranked if score >= min_score)
+    classes = [Tag(tag, score) for tag, score in ranked if score >= min_score and tag not in names]
+    # That it is an animal says least, and has the highest score: the first tag remains the best class.
+    return (*classes, *sorted(wider, key=lambda tag: (-tag.score, tag.tag)))
 
 
 @functools.lru_cache(maxsize=1)

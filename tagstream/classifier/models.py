@@ -1,11 +1,12 @@
 """Models: what can be built, what has been built, and the folder a built one lives in.
 
-A model is a folder of three files::
+A model is a folder of three or four files::
 
     build/models/efficientnet-lite0/
-        model.tflite   the net, from normalised pixels to logits or probabilities
-        labels.txt     one tag a line, in the order of the net's outputs
-        model.json     everything else (ModelInfo)
+        model.tflite     the net, from normalised pixels to logits or probabilities
+        labels.txt       one tag a line, in the order of the net's outputs
+        wordnet-ids.txt  one WordNet id a line, in the same order; without it the tags have no ancestors
+        model.json       everything else (ModelInfo)
 
 Any folder of that shape can be used, also one that was not built here: see docs/models.md.
 """
@@ -15,12 +16,14 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
 from tagstream.errors import ModelError
+from tagstream.vocabulary import load_tree
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -31,8 +34,12 @@ __all__ = [
     "built_models",
     "find_model",
     "keep_temperature",
+    "load_classes",
     "load_info",
 ]
+
+_SAME_NAMES = 950
+"""With so many of ImageNet's names in their places, a model has ImageNet's thousand classes."""
 
 DEFAULT_MODEL = "efficientnet-lite0"
 MODELS_DIR = Path(__file__).resolve().parents[2] / "build" / "models"
@@ -159,6 +166,32 @@ def load_info(folder: Path, *, verify: bool = True) -> ModelInfo:
                     f"{folder / name} is not the file that was built: run 'tagstream models build {info.name} --force'"
                 )
     return info
+
+
+def load_classes(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The tags of a model's classes, and their WordNet ids, both in the order of the net's outputs; or no ids.
+
+    A model that was built before there were ids has ImageNet's classes in their order, under the names of then: it
+    gets those of now. Raises :class:`ModelError` for files that cannot be read, and for ids that are none.
+    """
+    try:
+        labels = tuple((folder / "labels.txt").read_text(encoding="utf-8").splitlines())
+        path = folder / "wordnet-ids.txt"
+        ids = tuple(path.read_text(encoding="utf-8").splitlines()) if path.exists() else ()
+    except (OSError, ValueError) as error:
+        raise ModelError(f"the classes in {folder} cannot be read: {error}") from error
+    if not path.exists():
+        leaves = load_tree().leaves
+        same = sum(label == leaf.name for label, leaf in zip(labels, leaves, strict=False))
+        if len(labels) == len(leaves) and same >= _SAME_NAMES:
+            return tuple(leaf.name for leaf in leaves), tuple(leaf.wordnet_id for leaf in leaves)
+        return labels, ()
+    wrong = next((number for number, one in enumerate(ids, 1) if not re.fullmatch(r"n\d{8}", one)), None)
+    if wrong is not None:
+        raise ModelError(f"{path}, line {wrong}: {ids[wrong - 1][:40]!r} is no WordNet id of a noun, such as n02110341")
+    if len(ids) != len(labels):
+        raise ModelError(f"{path} has {len(ids):,} lines, and labels.txt {len(labels):,}: give one id for each label")
+    return labels, ids
 
 
 def keep_temperature(folder: Path, temperature: float, calibrated_on: Mapping[str, Any]) -> None:

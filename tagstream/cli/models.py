@@ -190,7 +190,7 @@ def _scored(folder: Path, labelled: Path) -> tuple[Any, Any, int]:
         classifier = Classifier(folder)
     # What is fitted is the temperature of the net itself, whatever was fitted before.
     classifier.info = replace(classifier.info, temperature=1.0)
-    numbers = class_numbers(classifier.labels)
+    numbers = class_numbers(classifier.labels, classifier.wordnet_ids)
     photos, unknown = [], Counter[str]()
     for path, label in labelled_photos(labelled):
         number = numbers.get(label.casefold())

@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 
 from tagstream.analysis import Analysis, analyse
 from tagstream.catalog.updates import CatalogUpdate
-from tagstream.classifier import Limits, Recognition, best_tags, granted_cores
+from tagstream.classifier import MIN_ANCESTOR_SCORE, Limits, Recognition, best_tags, granted_cores
 from tagstream.errors import ImageRejected, NotAnEvent, TagstreamError
 from tagstream.pipeline.events import ObjectEvent, parse_notification
 from tagstream.pipeline.updates import update_of
@@ -78,6 +78,7 @@ class Ingest:
     recogniser: Callable[[], Recogniser]
     max_tags: int = 10
     min_score: float = 0.01
+    min_ancestor_score: float = MIN_ANCESTOR_SCORE
     threads: int | None = None
     store_location: bool = False
 
@@ -153,7 +154,14 @@ class Ingest:
             width=seen.width,
             height=seen.height,
             model=recogniser.name,
-            tags=best_tags(seen.scores, min_score=self.min_score, max_tags=self.max_tags),
+            vocabulary=seen.vocabulary,
+            tags=best_tags(
+                seen.scores,
+                min_score=self.min_score,
+                max_tags=self.max_tags,
+                ancestors=seen.ancestors,
+                min_ancestor_score=self.min_ancestor_score,
+            ),
             processed_at=_now(),
             facts=analysis.facts,
         )

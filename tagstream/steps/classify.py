@@ -4,14 +4,15 @@ In: ``s3://bucket/key``, ``file:///path`` or a plain path (relative to the worke
 nothing is URL-decoded. Out, in the same order, one line for each::
 
     {"location": "s3://photos/cat.jpg", "model": "efficientnet-lite0", "width": 640, "height": 480,
-     "tags": [{"tag": "tabby", "score": 0.71}]}
+     "tags": [{"tag": "tabby cat", "score": 0.71, "kind": "leaf"}, {"tag": "cat", "score": 0.98, "kind": "ancestor"}]}
     {"location": "s3://photos/notes.txt", "error": "it is no image of a known format"}
 
 A photo that can never be read has an ``error``; what may pass (throttling, a network down) ends the step with
 exit code 1, so that the whole input is tried again.
 
 Settings (YAML), all optional: ``model`` (a name or a model's folder; default: the environment's ``MODEL_DIR``,
-then efficientnet-lite0), ``max_tags`` (10), ``min_score`` (0.01).
+then efficientnet-lite0), ``max_tags`` (10, of the model's classes), ``min_score`` (0.01) and, for what classes
+have in common ("cat"), ``min_ancestor_score`` (0.01).
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ class ClassifySettings:
     model: str = ""
     max_tags: int = 10
     min_score: float = 0.01
+    min_ancestor_score: float = 0.01
 
     @classmethod
     def load(cls, path: str) -> ClassifySettings:
@@ -61,11 +63,14 @@ class ClassifySettings:
                 model=str(values.get("model", "")),
                 max_tags=int(values.get("max_tags", cls().max_tags)),
                 min_score=float(values.get("min_score", cls().min_score)),
+                min_ancestor_score=float(values.get("min_ancestor_score", cls().min_ancestor_score)),
             )
         except (TypeError, ValueError) as error:
-            raise ConfigurationError(f"{path}: max_tags and min_score are numbers: {error}.") from error
-        if settings.max_tags < 1 or not 0 <= settings.min_score < 1:
-            raise ConfigurationError(f"{path}: max_tags is 1 or more, min_score from 0 to below 1.")
+            raise ConfigurationError(f"{path}: max_tags and the least scores are numbers: {error}.") from error
+        if settings.max_tags < 1 or not (0 <= settings.min_score < 1 and 0 <= settings.min_ancestor_score < 1):
+            raise ConfigurationError(
+                f"{path}: max_tags is 1 or more, min_score and min_ancestor_score from 0 to below 1."
+            )
         return settings
 
 
@@ -87,7 +92,13 @@ def classify_lines(
             seen = classifier.recognise(_read(line, client, most))
         except ImageRejected as rejected:
             return {"location": line, "error": rejected.reason}
-        tags = best_tags(seen.scores, min_score=settings.min_score, max_tags=settings.max_tags)
+        tags = best_tags(
+            seen.scores,
+            min_score=settings.min_score,
+            max_tags=settings.max_tags,
+            ancestors=seen.ancestors,
+            min_ancestor_score=settings.min_ancestor_score,
+        )
         return {
             "location": line,
             "model": classifier.info.name,

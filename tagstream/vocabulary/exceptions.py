@@ -235,7 +235,6 @@ REMOVED: Mapping[str, Mapping[str, str]] = {
         "n02880546": "bowed stringed instrument",
         "n02740764": "armor plate",
         "n04192858": "shield",
-        "n03959701": "plate",
         "n04243941": "slot machine",
         "n04388743": "tank",
         "n04078574": "reservoir",

@@ -19,6 +19,7 @@ from tagstream.catalog.updates import CatalogUpdate
 from tagstream.classifier import Classifier
 from tagstream.classifier.models import find_model
 from tagstream.pipeline.ingest import Ingest, Outcome
+from tagstream.vocabulary import load_tree
 
 
 def photo(colour: str, size: tuple[int, int] = (300, 200)) -> bytes:
@@ -73,7 +74,9 @@ def test_keys_of_every_kind(cloud: Cloud, key: str) -> None:
     assert (update["kind"], update["key"], update["version_id"]) == ("classified", key, put["VersionId"])
     assert update["etag"] == put["ETag"].strip('"')
     assert (update["width"], update["height"], update["size"]) == (300, 200, len(photo("orange")))
-    assert update["tags"] == sorted(update["tags"], key=lambda tag: -tag["score"])
+    assert update["tags"] == sorted(update["tags"], key=lambda tag: (tag["kind"] != "leaf", -tag["score"]))
+    assert {tag["kind"] for tag in update["tags"]} == {"leaf", "ancestor"}
+    assert update["vocabulary"] == load_tree().version
 
 
 def test_versions_delete_markers_and_what_comes_up_again(cloud: Cloud) -> None:

@@ -24,7 +24,8 @@ UPDATE = CatalogUpdate(
     width=4000,
     height=3000,
     model="efficientnet-lite0",
-    tags=(Tag("tabby", 0.5), Tag("hot dog", 0.25)),
+    vocabulary="3.0-0a1b2c3d",
+    tags=(Tag("tabby", 0.5), Tag("hot dog", 0.25), Tag("cat", 0.75, "ancestor")),
     processed_at="2026-01-01T00:00:01.000Z",
 )
 
@@ -35,6 +36,18 @@ def body(**changes: Any) -> str:
 
 def test_an_update_survives_the_queue() -> None:
     assert CatalogUpdate.from_json(UPDATE.to_json()) == UPDATE
+
+
+def test_an_update_from_before_there_were_ancestors_is_read() -> None:
+    fields = json.loads(body(tags=[{"tag": "tabby", "score": 0.5}]))
+    del fields["vocabulary"]
+    update = CatalogUpdate.from_json(json.dumps(fields))
+    assert (update.tags, update.vocabulary) == ((Tag("tabby", 0.5, "leaf"),), None)
+
+
+def test_another_vocabulary_says_something_else() -> None:
+    assert UPDATE.deduplication_id == replace(UPDATE, etag="other").deduplication_id
+    assert UPDATE.deduplication_id != replace(UPDATE, vocabulary="3.0-ffffffff").deduplication_id
 
 
 @pytest.mark.parametrize(
@@ -71,6 +84,9 @@ def test_an_update_survives_the_queue() -> None:
         body(tags=[{"tag": "cat", "score": "0.5"}]),
         body(tags=[{"tag": None, "score": 0.5}]),
         body(tags=[{"tag": "\udfff", "score": 0.5}]),
+        body(tags=[{"tag": "cat", "score": 0.5, "kind": "root"}]),
+        body(tags=[{"tag": "cat", "score": 0.5, "kind": []}]),
+        body(vocabulary=3),
         body(tags=["cat"]),
         body(tags={"tag": "cat"}),
     ],
@@ -113,13 +129,18 @@ def test_the_document_of_a_classified_image() -> None:
         "status": "classified",
         "title": "héllo +%🐈.jpg",
         "s3_location": "s3://photos/2026/héllo +%🐈.jpg",
-        "tags": [{"tag": "tabby", "score": 0.5}, {"tag": "hot dog", "score": 0.25}],
+        "tags": [
+            {"tag": "tabby", "score": 0.5, "kind": "leaf"},
+            {"tag": "hot dog", "score": 0.25, "kind": "leaf"},
+            {"tag": "cat", "score": 0.75, "kind": "ancestor"},
+        ],
         "bucket": "photos",
         "key": UPDATE.key,
         "size": 2**40,
         "width": 4000,
         "height": 3000,
         "model": "efficientnet-lite0",
+        "vocabulary": "3.0-0a1b2c3d",
         "sequencer": "0055AED6DCD90281E5",
         "uploaded_at": "2026-01-01T00:00:00.000Z",
         "classified_at": "2026-01-01T00:00:01.000Z",

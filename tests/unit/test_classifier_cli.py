@@ -38,9 +38,17 @@ def test_folders_are_searched(photos: Path) -> None:
     ]
     for row in rows:
         assert (row["width"], row["height"], row["model"]) == (300, 200, "efficientnet-lite0")
-        scores = [tag["score"] for tag in row["tags"]]
-        assert len(scores) == 3
-        assert scores == sorted(scores, reverse=True)
+        assert row["vocabulary"]
+        leaves = [tag for tag in row["tags"] if tag["kind"] == "leaf"]
+        assert len(leaves) == 3
+        assert row["tags"][:3] == leaves
+        for one_kind in (leaves, row["tags"][3:]):
+            scores = [tag["score"] for tag in one_kind]
+            assert scores == sorted(scores, reverse=True)
+        by_name = {tag["tag"]: tag for tag in row["tags"]}
+        for leaf in leaves:
+            # A leaf is below its ancestors, and no more probable than they are.
+            assert all(by_name[parent]["score"] >= leaf["score"] for parent in leaf["parents"])
 
 
 def test_a_table_for_people(photos: Path) -> None:

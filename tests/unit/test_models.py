@@ -17,11 +17,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tagstream.classifier.build import build_model, variant_name
-from tagstream.classifier.labels import imagenet_labels
-from tagstream.classifier.models import MODELS, built_models, find_model, load_info, sha256
+from tagstream.classifier.models import MODELS, built_models, find_model, load_classes, load_info, sha256
 from tagstream.classifier.weights import read_checkpoint
 from tagstream.cli import main
 from tagstream.errors import ModelError
+from tagstream.vocabulary import load_tree
 from tests.documents import undocumented
 
 
@@ -31,7 +31,7 @@ def lite0() -> Path:
 
 
 def test_labels_are_a_thousand_different_words_that_people_use() -> None:
-    labels = imagenet_labels()
+    labels = tuple(leaf.name for leaf in load_tree().leaves)
     assert len(set(labels)) == 1000
     assert labels == tuple(label.lower().strip() for label in labels)
     assert max(map(len, labels)) < 40
@@ -47,7 +47,35 @@ def test_the_built_model_says_what_it_is(lite0: Path) -> None:
     assert (info.quantization, info.weights, info.licence) == ("fp16 weights", "published", "Apache-2.0")
     assert (info.crop, info.interpolation, info.mean, info.std) == (0.875, "bicubic", 127, 128)
     assert info.tflite_sha256 == sha256(lite0 / "model.tflite")
-    assert (lite0 / "labels.txt").read_text().splitlines() == list(imagenet_labels())
+    leaves = load_tree().leaves
+    assert load_classes(lite0) == (tuple(leaf.name for leaf in leaves), tuple(leaf.wordnet_id for leaf in leaves))
+
+
+def test_wordnet_ids_are_read_or_said_to_be_wrong(tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_text("mutt\nfeline friend\n")
+    assert load_classes(tmp_path) == (("mutt", "feline friend"), ())
+    (tmp_path / "wordnet-ids.txt").write_text("n02084071\nn02121620\n")
+    assert load_classes(tmp_path) == (("mutt", "feline friend"), ("n02084071", "n02121620"))
+    (tmp_path / "wordnet-ids.txt").write_text("n02084071\ncat\n")
+    with pytest.raises(ModelError, match=r"wordnet-ids\.txt, line 2: 'cat' is no WordNet id of a noun, such as n0"):
+        load_classes(tmp_path)
+    (tmp_path / "wordnet-ids.txt").write_text("n02084071\n")
+    with pytest.raises(ModelError, match=r"has 1 lines, and labels\.txt 2: give one id for each label"):
+        load_classes(tmp_path)
+    (tmp_path / "wordnet-ids.txt").write_bytes(b"\xff\n\n")
+    with pytest.raises(ModelError, match="cannot be read"):
+        load_classes(tmp_path)
+
+
+def test_a_model_that_was_built_before_there_were_ids_gets_them(tmp_path: Path) -> None:
+    leaves = load_tree().leaves
+    names = ["mountain" if leaf.name == "alp" else leaf.name for leaf in leaves]
+    (tmp_path / "labels.txt").write_text("\n".join(names))
+    labels, ids = load_classes(tmp_path)
+    assert (labels[970], ids[970]) == ("alp", "n09193705")
+    # The same words in another order are another model's.
+    (tmp_path / "labels.txt").write_text("\n".join(reversed(names)))
+    assert load_classes(tmp_path) == (tuple(reversed(names)), ())
 
 
 def test_variants_have_names_of_their_own() -> None:

@@ -127,7 +127,9 @@ def list_images(
 
 
 def top_tags(image: dict[str, Any], count: int = 3) -> str:
-    return ", ".join(f"{tag['tag']} {tag['score']:.2f}" for tag in image.get("tags", [])[:count])
+    """The narrowest words for it: that it is an animal, too, goes without saying."""
+    leaves = [tag for tag in image.get("tags", []) if tag.get("kind", "leaf") == "leaf"]
+    return ", ".join(f"{tag['tag']} {tag['score']:.2f}" for tag in leaves[:count])
 
 
 def facts_in_words(image: Mapping[str, Any]) -> Iterator[str]:
