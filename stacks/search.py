@@ -1,4 +1,4 @@
-"""Search: the function that answers the questions of the command line and the gallery."""
+"""Search: the function that answers the questions of the command line and of other programs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``tagstream topics`` as people run it: a process of its own, over HTTP, against moto's server."""
+"""``tagstream topics`` as people run it, over HTTP, against moto's server."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from pathlib import Path
 
 import boto3
 import pytest
+from click.testing import CliRunner
 from moto.server import ThreadedMotoServer
 
+from tagstream.cli import main
 from tagstream.topics import ParcelSettings, Topics, upload
 from tests.documents import undocumented
 
@@ -52,17 +54,14 @@ def environment(server: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def run(server: str, tmp_path: Path) -> Run:
+def run(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """A command, run in this process: what has to do with processes and signals starts them itself."""
+    monkeypatch.chdir(tmp_path)
+
     def run_(*arguments: str | Path, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-        done = subprocess.run(
-            [sys.executable, "-c", _MAIN, "topics", *map(str, arguments)],
-            env=environment(server),
-            cwd=tmp_path,
-            input=given,
-            capture_output=True,
-            timeout=120,
-            check=False,
-        )
+        typed = ["topics", *map(str, arguments)]
+        result = CliRunner().invoke(main, typed, input=given, env=environment(server), catch_exceptions=False)
+        done = subprocess.CompletedProcess(typed, result.exit_code, result.stdout_bytes, result.stderr_bytes)
         if "--json" in arguments:
             assert undocumented(map(json.loads, done.stdout.splitlines())) == set()
         return done
