@@ -15,17 +15,17 @@ _SECONDS = 10.0
 
 @frame.handler
 def handler(event: Event, context: LambdaContext) -> Event:  # noqa: ARG001 - AWS passes two
-    """Answers ``{"total", "images", "after"}``, or ``{"error": sentence}`` to a request that makes no sense.
+    """Answers as :func:`tagstream.catalog.queries.answer` says, or ``{"error": sentence}`` to what makes no sense.
 
     Raises :class:`tagstream.errors.CatalogError` when OpenSearch does not answer.
     """
     frame.count(Searches=1)
     try:
-        query = parse_request(event)
+        request = parse_request(event)
+        found = Connection.from_environment(timeout=_SECONDS).catalog.search(request)
     except QueryError as error:
         frame.logger.info("bad request", extra={"error": str(error)})
         frame.count(BadRequests=1)
         return {"error": str(error)}
-    found = Connection.from_environment(timeout=_SECONDS).catalog.search(query)
-    frame.logger.info("searched", extra={"query": query.kind, "text": query.text, "total": found["total"]})
+    frame.logger.info("searched", extra={"query": request.kind, "text": request.text, "total": found.get("total")})
     return found

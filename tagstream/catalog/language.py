@@ -20,6 +20,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Literal, NoReturn, TypeAlias
 
+from tagstream.analysis.colors import ALIASES, COLORS
 from tagstream.errors import QueryError
 
 __all__ = [
@@ -48,22 +49,6 @@ MAX_TERMS = 32
 """Words and filters of a query, at most."""
 
 _MAX_DEPTH = 8
-
-_COLORS = (
-    "black",
-    "white",
-    "gray",
-    "red",
-    "orange",
-    "brown",
-    "yellow",
-    "green",
-    "turquoise",
-    "blue",
-    "purple",
-    "pink",
-)
-_COLOR_ALIASES = {"grey": "gray", "cyan": "turquoise", "teal": "turquoise", "violet": "purple", "magenta": "pink"}
 
 _QUOTES = '"“”„'
 # A comma between words is how people write, and no part of any.
@@ -501,10 +486,10 @@ def _comparison(text: str) -> Comparison | None:
 
 def _color(value: str) -> Color:
     name = value.lower()
-    name = _COLOR_ALIASES.get(name, name)
-    if name not in _COLORS:
-        near = difflib.get_close_matches(name, [*_COLORS, *_COLOR_ALIASES], n=1)
-        meant = f"did you mean {near[0]}?" if near else f"there are {', '.join(_COLORS)}."
+    name = ALIASES.get(name, name)
+    if name not in COLORS:
+        near = difflib.get_close_matches(name, [*COLORS, *ALIASES], n=1)
+        meant = f"did you mean {near[0]}?" if near else f"there are {', '.join(COLORS)}."
         raise ValueError(f"There is no colour {_shortened(name)!r} here: {meant}" if name else f"Say which: {meant}")
     return Color(name)
 

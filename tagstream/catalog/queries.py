@@ -4,25 +4,38 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias
 
 from tagstream.analysis import FIELDS
+from tagstream.catalog import language
+from tagstream.catalog.counts import facet_aggregations, facets, stats_answer, stats_body, tags_answer, tags_body
+from tagstream.catalog.ranking import TIERS, WEAK_BELOW, Found, Search, Term, Vocabulary, understand
 from tagstream.catalog.updates import document_id
 from tagstream.errors import QueryError
 
-__all__ = ["MAX_LIMIT", "Query", "answer", "parse_request", "search_body"]
+__all__ = ["MAX_LIMIT", "MAX_TAGS", "Request", "answer", "parse_request", "search_body", "search_of"]
 
 MAX_LIMIT = 100
 """Images in one answer, at most."""
 
+MAX_TAGS = 1000
+"""Tags in one answer, at most."""
+
 _DEFAULT_LIMIT = 20
 _MAX_TEXT = 2048
+_MEANINGS_SHOWN = 10
+_MOST_SORTED_BY = 8
+_WRONG_AFTER = "'after' must be the 'after' of the answer before."
 _FIELDS = {
-    "tag": {"query", "tag", "min_score", "exact", "limit", "after"},
-    "title": {"query", "title", "exact", "limit", "after"},
-    "rejected": {"query", "limit", "after"},
-    "locations": {"query", "locations"},
+    "search": {"q", "min_score", "exact", "related", "facets", "weak_below", "limit", "after"},
+    "list": {"q", "min_score", "exact", "related", "weak_below", "limit", "after"},
+    "tag": {"tag", "min_score", "exact", "limit", "after"},
+    "title": {"title", "exact", "limit", "after"},
+    "rejected": {"limit", "after"},
+    "locations": {"locations"},
+    "tags": {"prefix", "min_score", "limit"},
+    "stats": set[str](),
 }
 _SHOWN = (
     "title",
@@ -39,6 +52,7 @@ _SHOWN = (
     "uploaded_at",
     "classified_at",
     "reason",
+    "vocabulary",
     *FIELDS,
 )
 
@@ -46,56 +60,91 @@ Json: TypeAlias = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
+class Request:
     """One page of one question.
 
-    ``tag``: images that show ``text``, best score first. ``title``: the images called ``text``.
-    ``rejected``: what could not be classified, newest first. ``locations``: the images there, ``ids`` of them, rejected
-    ones too; at most ``MAX_LIMIT``, in one answer. ``exact`` matches the whole tag or title instead
-    of words in it. ``after`` is the ``after`` of the page before.
+    ``search``: images that the query ``parsed`` finds (docs/search.md), best first. ``list``: the same, or all of
+    them, in the order of their keys. ``tag``: images with ``text`` in a tag, best score first. ``title``: the images
+    called ``text``. ``rejected``: what could not be classified, newest first. ``locations``: the images there, ``ids``
+    of them, rejected ones too; at most ``MAX_LIMIT``, in one answer. ``tags``: this catalog's tags with a word that
+    begins with ``text``. ``stats``: what there is, in numbers.
+
+    ``exact`` matches the whole tag or title instead of words in it. ``after`` is the ``after`` of the page before.
     """
 
-    kind: Literal["tag", "title", "rejected", "locations"]
+    kind: Literal["search", "list", "tag", "title", "rejected", "locations", "tags", "stats"]
     text: str = ""
     min_score: float | None = None
     exact: bool = False
     limit: int = _DEFAULT_LIMIT
     after: tuple[str | float, ...] | None = None
+    parsed: language.Query | None = None
+    related: bool = True
+    facets: bool = False
+    weak_below: float = WEAK_BELOW
     ids: tuple[str, ...] = ()
 
 
-def parse_request(request: object) -> Query:
+def parse_request(request: object) -> Request:
     """Check a request; raises :class:`QueryError` with a sentence that says what to change.
 
-    >>> parse_request({"query": "tag", "tag": "pizza", "min_score": 0.9})
-    Query(kind='tag', text='pizza', min_score=0.9, exact=False, limit=20, after=None, ids=())
+    >>> parse_request({"query": "tag", "tag": "pizza", "min_score": 0.9}).min_score
+    0.9
     """
     if not isinstance(request, Mapping):
         raise QueryError("The request must be a JSON object.")
     kind = request.get("query")
     if not isinstance(kind, str) or kind not in _FIELDS:
-        raise QueryError("'query' must be one of 'tag', 'title', 'rejected' or 'locations'.")
-    if unknown := sorted(str(name) for name in request.keys() - _FIELDS[kind]):
+        raise QueryError(f"'query' must be one of {', '.join(map(repr, _FIELDS))}.")
+    if unknown := sorted(str(name) for name in request.keys() - _FIELDS[kind] - {"query"}):
         raise QueryError(f"A query by {kind} has no field {unknown[0]!r}.")
     if kind == "locations":
-        return Query(kind="locations", ids=_ids(request), limit=MAX_LIMIT)
-    # A title is asked for by its whole name, a tag by words in it, unless the request says otherwise.
-    exact = _given(request, "exact", kind == "title")
-    if not isinstance(exact, bool):
-        raise QueryError("'exact' must be true or false.")
-    return Query(
+        return Request(kind="locations", ids=_ids(request), limit=MAX_LIMIT)
+    text = ""
+    if kind in ("tag", "title"):
+        text = _text(request, kind)
+    elif kind == "search" or request.get("q") is not None:
+        text = _text(request, "q")
+    elif request.get("prefix"):
+        text = _text(request, "prefix")
+    return Request(
         kind=kind,  # type: ignore[arg-type]
-        text=_text(request, kind) if kind != "rejected" else "",
-        min_score=_min_score(request),
-        exact=exact,
+        text=text,
+        min_score=_score(request, "min_score"),
+        # A title is asked for by its whole name, a tag by words in it, unless the request says otherwise.
+        exact=_flag(request, "exact", default=kind == "title"),
         limit=_limit(request),
         after=_after(request),
+        parsed=language.parse(text) if kind in ("search", "list") and text else None,
+        related=_flag(request, "related", default=True),
+        facets=_flag(request, "facets", default=False),
+        weak_below=_given(_score(request, "weak_below"), WEAK_BELOW),
     )
 
 
-def _given(request: Mapping[str, Any], name: str, default: Any) -> Any:
-    value = request.get(name)
+def search_of(request: Request, vocabulary: Vocabulary) -> Search | None:
+    """What the words of a request's query mean; None if it has no query."""
+    if request.parsed is None:
+        return None
+    return understand(
+        request.parsed,
+        vocabulary,
+        min_score=request.min_score,
+        exact=request.exact,
+        related=request.related,
+        weak_below=request.weak_below,
+    )
+
+
+def _given(value: Any, default: Any) -> Any:
     return default if value is None else value
+
+
+def _flag(request: Mapping[str, Any], name: str, *, default: bool) -> bool:
+    value = _given(request.get(name), default)
+    if not isinstance(value, bool):
+        raise QueryError(f"{name!r} must be true or false.")
+    return value
 
 
 def _is_text(value: object) -> bool:
@@ -127,19 +176,21 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _min_score(request: Mapping[str, Any]) -> float | None:
-    score = request.get("min_score")
+def _score(request: Mapping[str, Any], name: str) -> float | None:
+    score = request.get(name)
     if score is None:
         return None
     if not _is_number(score) or not 0 <= score <= 1:
-        raise QueryError("'min_score' must be a number from 0 to 1.")
+        raise QueryError(f"{name!r} must be a number from 0 to 1.")
     return float(score)
 
 
 def _limit(request: Mapping[str, Any]) -> int:
-    limit = _given(request, "limit", _DEFAULT_LIMIT)
-    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MAX_LIMIT:
-        raise QueryError(f"'limit' must be a whole number from 1 to {MAX_LIMIT}; use 'after' for the next page.")
+    most = MAX_TAGS if request["query"] == "tags" else MAX_LIMIT
+    limit = _given(request.get("limit"), _DEFAULT_LIMIT)
+    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= most:
+        more = "" if request["query"] == "tags" else "; use 'after' for the next page"
+        raise QueryError(f"'limit' must be a whole number from 1 to {most}{more}.")
     return limit
 
 
@@ -147,37 +198,60 @@ def _after(request: Mapping[str, Any]) -> tuple[str | float, ...] | None:
     after = request.get("after")
     if after is None:
         return None
-    well_formed = isinstance(after, list) and len(after) == 2
-    numeric_first = request["query"] != "title"
-    if not (well_formed and (_is_number(after[0]) if numeric_first else _is_text(after[0])) and _is_text(after[1])):
-        raise QueryError("'after' must be the 'after' of the answer before.")
+    if not isinstance(after, list) or not 2 <= len(after) <= _MOST_SORTED_BY:
+        raise QueryError(_WRONG_AFTER)
+    first_fits = _is_text if request["query"] in ("title", "list") else _is_number
+    if not all(map(first_fits, after[:-1])) or not _is_text(after[-1]):
+        raise QueryError(_WRONG_AFTER)
     return tuple(after)
 
 
-def search_body(query: Query) -> Json:
-    """The body of the search request; one image more than asked for, to know whether there is another page."""
-    conditions, order = _BUILDERS[query.kind](query)
+def search_body(request: Request, search: Search | None = None) -> Json:
+    """The body of the search request; one image more than asked for, to know whether there is another page.
+
+    ``search`` is that of :func:`search_of`.
+    """
+    if request.kind == "stats":
+        return stats_body()
+    if request.kind == "tags":
+        return tags_body(request.text, min_score=_given(request.min_score, request.weak_below), limit=request.limit)
+    query, order = _found_by(request, search) if search else _BUILDERS[request.kind](request)
     body: Json = {
-        "size": query.limit + 1,
+        "size": request.limit + 1,
         "track_total_hits": True,
         "_source": list(_SHOWN),
-        "query": {"bool": {"filter": conditions}},
+        "query": {"bool": query},
         # Ids are unique: without them images of equal score could get lost between two pages.
         "sort": [*order, {"id": "asc"}],
     }
-    if query.after is not None:
-        body["search_after"] = list(query.after)
+    if request.facets and request.after is None:
+        body["aggs"] = facet_aggregations(request.weak_below)
+    if request.after is not None:
+        if len(request.after) != len(body["sort"]):
+            raise QueryError(_WRONG_AFTER)
+        body["search_after"] = list(request.after)
     return body
 
 
-def _by_tag(query: Query) -> tuple[list[Json], list[Json]]:
+def _found_by(request: Request, search: Search) -> tuple[Json, list[Json]]:
+    clause, classified = search.clause(), {"term": {"status": "classified"}}
+    if request.kind == "list":
+        return {"filter": [classified, clause]}, [{"key": "asc"}]
+    return {"filter": [classified], "must": [clause]}, search.order()
+
+
+def _all(_: Request) -> tuple[Json, list[Json]]:
+    return {"filter": [{"terms": {"status": ["classified", "rejected"]}}]}, [{"key": "asc"}]
+
+
+def _by_tag(request: Request) -> tuple[Json, list[Json]]:
     # A phrase: "hot dog" is not any hot thing, and "cat" is no catamaran but is an Egyptian cat.
     name: Json = (
-        {"term": {"tags.tag.keyword": query.text}} if query.exact else {"match_phrase": {"tags.tag": query.text}}
+        {"term": {"tags.tag.keyword": request.text}} if request.exact else {"match_phrase": {"tags.tag": request.text}}
     )
     conditions = [name]
-    if query.min_score is not None:
-        conditions.append({"range": {"tags.score": {"gte": query.min_score}}})
+    if request.min_score is not None:
+        conditions.append({"range": {"tags.score": {"gte": request.min_score}}})
     # One nested query, so that name and score are those of the same tag; the same again to sort by that tag.
     same_tag: Json = {"bool": {"filter": conditions}}
     best_first: Json = {"tags.score": {"order": "desc"}}
@@ -187,49 +261,82 @@ def _by_tag(query: Query) -> tuple[list[Json], list[Json]]:
         "inner_hits": {"size": 1, "sort": [best_first]},
     }
     by_score = {"tags.score": {"order": "desc", "mode": "max", "nested": {"path": "tags", "filter": same_tag}}}
-    return [{"term": {"status": "classified"}}, {"nested": nested}], [by_score]
+    return {"filter": [{"term": {"status": "classified"}}, {"nested": nested}]}, [by_score]
 
 
-def _by_title(query: Query) -> tuple[list[Json], list[Json]]:
-    if query.exact:
+def _by_title(request: Request) -> tuple[Json, list[Json]]:
+    if request.exact:
         # People have at hand the file name, the key, or the location that a search printed.
         fields = ("title.keyword", "key", "s3_location")
         called: Json = {
-            "bool": {"should": [{"term": {field: query.text}} for field in fields], "minimum_should_match": 1}
+            "bool": {"should": [{"term": {field: request.text}} for field in fields], "minimum_should_match": 1}
         }
     else:
-        called = {"match_phrase": {"title": query.text}}
-    return [{"terms": {"status": ["classified", "rejected"]}}, called], [{"key": "asc"}]
+        called = {"match_phrase": {"title": request.text}}
+    return {"filter": [{"terms": {"status": ["classified", "rejected"]}}, called]}, [{"key": "asc"}]
 
 
-def _by_location(query: Query) -> tuple[list[Json], list[Json]]:
-    return [{"terms": {"status": ["classified", "rejected"]}}, {"terms": {"id": list(query.ids)}}], []
+def _by_location(request: Request) -> tuple[Json, list[Json]]:
+    there = {"terms": {"id": list(request.ids)}}
+    return {"filter": [{"terms": {"status": ["classified", "rejected"]}}, there]}, []
 
 
-def _rejected(_: Query) -> tuple[list[Json], list[Json]]:
-    return [{"term": {"status": "rejected"}}], [{"indexed_at": "desc"}]
+def _rejected(_: Request) -> tuple[Json, list[Json]]:
+    return {"filter": [{"term": {"status": "rejected"}}]}, [{"indexed_at": "desc"}]
 
 
-_BUILDERS = {"tag": _by_tag, "title": _by_title, "rejected": _rejected, "locations": _by_location}
+_BUILDERS = {"list": _all, "tag": _by_tag, "title": _by_title, "rejected": _rejected, "locations": _by_location}
 
 
-def answer(query: Query, response: Mapping[str, Any]) -> Json:
+def answer(request: Request, response: Mapping[str, Any], search: Search | None = None) -> Json:
     """The answer to give: ``total`` (over all pages), ``images``, ``after`` (null on the last page).
 
-    Images found by tag carry the ``score`` they were found with, and the ``tag`` it is the score of.
+    Images found by tag carry the ``score`` they were found with, and the ``tag`` it is the score of. Images found by a
+    query carry their ``matches``, one for each term: the ``tag`` with its ``score``, and ``how`` it was found. Of
+    several, ``score`` and ``tag`` are those of the lowest. ``weak`` ones come after all others. ``terms`` says what
+    each term was taken for.
     """
+    if request.kind == "stats":
+        return stats_answer(response)
+    if request.kind == "tags":
+        return tags_answer(response, limit=request.limit)
     hits = response["hits"]["hits"]
-    shown = hits[: query.limit]
-    return {
+    shown = hits[: request.limit]
+    answered: Json = {
         "total": response["hits"]["total"]["value"],
-        "images": [_image(hit) for hit in shown],
+        "images": [_image(hit, search) for hit in shown],
         "after": shown[-1]["sort"] if len(hits) > len(shown) else None,
     }
+    if search is not None:
+        answered["terms"] = [_term(term) for term in search.wanted]
+    if "aggregations" in response:
+        answered["facets"] = facets(response["aggregations"])
+    return answered
 
 
-def _image(hit: Mapping[str, Any]) -> Json:
+def _image(hit: Mapping[str, Any], search: Search | None) -> Json:
     image: Json = {name: hit["_source"][name] for name in _SHOWN if name in hit["_source"]}
+    if search is not None:
+        return image | _why(search.found(image.get("tags", [])))
     matched = hit.get("inner_hits", {}).get("tags", {}).get("hits", {}).get("hits", [])
     if matched:
         image |= {"score": matched[0]["_source"]["score"], "tag": matched[0]["_source"]["tag"]}
     return image
+
+
+def _why(found: Found) -> Json:
+    if not found.matches:
+        return {"weak": False, "matches": []}
+    lowest = min(found.matches, key=lambda match: match.score)
+    return {
+        "score": lowest.score,
+        "tag": lowest.tag,
+        "weak": found.weak,
+        "matches": [asdict(match) for match in found.matches],
+    }
+
+
+def _term(term: Term) -> Json:
+    best = sorted(term.meanings, key=lambda meaning: -TIERS[meaning.how])[:_MEANINGS_SHOWN]
+    means = [{"tag": m.tag, "how": m.how, "said": m.said, "similarity": m.similarity} for m in best]
+    return {"term": term.phrase, "means": means}

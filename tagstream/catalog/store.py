@@ -6,7 +6,7 @@ Design: docs/catalog.md.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -16,11 +16,14 @@ from opensearchpy.exceptions import NotFoundError, RequestError
 
 from tagstream.catalog import mapping
 from tagstream.catalog.client import catalog_errors
+from tagstream.catalog.counts import suggestion_body, suggestions
 from tagstream.catalog.documents import POSITION_FIELDS, document, position_of, position_of_document
 from tagstream.catalog.order import Position
-from tagstream.catalog.queries import Query, answer, search_body
+from tagstream.catalog.queries import Request, answer, search_body, search_of
+from tagstream.catalog.ranking import Vocabulary
 from tagstream.catalog.updates import CatalogUpdate
 from tagstream.errors import CatalogError
+from tagstream.vocabulary.words import load_words
 
 __all__ = ["Catalog", "Outcome"]
 
@@ -66,9 +69,11 @@ class _Plan:
 class Catalog:
     """The documents behind the alias ``alias``, over an injected client."""
 
-    def __init__(self, client: OpenSearch, alias: str) -> None:
+    def __init__(self, client: OpenSearch, alias: str, *, vocabulary: Callable[[], Vocabulary] = load_words) -> None:
+        """``vocabulary`` is called when a query's words are to be looked up: loading it takes a moment."""
         self._client = client
         self._alias = alias
+        self._vocabulary = vocabulary
 
     def apply(self, updates: Sequence[CatalogUpdate]) -> list[Outcome]:
         """Bring the catalog up to date; one outcome for each update, in their order. Does not raise.
@@ -176,20 +181,27 @@ class Catalog:
                     f"the index {name} exists without its alias {self._alias}: add the alias, or delete the index"
                 ) from error
 
-    def search(self, query: Query) -> dict[str, Any]:
-        """Answer a query (:func:`tagstream.catalog.queries.answer`).
+    def search(self, request: Request) -> dict[str, Any]:
+        """Answer a request (:func:`tagstream.catalog.queries.answer`).
 
+        Where a query finds nothing, :func:`tagstream.catalog.counts.suggestions` are added to the answer.
         A catalog without an index has no images, and its answer says under ``missing`` what that may mean: nothing
         was classified yet, or the index or its alias was lost.
         """
+        search = None if request.parsed is None else search_of(request, self._vocabulary())
         try:
-            with catalog_errors():
-                response = self._client.search(index=self._alias, body=search_body(query))
+            found = answer(request, self._ask(search_body(request, search)), search)
+            if search is not None and found["total"] == 0:
+                found |= suggestions(search, self._vocabulary(), self._ask(suggestion_body(search)))
         except CatalogError as error:
             if isinstance(error.__cause__, NotFoundError):
                 return {"total": 0, "images": [], "after": None, "missing": self._what_is_missing()}
             raise
-        return answer(query, response)
+        return found
+
+    def _ask(self, body: dict[str, Any]) -> Any:
+        with catalog_errors():
+            return self._client.search(index=self._alias, body=body)
 
     def _what_is_missing(self) -> str:
         return (

@@ -92,9 +92,14 @@ class Words:
         version, tags, _ = data.split(b"\n", 2)
         self.version = version.decode()
         """That of the tree which these words were made with."""
-        self._tags = tags.decode().split("\t")
+        self._tags = tuple(tags.decode().split("\t"))
         self._data = data
         self._start = len(version) + len(tags) + 2
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """All tags of the tree, by their names."""
+        return self._tags
 
     def meanings(self, phrase: str, *, related: bool = True) -> tuple[Meaning, ...]:
         """The tags that a word or phrase may mean, best first; none if it means nothing that a tag says.

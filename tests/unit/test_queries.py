@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 
-from tagstream.catalog.queries import Query, answer, parse_request, search_body
+from tagstream.catalog.queries import Request, answer, parse_request, search_body
 from tagstream.errors import QueryError
 
 
 def test_defaults() -> None:
-    assert parse_request({"query": "tag", "tag": " cat "}) == Query("tag", "cat", None, False, 20, None)
-    assert parse_request({"query": "title", "title": " a.jpg"}) == Query("title", " a.jpg", None, True, 20, None)
-    assert parse_request({"query": "rejected", "limit": None, "after": None}) == Query("rejected", exact=False)
+    assert parse_request({"query": "tag", "tag": " cat "}) == Request("tag", "cat", None, False, 20, None)
+    assert parse_request({"query": "title", "title": " a.jpg"}) == Request("title", " a.jpg", None, True, 20, None)
+    assert parse_request({"query": "rejected", "limit": None, "after": None}) == Request("rejected", exact=False)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_bad_requests_get_a_sentence(request_: Any, sentence: str) -> None:
 
 
 def test_name_and_score_are_asked_of_the_same_tag() -> None:
-    body = search_body(Query("tag", "pizza", min_score=0.9))
+    body = search_body(Request("tag", "pizza", min_score=0.9))
     nested = [clause["nested"] for clause in body["query"]["bool"]["filter"] if "nested" in clause]
     assert [clause["path"] for clause in nested] == ["tags"]
     assert nested[0]["query"] == {
@@ -67,7 +67,7 @@ def test_a_page_that_is_full_but_the_last_has_no_next_one() -> None:
         hits = [{"_source": {"title": str(n), "secret": 1}, "sort": [n, str(n)]} for n in range(count)]
         return {"hits": {"total": {"value": 7}, "hits": hits}}
 
-    query = Query("rejected", limit=2)
+    query = Request("rejected", limit=2)
     assert search_body(query)["size"] == 3
     assert answer(query, response(2)) == {"total": 7, "images": [{"title": "0"}, {"title": "1"}], "after": None}
     assert answer(query, response(3))["after"] == [1, "1"]

@@ -1,0 +1,189 @@
+"""What the catalog has, counted: its tags, facets of an answer, statistics, and suggestions where nothing was found.
+
+Pure: bodies of requests to OpenSearch, and answers from its responses.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+from tagstream.catalog.ranking import Search, Term, Vocabulary, fold
+
+__all__ = [
+    "facet_aggregations",
+    "facets",
+    "stats_answer",
+    "stats_body",
+    "suggestion_body",
+    "suggestions",
+    "tags_answer",
+    "tags_body",
+]
+
+Json: TypeAlias = dict[str, Any]
+
+_FACET_VALUES = 20
+_SUGGESTED = 5
+# More than any model has words for; of a catalog with more tags the commonest are enough to suggest from.
+_TAGS_TO_SUGGEST_FROM = 3000
+_CLASSIFIED: Json = {"term": {"status": "classified"}}
+
+
+def _count_tags(size: int, min_score: float, include: str | None = None) -> Json:
+    """Images by tag, of those tags that have at least this score; each image has a tag once."""
+    names: Json = {"field": "tags.tag.keyword", "size": size}
+    if include is not None:
+        names["include"] = include
+    return {
+        "nested": {"path": "tags"},
+        "aggs": {
+            "sure": {"filter": {"range": {"tags.score": {"gte": min_score}}}, "aggs": {"names": {"terms": names}}}
+        },
+    }
+
+
+def _counted(names: Mapping[str, Any]) -> Counter[str]:
+    # OpenSearch answers keys as they were normalised, and not every engine does.
+    counts: Counter[str] = Counter()
+    for bucket in names["buckets"]:
+        counts[fold(str(bucket["key"]))] += bucket["doc_count"]
+    return counts
+
+
+def _listed(counts: Counter[str], name: str, limit: int) -> list[Json]:
+    ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+    return [{name: value, "images": count} for value, count in ordered[:limit]]
+
+
+def tags_body(prefix: str, *, min_score: float, limit: int) -> Json:
+    """Asks for the tags that have a word which begins with ``prefix``, the commonest first."""
+    # OpenSearch compares with tags in lower case, and not every engine does.
+    escaped = "".join(_either_case(c) for c in fold(prefix.strip()))
+    return {
+        "size": 0,
+        "track_total_hits": True,
+        "query": {"bool": {"filter": [_CLASSIFIED]}},
+        "aggs": {"tags": _count_tags(limit + 1, min_score, f"(.* )?{escaped}.*" if escaped else None)},
+    }
+
+
+def _either_case(c: str) -> str:
+    """A regular expression of Lucene's for a letter in either case, or for a sign as it is."""
+    if c.isalpha() and len(c.upper()) == 1:
+        return f"[{c}{c.upper()}]"
+    return c if c.isalnum() or c.isspace() or not c.isascii() else f"\\{c}"
+
+
+def tags_answer(response: Mapping[str, Any], *, limit: int) -> Json:
+    """``tags`` with the number of images that show each; ``images`` in the catalog; whether there are ``more`` tags."""
+    counts = _counted(response["aggregations"]["tags"]["sure"]["names"])
+    return {
+        "images": response["hits"]["total"]["value"],
+        "tags": _listed(counts, "tag", limit),
+        "more": len(counts) > limit,
+    }
+
+
+def facet_aggregations(min_score: float) -> Json:
+    return {
+        "tags": _count_tags(_FACET_VALUES, min_score),
+        "colors": {"terms": {"field": "colors.color", "size": _FACET_VALUES}},
+        "cameras": {"terms": {"field": "camera", "size": _FACET_VALUES}},
+        "years": {
+            "date_histogram": {"field": "taken_at", "calendar_interval": "year", "format": "yyyy", "min_doc_count": 1}
+        },
+    }
+
+
+def facets(aggregations: Mapping[str, Any]) -> Json:
+    """How many of the images that were found (on all pages) show, are, or come from what; the commonest first."""
+    years = [
+        {"year": bucket["key_as_string"], "images": bucket["doc_count"]}
+        for bucket in aggregations["years"].get("buckets", [])
+        if bucket["doc_count"]
+    ]
+    return {
+        "tags": _listed(_counted(aggregations["tags"]["sure"]["names"]), "tag", _FACET_VALUES),
+        "colors": _listed(_counted(aggregations["colors"]), "color", _FACET_VALUES),
+        "cameras": [
+            {"camera": bucket["key"], "images": bucket["doc_count"]} for bucket in aggregations["cameras"]["buckets"]
+        ],
+        "years": years,
+    }
+
+
+def stats_body() -> Json:
+    terms = {name: {"terms": {"field": name, "size": _FACET_VALUES}} for name in ("status", "model", "vocabulary")}
+    return {
+        "size": 0,
+        "query": {"bool": {"filter": [{"terms": {"status": ["classified", "rejected"]}}]}},
+        "aggs": terms
+        | {
+            "size": {"sum": {"field": "size"}},
+            "first_taken": {"min": {"field": "taken_at"}},
+            "last_taken": {"max": {"field": "taken_at"}},
+            "last_change": {"max": {"field": "indexed_at"}},
+            "tags": {"nested": {"path": "tags"}, "aggs": {"names": {"cardinality": {"field": "tags.tag.keyword"}}}},
+        },
+    }
+
+
+def stats_answer(response: Mapping[str, Any]) -> Json:
+    """Images (``classified``, ``rejected``, by ``models`` and ``vocabularies``), bytes, different tags, and times."""
+    found = response["aggregations"]
+    by = {
+        name: {b["key"]: b["doc_count"] for b in found[name]["buckets"]} for name in ("status", "model", "vocabulary")
+    }
+    return {
+        "classified": by["status"].get("classified", 0),
+        "rejected": by["status"].get("rejected", 0),
+        "bytes": int(found["size"]["value"] or 0),
+        "tags": found["tags"]["names"]["value"],
+        "models": by["model"],
+        "vocabularies": by["vocabulary"],
+        **{name: found[name].get("value_as_string") for name in ("first_taken", "last_taken", "last_change")},
+    }
+
+
+def suggestion_body(search: Search) -> Json:
+    """Asks for all that could be suggested where a search found nothing."""
+    return tags_body("", min_score=search.weak_below, limit=_TAGS_TO_SUGGEST_FROM)
+
+
+def suggestions(search: Search, vocabulary: Vocabulary, response: Mapping[str, Any]) -> Json:
+    """What to say where nothing was found: how many ``images`` there are, and for each term the tags it may be about.
+
+    ``suggestions`` has for each term ``tags`` with counts. They are ``near`` ones, or, if ``near`` is false, those that
+    the term means: it is found on its own, and it is the rest of the query that goes too far. ``common`` are the
+    commonest tags.
+    """
+    counts = _counted(response["aggregations"]["tags"]["sure"]["names"])
+    suggested = []
+    for term in search.wanted:
+        meant = [name for name in dict.fromkeys(meaning.tag for meaning in term.meanings) if name in counts]
+        names = meant or _near(term, vocabulary, counts)
+        if names:
+            tags = [{"tag": name, "images": counts[name]} for name in names[:_SUGGESTED]]
+            suggested.append({"term": term.phrase, "near": not meant, "tags": tags})
+    return {
+        "catalog": response["hits"]["total"]["value"],
+        "suggestions": suggested,
+        "common": _listed(counts, "tag", _SUGGESTED),
+    }
+
+
+def _near(term: Term, vocabulary: Vocabulary, counts: Mapping[str, int]) -> list[str]:
+    """Tags of this catalog that the term may be meant for: misspelt, related, or spelt like it."""
+    meant = [meaning.tag for meaning in vocabulary.meanings(term.phrase, related=True)]
+    for word in vocabulary.near(term.phrase, _SUGGESTED):
+        meant += [meaning.tag for meaning in vocabulary.meanings(word, related=False)]
+    by_word: dict[str, list[str]] = {}
+    for name in counts:
+        for word in {name, *name.split()}:
+            by_word.setdefault(word, []).append(name)
+    for word in difflib.get_close_matches(fold(term.phrase), by_word, n=_SUGGESTED, cutoff=0.75):
+        meant += by_word[word]
+    return [name for name in dict.fromkeys(meant) if name in counts]

@@ -1,0 +1,494 @@
+"""From what a query says to what OpenSearch is asked, and back to why an image was found. Pure.
+
+Images are ordered by how well a tag fits the words, and only then by the tag's score. All of it is in the one number
+that OpenSearch sorts by (docs/search.md, "Order"), and worked out here again, from the tags of an image that was
+found, to say which of them it was found by.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import struct
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeAlias
+
+from tagstream.catalog.language import (
+    All,
+    Camera,
+    Color,
+    Comparison,
+    Either,
+    Near,
+    Not,
+    Query,
+    Shows,
+    Similar,
+    Size,
+    Taken,
+    Title,
+    Type,
+)
+from tagstream.errors import QueryError
+
+__all__ = ["WEAK_BELOW", "Found", "Match", "Search", "Term", "Vocabulary", "float32", "fold", "understand"]
+
+WEAK_BELOW = 0.1
+"""Matches with a lower score come after all others, unless asked otherwise."""
+
+TIERS = {"name": 4, "alias": 4, "below": 3, "head": 3, "modifier": 2, "spelling": 1, "related": 0}
+"""How well a tag fits a word, by how it was found: "dog" is the dog first, then the guard dog, then the dog sled."""
+
+# Of several terms, the scores are compared in such steps before they are compared as they are.
+_BANDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.75, 0.9)
+# Terms whose scores are compared one after the other, at most: each costs as much as the search itself.
+_SORTED_BY = 3
+
+# A photo is kept from the answer by what it surely shows, not by what is only related to the word.
+_LEFT_OUT_BY = frozenset({"name", "alias", "below", "head"})
+
+_BOUNDS = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte"}
+_ENDINGS = {"jpg": ("jpg", "jpeg", "jpe"), "tif": ("tif", "tiff"), "heic": ("heic", "heif")}
+_TAG = "tags.tag"
+_WHOLE_TAG = "tags.tag.keyword"
+_SCORE = "tags.score"
+
+Json: TypeAlias = dict[str, Any]
+
+
+class Meaning(Protocol):
+    """See :class:`tagstream.vocabulary.words.Meaning`."""
+
+    @property
+    def tag(self) -> str: ...
+    @property
+    def how(self) -> str: ...
+    @property
+    def said(self) -> str: ...
+    @property
+    def similarity(self) -> float: ...
+
+
+class Vocabulary(Protocol):
+    """What searching needs of :class:`tagstream.vocabulary.words.Words`."""
+
+    @property
+    def tags(self) -> Sequence[str]: ...
+    def meanings(self, phrase: str, *, related: bool = True) -> Sequence[Meaning]: ...
+    def segment(self, words: Sequence[str]) -> Sequence[str]: ...
+    def near(self, word: str, limit: int = 5) -> Sequence[str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A word or phrase, the tags that it means, best first, and the scores that count.
+
+    Tags that the vocabulary does not know (a model's own labels) are compared by their words. ``others`` are the
+    vocabulary's tags that have such words and still mean something else: a hot dog is no dog.
+    """
+
+    phrase: str
+    meanings: tuple[Meaning, ...] = ()
+    others: tuple[str, ...] = ()
+    exact: bool = False
+    comparison: Comparison | None = None
+    limit: float | None = None
+
+    @property
+    def spellings(self) -> tuple[str, ...]:
+        """The phrase as a whole tag may have it: in singular and plural."""
+        plain = fold(self.phrase)
+        return (plain,) if self.exact else tuple(dict.fromkeys([plain, _singular(plain), f"{_singular(plain)}s"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The tag that a term was found by; ``how``, ``said`` and ``similarity`` are those of the meaning."""
+
+    term: str
+    tag: str
+    score: float
+    how: str
+    said: str = ""
+    similarity: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Why an image was found: ``matches`` of the terms, in their order; ``weak`` if it should come after a line."""
+
+    value: int = 0
+    weak: bool = False
+    matches: tuple[Match, ...] = ()
+
+
+@dataclass(frozen=True)
+class Search:
+    """A query, and what its words mean. ``weak_below`` is the score under which a match is weak."""
+
+    query: Query
+    terms: Mapping[Shows, tuple[Term, ...]]
+    vocabulary: frozenset[str]
+    weak_below: float = WEAK_BELOW
+
+    @property
+    def wanted(self) -> tuple[Term, ...]:
+        """The terms that images are to show."""
+        return tuple(term for shows in _wanted(self.query) for term in self.terms[shows])
+
+    @property
+    def similar_to(self) -> tuple[Similar, ...]:
+        return tuple(part for part in _parts(self.query) if isinstance(part, Similar))
+
+    def clause(self) -> Json:
+        """The query for OpenSearch; its ``_score`` is the first thing to sort by."""
+        return self._clause(self.query)
+
+    def order(self) -> list[Json]:
+        """What to sort by, without the id that decides between equals."""
+        if not self.wanted:
+            # Nothing but filters: all are as good, so the newest first.
+            return [{"uploaded_at": {"order": "desc", "missing": "_last"}}]
+        first = self.wanted[0]
+        best = [name for name, tier in _tiers(first) if tier == max(tier for _, tier in _tiers(first))]
+        # An image may have both a tag that fits and a surer one that fits less: the former's score is what counts.
+        several = len(self.wanted) == 1 and len(best) < len(first.meanings)
+        fitting = [_by_score(first, _named(best))] if several else []
+        return [{"_score": "desc"}, *fitting, *(_by_score(term) for term in self.wanted[:_SORTED_BY])]
+
+    def found(self, tags: Iterable[Mapping[str, Any]]) -> Found:
+        """Why an image with these tags was found."""
+        listed = [(str(tag["tag"]), float(tag["score"])) for tag in tags]
+        return self._found(self.query, listed) or Found()
+
+    # The number that OpenSearch sorts by first. It is whole, so that it is exact in 32 bits, and a page can begin just
+    # where the one before ended. For each term it has the tier, times a step, and, unless the match is weak, more than
+    # all else together. With several terms it counts bands of score, too: a photo that shows both of two things comes
+    # before one that shows one of them surely and the other hardly. Between photos that are equal in this the scores
+    # of the terms decide, as they are in the index. Of either part, the shorter one is given what the longer can have
+    # more, so that both can be as good.
+
+    @property
+    def _bands(self) -> tuple[float, ...]:
+        return _BANDS if len(self.wanted) > 1 else ()
+
+    @property
+    def _step(self) -> int:
+        return len(self.wanted) * len(self._bands) + 1
+
+    @property
+    def _strong(self) -> int:
+        return len(self.wanted) * (max(TIERS.values()) * self._step + len(self._bands)) + 1
+
+    @property
+    def _most(self) -> int:
+        return self._strong + max(TIERS.values()) * self._step + len(self._bands)
+
+    def _value(self, tier: int, score: float) -> int:
+        bands = sum(float32(score) >= float32(band) for band in self._bands)
+        return (0 if self._is_weak(score) else self._strong) + tier * self._step + bands
+
+    def _is_weak(self, score: float) -> bool:
+        return float32(score) < float32(self.weak_below)
+
+    def _units(self, query: Query) -> int:
+        """How many terms can count."""
+        match query:
+            case Shows():
+                return len(self.terms[query])
+            case All():
+                return sum(self._units(part) for part in query.parts)
+            case Either():
+                return max(self._units(part) for part in query.parts)
+            case _:
+                return 0
+
+    def _missing(self, either: Either, part: Query) -> int:
+        return (self._units(either) - self._units(part)) * self._most
+
+    def _clause(self, query: Query) -> Json:
+        match query:
+            case Shows():
+                return _conjunction(self._showing(term) for term in self.terms[query])
+            case All():
+                return _conjunction(self._clause(part) for part in query.parts)
+            case Either():
+                parts = [(self._clause(part), self._missing(query, part)) for part in query.parts]
+                even = [_conjunction([clause, _constant({"match_all": {}}, more)]) for clause, more in parts]
+                return {"dis_max": {"queries": even}}
+            case _:
+                return {"bool": {"filter": [self._certainly(query)]}}
+
+    def _showing(self, term: Term) -> Json:
+        """Images with a tag for the term. Name and score are of the same tag, since all is asked within ``nested``."""
+        by_tier: dict[int, list[str]] = {}
+        for name, tier in _tiers(term):
+            by_tier.setdefault(tier, []).append(name)
+        best = [self._valued(_named(names), term, tier) for tier, names in by_tier.items()]
+        own, somewhere = _own_labels(term), TIERS["name"] if term.exact else TIERS["modifier"]
+        # A label that is just the words, or ends with them, has them somewhere too: what these add goes on top.
+        better = [] if term.exact else [(_ends_with(term), TIERS["head"]), (_named(term.spellings), TIERS["name"])]
+        more = [_constant(condition, (tier - somewhere) * self._step) for condition, tier in better]
+        best.append(self._valued(own, term, somewhere, more))
+        return {"nested": {"path": "tags", "score_mode": "max", "query": {"dis_max": {"queries": best}}}}
+
+    def _valued(self, condition: Json, term: Term, tier: int, more: Sequence[Json] = ()) -> Json:
+        """Tags that fit so well, with their value as it is explained above, and what further conditions add to it."""
+        least = {self.weak_below: self._strong, **dict.fromkeys(self._bands, 1)}
+        if self.weak_below in self._bands:
+            least[self.weak_below] += self._strong
+        adding = [_constant({"range": {_SCORE: {"gte": score}}}, value) for score, value in least.items()]
+        tags = {"bool": {"filter": [condition, *_score_condition(term)]}}
+        return {"bool": {"must": [_constant(tags, tier * self._step)], "should": [*adding, *more]}}
+
+    def _certainly(self, query: Query) -> Json:
+        """Images that are so for certain: what filters keep, and :class:`Not` leaves out."""
+        match query:
+            case Shows():
+                return {"bool": {"filter": [self._surely_shows(term) for term in self.terms[query]]}}
+            case All():
+                return {"bool": {"filter": [self._certainly(part) for part in query.parts]}}
+            case Either():
+                return _any_of([self._certainly(part) for part in query.parts])
+            case Not():
+                return {"bool": {"filter": [{"match_all": {}}], "must_not": [self._certainly(query.part)]}}
+            case _:
+                return _filter(query)
+
+    def _surely_shows(self, term: Term) -> Json:
+        names = [meaning.tag for meaning in term.meanings if meaning.how in _LEFT_OUT_BY]
+        sure = _score_condition(term) or [{"range": {_SCORE: {"gte": self.weak_below}}}]
+        whole = [_named(term.spellings)] if term.exact else [_named(term.spellings), _ends_with(term)]
+        own = {"bool": {"filter": [_own_labels(term), _any_of(whole)]}}
+        shown = _any_of([_named(names), own])
+        return {"nested": {"path": "tags", "query": {"bool": {"filter": [shown, *sure]}}}}
+
+    def _found(self, query: Query, tags: Sequence[tuple[str, float]]) -> Found | None:
+        """As OpenSearch has judged it, if it did; filters are taken to hold."""
+        match query:
+            case Shows():
+                return _together([self._best(term, tags) for term in self.terms[query]])
+            case All():
+                return _together([self._found(part, tags) for part in query.parts])
+            case Either():
+                known = [(self._missing(query, part), self._found(part, tags)) for part in query.parts]
+                parts = [replace(found, value=found.value + more) for more, found in known if found]
+                best = max(parts, key=lambda found: found.value, default=None)
+                return best and replace(best, matches=tuple(match for found in parts for match in found.matches))
+            case _:
+                return Found()
+
+    def _best(self, term: Term, tags: Iterable[tuple[str, float]]) -> Found | None:
+        matches = [match for tag, score in tags if (match := self._match(term, tag, score))]
+        found = [
+            Found(self._value(TIERS[match.how], match.score), self._is_weak(match.score), (match,)) for match in matches
+        ]
+        return max(found, key=lambda one: (one.value, one.matches[0].score), default=None)
+
+    def _match(self, term: Term, tag: str, score: float) -> Match | None:
+        if not _holds(term, score):
+            return None
+        name = fold(tag)
+        for meaning in term.meanings:
+            if meaning.tag == name:
+                return Match(term.phrase, tag, score, meaning.how, meaning.said, meaning.similarity)
+        if name in self.vocabulary:
+            return None
+        if name in term.spellings:
+            return Match(term.phrase, tag, score, "name")
+        if term.exact or not _has_phrase(name, term.phrase):
+            return None
+        ends = any(name.endswith(f" {spelling}") for spelling in term.spellings)
+        return Match(term.phrase, tag, score, "head" if ends else "modifier")
+
+
+def understand(
+    query: Query,
+    vocabulary: Vocabulary,
+    *,
+    min_score: float | None = None,
+    exact: bool = False,
+    related: bool = True,
+    weak_below: float = WEAK_BELOW,
+) -> Search:
+    """Look up what the words of a query mean.
+
+    ``min_score`` holds for words that have no condition of their own; ``exact`` takes a tag's name only;
+    ``related`` says whether tags count that are merely related to a word.
+    """
+    known = _known(tuple(vocabulary.tags))
+    terms: dict[Shows, tuple[Term, ...]] = {}
+    for shows in (part for part in _parts(query) if isinstance(part, Shows)):
+        text = " ".join(shows.words)
+        phrases = (text,) if shows.quoted or exact else tuple(vocabulary.segment(shows.words)) or (text,)
+        made = []
+        for phrase in phrases:
+            comparison, limit = shows.comparison, shows.score
+            if comparison is None or phrase is not phrases[-1]:
+                comparison, limit = (">=", min_score) if min_score is not None else (None, None)
+            meanings = vocabulary.meanings(phrase, related=related and not exact)
+            meant = tuple(meaning for meaning in meanings if not exact or meaning.how == "name")
+            made.append(Term(phrase, meant, _others(phrase, meant, known), exact, comparison, limit))
+        terms[shows] = tuple(made)
+    return Search(query, terms, known.tags, weak_below)
+
+
+def _parts(query: Query) -> Iterator[Query]:
+    yield query
+    for part in query.parts if isinstance(query, All | Either) else (query.part,) if isinstance(query, Not) else ():
+        yield from _parts(part)
+
+
+def _wanted(query: Query) -> Iterator[Shows]:
+    if isinstance(query, Shows):
+        yield query
+    elif isinstance(query, All | Either):
+        for part in query.parts:
+            yield from _wanted(part)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """The vocabulary's tags, and those of them that have a word with such a beginning, of up to three letters."""
+
+    tags: frozenset[str]
+    by_beginning: Mapping[str, frozenset[str]]
+
+
+@functools.lru_cache(maxsize=4)
+def _known(tags: tuple[str, ...]) -> _Known:
+    by_beginning: dict[str, set[str]] = {}
+    for tag in tags:
+        for word in re.split(r"[\W_]+", tag):
+            for length in (1, 2, 3):
+                by_beginning.setdefault(word[:length], set()).add(tag)
+    return _Known(frozenset(tags), {beginning: frozenset(names) for beginning, names in by_beginning.items()})
+
+
+def _others(phrase: str, meant: Sequence[Meaning], known: _Known) -> tuple[str, ...]:
+    """The vocabulary's tags that OpenSearch could take for the phrase by their words, and that don't mean it.
+
+    Generous, as the engine's own stemming is: a tag too many does no harm.
+    """
+    words = re.split(r"[\W_]+", fold(phrase).strip())
+    alike = known.by_beginning.get(words[-1][:3], frozenset())
+    return tuple(sorted(alike - {meaning.tag for meaning in meant}))
+
+
+def _own_labels(term: Term) -> Json:
+    """Labels that have the words and that the vocabulary doesn't know."""
+    by_words = _named(term.spellings) if term.exact else {"match_phrase": {_TAG: term.phrase}}
+    known = [*(meaning.tag for meaning in term.meanings), *term.others]
+    return {"bool": {"filter": [by_words], "must_not": [_named(known)]}}
+
+
+def _named(names: Sequence[str]) -> Json:
+    return {"terms": {_WHOLE_TAG: list(names)}}
+
+
+def _ends_with(term: Term) -> Json:
+    escaped = [re.sub(r"([*?\\])", r"\\\1", spelling) for spelling in term.spellings]
+    return _any_of([{"wildcard": {_WHOLE_TAG: {"value": f"* {spelling}"}}} for spelling in escaped])
+
+
+def _tiers(term: Term) -> list[tuple[str, int]]:
+    return [(meaning.tag, TIERS[meaning.how]) for meaning in term.meanings]
+
+
+def _by_score(term: Term, condition: Json | None = None) -> Json:
+    """Sorts by the highest score of the tags that the term, or the condition, is about."""
+    about = condition or _any_of([_named([name for name, _ in _tiers(term)]), _own_labels(term)])
+    same_tag = {"bool": {"filter": [about, *_score_condition(term)]}}
+    return {_SCORE: {"order": "desc", "mode": "max", "missing": -1, "nested": {"path": "tags", "filter": same_tag}}}
+
+
+def _constant(condition: Json, value: int) -> Json:
+    return {"constant_score": {"filter": condition, "boost": value}}
+
+
+def _score_condition(term: Term) -> list[Json]:
+    if term.comparison is None:
+        return []
+    return [{"range": {_SCORE: {_BOUNDS[term.comparison]: term.limit}}}]
+
+
+def _holds(term: Term, score: float) -> bool:
+    """Whether the score is one that counts, compared as the index does, which keeps floats of 32 bits."""
+    if term.comparison is None or term.limit is None:
+        return True
+    value, limit = float32(score), float32(term.limit)
+    return {">": value > limit, ">=": value >= limit, "<": value < limit, "<=": value <= limit}[term.comparison]
+
+
+def float32(value: float) -> float:
+    """The number that the index has for it, which keeps 32 bits."""
+    return float(struct.unpack("f", struct.pack("f", value))[0])
+
+
+def _together(parts: Sequence[Found | None]) -> Found | None:
+    """All of them found, or nothing is."""
+    found = [part for part in parts if part is not None]
+    if len(found) < len(parts):
+        return None
+    return Found(
+        sum(part.value for part in found),
+        any(part.weak for part in found),
+        tuple(match for part in found for match in part.matches),
+    )
+
+
+def _any_of(conditions: Sequence[Json]) -> Json:
+    return conditions[0] if len(conditions) == 1 else {"bool": {"should": list(conditions), "minimum_should_match": 1}}
+
+
+def _conjunction(clauses: Iterable[Json]) -> Json:
+    listed = list(clauses)
+    return listed[0] if len(listed) == 1 else {"bool": {"must": listed}}
+
+
+def _filter(query: Query) -> Json:  # noqa: PLR0911 (one for each filter)
+    match query:
+        case Color():
+            return {"term": {"colors.color": query.name}}
+        case Taken():
+            # The whole day in full: engines differ in what they make of a mere year.
+            return {"range": {"taken_at": {"gte" if query.side == "after" else "lt": f"{query.when}-01-01"[:10]}}}
+        case Camera():
+            return {"match_phrase": {"camera.words": query.text}}
+        case Near():
+            place = {"lat": query.latitude, "lon": query.longitude}
+            distance = f"{query.kilometres:.6f}km"
+            return {"geo_distance": {"distance": distance, "location": place, "ignore_unmapped": True}}
+        case Type():
+            endings = _ENDINGS.get(query.name, (query.name,))
+            return _any_of([{"wildcard": {"title.keyword": {"value": f"*.{ending}"}}} for ending in endings])
+        case Size():
+            return {"range": {"size": {_BOUNDS[query.comparison]: query.bytes}}}
+        case Title():
+            return {"match_phrase": {"title": query.text}}
+        case _:
+            raise QueryError(f"{query} can be asked for on its own only.")
+
+
+def fold(text: str) -> str:
+    """Without regard to case and accents, as the index compares whole tags.
+
+    >>> fold("Café")
+    'cafe'
+    """
+    return "".join(c for c in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(c))
+
+
+def _singular(word: str) -> str:
+    """Without an English plural's s, as far as that can be told from the letters."""
+    if word.endswith("ies") and len(word) > 4:
+        return f"{word[:-3]}y"
+    return word[:-1] if word.endswith("s") and not word.endswith(("ss", "us")) and len(word) > 2 else word
+
+
+def _has_phrase(name: str, phrase: str) -> bool:
+    """Whether the words of the phrase follow each other in the name, whatever their number."""
+    words, wanted = ([_singular(word) for word in re.findall(r"\w+", fold(text))] for text in (name, phrase))
+    return any(words[at : at + len(wanted)] == wanted for at in range(len(words) - len(wanted) + 1)) and bool(wanted)
