@@ -27,6 +27,7 @@ from tagstream.topics.errors import (
 from tagstream.topics.functions import FunctionStep, by_line
 from tagstream.topics.messages import Counts, Failed, Message, Outgoing, PublishResult
 from tagstream.topics.parcels import Parcel, ParcelSettings, Place, outgoing, parcels_of, unpack
+from tagstream.topics.redrive import RedriveResult, redrive
 from tagstream.topics.spool import DownloadResult
 from tagstream.topics.step import Step
 from tagstream.topics.uploads import UploadResult, upload
@@ -49,6 +50,7 @@ __all__ = [
     "Place",
     "PublishFailed",
     "PublishResult",
+    "RedriveResult",
     "Step",
     "StepFailed",
     "TopicBusy",
@@ -66,6 +68,7 @@ __all__ = [
     "outgoing",
     "parcels_of",
     "process",
+    "redrive",
     "unpack",
     "upload",
 ]

@@ -12,7 +12,9 @@ from botocore.exceptions import ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as NoConnection
 
 from tagstream.errors import TopicError
-from tagstream.topics.errors import TopicBusy, TopicNotFound
+from tagstream.topics.arguments import topic_of
+from tagstream.topics.errors import InvalidTopic, TopicBusy, TopicNotFound
+from tagstream.topics.names import check_name
 
 __all__ = ["MISSING", "Calls", "TopicSettings", "code_of", "reason_of"]
 
@@ -63,9 +65,12 @@ class Calls:
 
     def url(self, topic: str) -> str:
         """The URL of a topic; raises :class:`TopicNotFound`."""
-        if topic.startswith(("https://", "http://")):
+        if topic_of(topic).startswith(("https://", "http://")):
             return topic
         if topic not in self.urls:
+            problems = check_name(topic)
+            if problems:
+                raise InvalidTopic(topic, problems)
             self.urls[topic] = str(self.on(topic, self.sqs.get_queue_url, QueueName=topic)["QueueUrl"])
         return self.urls[topic]
 

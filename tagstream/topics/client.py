@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from tagstream.errors import TopicError
+from tagstream.topics.arguments import messages_of, outgoing_of, received, topic_of, whole_number
 from tagstream.topics.calls import Calls, TopicSettings, code_of
 from tagstream.topics.errors import InvalidTopic, MessageTooLarge, PublishFailed, TopicBusy, TopicExists, TopicNotFound
-from tagstream.topics.messages import BATCH_ENTRIES, Counts, Failed, Message, Outgoing, PublishResult
-from tagstream.topics.names import check_attributes, dead_letter_name, is_fifo
+from tagstream.topics.messages import Counts, Failed, Message, Outgoing, PublishResult
+from tagstream.topics.names import (
+    check_attributes,
+    check_change,
+    check_name,
+    dead_letter_name,
+    is_deployed,
+    is_fifo,
+    name_of,
+)
 from tagstream.topics.publishing import problem_of, publish_all
+from tagstream.topics.pulling import acknowledge, pull, refresh
 
 __all__ = ["Topics"]
 
@@ -24,7 +33,6 @@ log = logging.getLogger(__name__)
 
 _DELETED_RECENTLY = {"AWS.SimpleQueueService.QueueDeletedRecently", "QueueDeletedRecently"}
 _EXISTS = {"QueueAlreadyExists", "QueueNameExists"}
-_LONGEST_POLL = 20
 _SECONDS_OF_SQS = 60
 """For this long a deleted name cannot be used again, and a purge is not over."""
 
@@ -55,6 +63,8 @@ class Topics:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        if not hasattr(sqs, "get_queue_url"):
+            raise TopicError(f'Topics takes a boto3 SQS client, as boto3.client("sqs") makes it: not {sqs!r}.')
         self.settings = settings or TopicSettings()
         self._calls = Calls(sqs, self.settings, clock, sleep)
 
@@ -62,7 +72,11 @@ class Topics:
 
     def list_topics(self, prefix: str = "") -> list[str]:
         """The names of all topics, or of those that start with ``prefix``, sorted; however many there are."""
-        return sorted(url.rsplit("/", 1)[1] for url in self._list_urls(prefix))
+        return sorted(self.urls(prefix))
+
+    def urls(self, prefix: str = "") -> dict[str, str]:
+        """The URLs of all topics by their names, or of those whose name starts with ``prefix``."""
+        return {name_of(url): url for url in self._list_urls(prefix)}
 
     def _list_urls(self, prefix: str) -> Iterator[str]:
         parameters: dict[str, Any] = {"MaxResults": 1000}
@@ -96,7 +110,7 @@ class Topics:
         max_receives: int = 2,
         visibility_timeout: int = 300,
         high_throughput: bool = True,
-        attributes: Mapping[str, str] | None = None,
+        attributes: Mapping[str, str | int] | None = None,
         on_wait: Callable[[float], None] | None = None,
     ) -> None:
         """Make a topic and its dead-letter topic ``NAME-dead-letter``; replace both when they exist.
@@ -108,7 +122,8 @@ class Topics:
 
         Replacing deletes both, **messages included**. AWS gives a deleted name free again after 60 s: so long this
         waits, and calls ``on_wait`` with the seconds left, once a second. (The emulator gives it free at once.)
-        Use :meth:`purge` to empty a topic and keep its settings. With ``exist_ok`` what exists stays as it is.
+        Use :meth:`purge` to empty a topic and keep its settings. With ``exist_ok`` what exists stays as it is; a topic
+        that has no dead-letter topic is given one.
         """
         fifo = is_fifo(topic)
         wanted: dict[str, str] = {"VisibilityTimeout": str(visibility_timeout)}
@@ -119,26 +134,43 @@ class Topics:
                 kind |= {"DeduplicationScope": "messageGroup", "FifoThroughputLimit": "perMessageGroupId"}
             wanted |= kind
             dead_wanted |= kind
-        wanted |= attributes or {}
+        wanted |= _written(attributes)
         dead = dead_letter_name(topic)
-        problems = check_attributes(topic, wanted) + check_attributes(dead, dead_wanted)
-        if not 1 <= max_receives <= 1000:
-            problems.append("max_receives must be from 1 to 1,000")
+        # What is wrong with both names is said once, and of the one that was given.
+        problems = check_name(topic, with_dead_letters=True) + check_attributes(topic, wanted)
+        problems += _check_receives(max_receives)
         if problems:
             raise InvalidTopic(topic, problems)
         existing = [name for name in (dead, topic) if self.exists(name)]
-        if exist_ok and len(existing) == 2:
+        if exist_ok and topic in existing:
+            self._link(topic, dead, dead_wanted, max_receives, on_wait)
             return
         if not exist_ok:
             for name in existing:
                 self.delete(name)
         if dead not in existing or not exist_ok:
             self._create(dead, dead_wanted, on_wait)
-        if topic in existing and exist_ok:
-            return
-        arn = self.attributes(dead)["QueueArn"]
-        policy = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": max_receives})
-        self._create(topic, wanted | {"RedrivePolicy": policy}, on_wait)
+        self._create(topic, wanted | {"RedrivePolicy": self._policy(dead, max_receives)}, on_wait)
+
+    def _link(
+        self,
+        topic: str,
+        dead: str,
+        dead_wanted: Mapping[str, str],
+        max_receives: int,
+        on_wait: Callable[[float], None] | None,
+    ) -> None:
+        """See that an existing topic has a dead-letter topic: the one that it names, or the usual one."""
+        named = self.dead_letter_topic(topic)
+        if named is not None and (named == dead or self.exists(named)):
+            dead = named
+        if not self.exists(dead):
+            self._create(dead, dead_wanted, on_wait)
+        if named != dead:
+            self._set(topic, {"RedrivePolicy": self._policy(dead, max_receives)})
+
+    def _policy(self, dead: str, max_receives: int) -> str:
+        return json.dumps({"deadLetterTargetArn": self.attributes(dead)["QueueArn"], "maxReceiveCount": max_receives})
 
     def _create(self, name: str, attributes: Mapping[str, str], on_wait: Callable[[float], None] | None) -> None:
         deadline = self._calls.now() + 2 * _SECONDS_OF_SQS
@@ -168,19 +200,49 @@ class Topics:
                 log.info("created topic %s", name)
                 return
 
-    def create_queue(self, name: str, attributes: Mapping[str, str] | None = None) -> str:
+    def create_queue(self, name: str, attributes: Mapping[str, str | int] | None = None) -> str:
         """Make one queue, without a dead-letter topic, with any attributes; returns its URL.
 
         What SQS would refuse is found before the call: :class:`InvalidTopic` names every problem.
         """
-        wanted = dict(attributes or {})
-        if name.endswith(".fifo"):
+        wanted = _written(attributes)
+        if topic_of(name).endswith(".fifo"):
             wanted.setdefault("FifoQueue", "true")
-        problems = check_attributes(name, wanted)
+        problems = check_name(name) + check_attributes(name, wanted)
         if problems:
             raise InvalidTopic(name, problems)
         self._create(name, wanted, None)
         return self._calls.urls[name]
+
+    def update(
+        self, topic: str, attributes: Mapping[str, str | int] | None = None, *, max_receives: int | None = None
+    ) -> None:
+        """Change attributes of an existing topic, messages kept; ``max_receives`` is that of its redrive policy.
+
+        What SQS would refuse is found before the call: :class:`InvalidTopic` names every problem. On AWS a change may
+        take a minute to show everywhere.
+        """
+        wanted = _written(attributes)
+        problems = check_change(name_of(topic_of(topic)), wanted)
+        if max_receives is not None:
+            problems += _check_receives(max_receives)
+            if "RedrivePolicy" in wanted:
+                problems.append("max_receives is a part of RedrivePolicy: give one of them")
+        if problems:
+            raise InvalidTopic(topic, problems)
+        if max_receives is not None:
+            dead = self.dead_letter_topic(topic)
+            if dead is None:
+                raise InvalidTopic(topic, ["it has no dead-letter topic: make one with create and exist_ok"])
+            wanted["RedrivePolicy"] = self._policy(dead, max_receives)
+        if not wanted:
+            raise InvalidTopic(topic, ["there is nothing to change: give an attribute or max_receives"])
+        self._set(topic, wanted)
+
+    def _set(self, topic: str, attributes: Mapping[str, str]) -> None:
+        url = self.url(topic)
+        self._calls.on(topic, self._calls.sqs.set_queue_attributes, QueueUrl=url, Attributes=dict(attributes))
+        log.info("topic %s: changed %s", topic, ", ".join(sorted(attributes)))
 
     def delete(self, topic: str) -> None:
         """Delete one topic, by name or URL, with its messages. Its dead-letter topic stays."""
@@ -191,11 +253,12 @@ class Topics:
     def clear(self, prefix: str, *, everything: bool = False) -> list[str]:
         """Delete all topics whose name starts with ``prefix``, dead-letter topics too; returns their names.
 
-        An empty prefix means every queue of the account and region, and is refused without ``everything``.
+        Queues that belong to the deployed stacks stay: these are the stacks' to delete. An empty prefix means all other
+        queues of the account and region, and is refused without ``everything``.
         """
         if not prefix and not everything:
             raise InvalidTopic(prefix, ["an empty prefix would delete every queue: say so with everything (--all)"])
-        return self.delete_all(self.list_topics(prefix))
+        return self.delete_all(name for name in self.list_topics(prefix) if not is_deployed(name))
 
     def delete_all(self, topics: Iterable[str]) -> list[str]:
         """Delete these topics, and nothing that has come meanwhile; returns the names of those that were there."""
@@ -229,12 +292,16 @@ class Topics:
         )
         return dict(answer.get("Attributes", {}))
 
+    def dead_letter_topic(self, topic: str) -> str | None:
+        """The name of the topic that takes what fails too often, as the redrive policy says; None without a policy."""
+        return _dead_letters_of(self.attributes(topic))
+
     def counts(self, topic: str) -> Counts:
         """Approximate numbers of messages, the dead-letter topic's too; see :class:`Counts` for how approximate."""
         attributes = self.attributes(topic)
         dead: int | None = None
-        if "RedrivePolicy" in attributes:
-            name = str(json.loads(attributes["RedrivePolicy"])["deadLetterTargetArn"]).rsplit(":", 1)[1]
+        name = _dead_letters_of(attributes)
+        if name is not None:
             try:
                 dead = int(self.attributes(name)["ApproximateNumberOfMessages"])
             except TopicNotFound:
@@ -248,8 +315,12 @@ class Topics:
 
     # Publishing
 
-    def publish(self, topic: str, message: Outgoing) -> str:
-        """Publish one message; returns its id, or raises :class:`PublishFailed` or :class:`MessageTooLarge`."""
+    def publish(self, topic: str, message: Outgoing | str) -> str:
+        """Publish one message, or a text as one; returns its id, or raises :class:`PublishFailed` or
+        :class:`MessageTooLarge`.
+        """
+        message = outgoing_of(message)
+        topic_of(topic)
         problem = problem_of(topic, message)
         if problem is not None:
             if problem[0] == "MessageTooLong":
@@ -263,21 +334,22 @@ class Topics:
     def publish_all(
         self,
         topic: str,
-        messages: Iterable[Outgoing],
+        messages: Iterable[Outgoing | str],
         *,
         on_batch: Callable[[PublishResult, Sequence[Outgoing]], None] | None = None,
     ) -> PublishResult:
-        """Publish any number of messages, in batches within both limits of SQS, several at the same time.
+        """Publish any number of messages or texts, in batches within both limits of SQS, several at the same time.
 
         Returns how many were accepted, and every message that was not, with the reason; transient failures were tried
         again before. ``messages`` is consumed as fast as SQS takes it, so that memory stays flat.
-        ``on_batch`` gets the result of each batch and the messages accepted in it, in the caller's thread.
+        ``on_batch`` gets the result of each batch, with the accepted messages' ids, and the messages accepted in it, in
+        the caller's thread.
 
         Raises :class:`TopicNotFound`, or :class:`PublishFailed` when a whole call fails for good (no permission,
         no connection): its ``result`` has what was accepted before, and the messages of the failed calls; what follows
         in ``messages`` was not tried.
         """
-        return publish_all(self._calls, topic, messages, on_batch)
+        return publish_all(self._calls, topic_of(topic), messages_of(messages), on_batch)
 
     # Pulling
 
@@ -294,102 +366,55 @@ class Topics:
 
         Waits in long polls, for whole seconds. More than ``min_messages`` come when they are there without waiting.
         The first message's deadline runs while later ones are awaited: keep ``timeout`` below the visibility timeout
-        (``visibility_timeout`` seconds for these messages, the topic's own when not given).
+        (``visibility_timeout`` seconds for these messages, the topic's own when not given). Messages that are asked for
+        with less than ``timeout`` are held until all are there, and have it from then: none comes twice.
         """
-        if not 0 <= min_messages <= max_messages or max_messages < 1:
-            raise ValueError("0 <= min_messages <= max_messages and 1 <= max_messages is needed")
-        url = self.url(topic)
-        end = self._calls.now() + timeout
-        pulled: list[Message] = []
-        while len(pulled) < max_messages:
-            left = end - self._calls.now()
-            enough = len(pulled) >= min_messages
-            seconds = 0 if enough or left <= 0 else min(_LONGEST_POLL, math.ceil(left))
-            asked = min(BATCH_ENTRIES, max_messages - len(pulled))
-            started = self._calls.now()
-            received = self._receive(topic, url, asked, seconds, visibility_timeout)
-            pulled += received
-            if not received and self._calls.now() >= end:
-                break
-            if len(pulled) >= min_messages and len(received) < asked:
-                break
-            if not received and self._calls.now() - started < seconds / 2:
-                # An endpoint that does not wait would be asked in a busy loop.
-                self._calls.sleep(min(1.0, max(end - self._calls.now(), 0.0)))
-        return pulled
-
-    def _receive(self, topic: str, url: str, most: int, seconds: int, visibility_timeout: int | None) -> list[Message]:
-        parameters: dict[str, Any] = {
-            "QueueUrl": url,
-            "MaxNumberOfMessages": most,
-            "WaitTimeSeconds": seconds,
-            "MessageAttributeNames": ["All"],
-            "MessageSystemAttributeNames": ["All"],
-        }
-        if visibility_timeout is not None:
-            parameters["VisibilityTimeout"] = visibility_timeout
-        answer = self._calls.on(topic, self._calls.sqs.receive_message, **parameters)
-        return [Message.from_sqs(received) for received in answer.get("Messages", [])]
-
-    def acknowledge(self, topic: str, messages: Iterable[Message]) -> list[Failed[Message]]:
-        """Delete received messages, in batches; returns those that could not be, which SQS will deliver again."""
-        url = self.url(topic)
-        return self._settle(
+        whole_number(max_messages, "max_messages", 1)
+        whole_number(min_messages, "min_messages", 0, max_messages)
+        return pull(
+            self._calls,
             topic,
-            messages,
-            lambda batch: self._calls.sqs.delete_message_batch(
-                QueueUrl=url,
-                Entries=[{"Id": str(number), "ReceiptHandle": m.receipt} for number, m in enumerate(batch)],
-            ),
+            least=min_messages,
+            most=max_messages,
+            timeout=timeout,
+            visibility_timeout=visibility_timeout,
         )
 
-    def refresh_deadline(self, topic: str, messages: Iterable[Message], seconds: int = 300) -> list[Failed[Message]]:
+    def acknowledge(self, topic: str, messages: Message | Iterable[Message]) -> list[Failed[Message]]:
+        """Delete received messages, in batches; returns those that could not be, which SQS will deliver again."""
+        return acknowledge(self._calls, topic, received(messages))
+
+    def refresh_deadline(
+        self, topic: str, messages: Message | Iterable[Message], seconds: int = 300
+    ) -> list[Failed[Message]]:
         """Set the time until the messages are visible again to ``seconds`` from now, in batches; 0 releases them.
 
         Returns those that could not be: they may be with another subscriber already.
         SQS: 12 hours (43,200 s) after the receive is the end, whatever is asked.
         """
-        url = self.url(topic)
-        return self._settle(
-            topic,
-            messages,
-            lambda batch: self._calls.sqs.change_message_visibility_batch(
-                QueueUrl=url,
-                Entries=[
-                    {"Id": str(number), "ReceiptHandle": m.receipt, "VisibilityTimeout": seconds}
-                    for number, m in enumerate(batch)
-                ],
-            ),
-        )
-
-    def _settle(
-        self, topic: str, messages: Iterable[Message], call: Callable[[Sequence[Message]], Any]
-    ) -> list[Failed[Message]]:
-        failed: list[Failed[Message]] = []
-        everything = list(messages)
-        for start in range(0, len(everything), BATCH_ENTRIES):
-            pending = everything[start : start + BATCH_ENTRIES]
-            for attempt in range(1, self.settings.attempts + 1):
-                try:
-                    answer = self._calls.on(topic, call, pending)
-                except TopicNotFound:
-                    raise
-                except (TopicError, BotoCoreError) as error:
-                    failed += [Failed(message, type(error).__name__, str(error)) for message in pending]
-                    break
-                again: list[Message] = []
-                for failure in answer.get("Failed", []):
-                    message = pending[int(failure["Id"])]
-                    if failure.get("SenderFault") or attempt == self.settings.attempts:
-                        failed.append(Failed(message, failure["Code"], failure.get("Message", "")))
-                    else:
-                        again.append(message)
-                pending = again
-                if not pending:
-                    break
-                self._calls.pause(attempt)
-        return failed
+        return refresh(self._calls, topic, received(messages), seconds)
 
     def now(self) -> float:
         """Seconds, by the clock that this object was given."""
         return self._calls.now()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, by the same clock."""
+        self._calls.sleep(seconds)
+
+
+def _written(attributes: Mapping[str, str | int] | None) -> dict[str, str]:
+    """As SQS wants them: all values are texts."""
+    if not isinstance(attributes, Mapping | None):
+        raise TopicError(f"attributes are names with values, such as {{'DelaySeconds': 5}}: not {attributes!r}.")
+    return {str(name): str(value) for name, value in (attributes or {}).items()}
+
+
+def _check_receives(count: int) -> list[str]:
+    within = isinstance(count, int) and 1 <= count <= 1000
+    return [] if within else [f"max_receives must be a whole number from 1 to 1,000, not {count!r}"]
+
+
+def _dead_letters_of(attributes: Mapping[str, str]) -> str | None:
+    policy = attributes.get("RedrivePolicy")
+    return str(json.loads(policy)["deadLetterTargetArn"]).rsplit(":", 1)[1] if policy else None

@@ -188,12 +188,14 @@ class PublishResult:
     """``accepted`` counts what SQS confirmed, nothing else; ``failed`` has the rest of what was tried.
 
     ``requests`` counts the calls that SQS answered, ``billed`` what they cost: each started 64 KB is one.
+    ``ids`` are those of the accepted messages, in their order: of one batch, since all of a long run would fill memory.
     """
 
     accepted: int = 0
     failed: tuple[Failed[Outgoing], ...] = ()
     requests: int = 0
     billed: int = 0
+    ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

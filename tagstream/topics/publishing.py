@@ -9,6 +9,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from tagstream.errors import TopicError
+from tagstream.topics.arguments import outgoing_of
 from tagstream.topics.batching import batches, billed_requests
 from tagstream.topics.calls import MISSING, Calls, code_of, reason_of
 from tagstream.topics.errors import PublishFailed, TopicNotFound
@@ -23,7 +25,7 @@ log = logging.getLogger(__name__)
 def publish_all(
     calls: Calls,
     topic: str,
-    messages: Iterable[Outgoing],
+    messages: Iterable[Outgoing | str],
     on_batch: Callable[[PublishResult, Sequence[Outgoing]], None] | None,
 ) -> PublishResult:
     """What :meth:`tagstream.topics.Topics.publish_all` says."""
@@ -33,7 +35,12 @@ def publish_all(
     refused: list[Failed[Outgoing]] = []
 
     def sendable() -> Iterator[Outgoing]:
-        for message in messages:
+        for given in messages:
+            try:
+                message = outgoing_of(given)
+            except TopicError as error:
+                fatal.append(error)  # no message at all
+                return
             problem = problem_of(topic, message)
             if problem is None:
                 yield message
@@ -90,6 +97,7 @@ def _publish_batch(
     """One batch, with retries of the entries that SQS failed to take through no fault of theirs."""
     requests = billed = 0
     accepted: list[Outgoing] = []
+    ids: list[str] = []
     failed: list[Failed[Outgoing]] = []
     pending = list(batch)
     for attempt in range(1, calls.settings.attempts + 1):
@@ -103,11 +111,13 @@ def _publish_batch(
                 else (type(error).__name__, str(error))
             )
             failed += [Failed(message, code, reason) for message in pending]
-            result = PublishResult(len(accepted), tuple(failed), requests, billed)
+            result = PublishResult(len(accepted), tuple(failed), requests, billed, tuple(ids))
             raise _CallFailed(result, accepted, error) from error
         requests += 1
         billed += billed_requests(sum(message.size for message in pending))
-        accepted += [pending[int(success["Id"])] for success in answer.get("Successful", [])]
+        for success in sorted(answer.get("Successful", []), key=lambda success: int(success["Id"])):
+            accepted.append(pending[int(success["Id"])])
+            ids.append(str(success.get("MessageId", "")))
         again: list[Outgoing] = []
         for failure in answer.get("Failed", []):
             message = pending[int(failure["Id"])]
@@ -121,7 +131,7 @@ def _publish_batch(
             break
         log.info("topic %s: trying %d refused messages again", topic, len(pending))
         calls.pause(attempt)
-    return PublishResult(len(accepted), tuple(failed), requests, billed), accepted
+    return PublishResult(len(accepted), tuple(failed), requests, billed, tuple(ids)), accepted
 
 
 class _CallFailed(Exception):

@@ -1,0 +1,118 @@
+"""``tagstream topics redrive``."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from tagstream.cli.common import DONE_IN_PART, FAILED, INTERRUPTED, NOTHING_FOUND, Aws, aws_options, emit, json_option
+from tagstream.cli.common import progress as bar_of
+from tagstream.cli.topics.shared import client_of, complete_topic, topic_argument
+
+if TYPE_CHECKING:
+    from tagstream.topics import RedriveResult
+
+__all__ = ["redrive"]
+
+_REASONS_SHOWN = 5
+
+
+@click.command()
+@topic_argument
+@click.option("--to", "to", metavar="OTHER", shell_complete=complete_topic, help="The topic they go to.  [default: TOPIC]")
+@click.option("--rate", type=click.FloatRange(0, min_open=True), help="Messages a second, at most.")
+@click.option(
+    "--idle", type=click.FloatRange(0), default=5.0, show_default=True, help="Seconds without another one: the end."
+)
+@json_option
+@aws_options
+def redrive(*, topic: str, to: str | None, rate: float | None, idle: float, as_json: bool, aws: Aws) -> None:
+    """Publish TOPIC's dead letters to TOPIC again, so that they are processed once more, and delete them there.
+
+    Takes what is there at the start: what fails again meanwhile is left. Each message is published before it is
+    deleted: killed half-way, type the same again, and nothing is lost. Some may be there twice then: 'download' drops
+    parcels that are. FIFO topics keep their groups and order.
+
+    Exit codes: 0 all are moved, 3 there were none, 4 some are left, 130 after Ctrl-C.
+
+    \b
+    Examples:
+      tagstream topics redrive smiles
+      tagstream topics redrive smiles --rate 10
+      tagstream topics redrive smiles --to smiles-slowly
+    """
+    from tagstream.topics import PublishFailed
+    from tagstream.topics import redrive as move
+
+    client = client_of(aws)
+    moved = 0
+    with _interrupts() as received, bar_of("Redriving", unit="messages") as advance:
+
+        def on_progress(done: int, _total: int) -> None:
+            nonlocal moved
+            advance(done - moved)
+            moved = done
+
+        try:
+            result = move(
+                client, topic, to, rate=rate, idle=idle, on_progress=on_progress, stopped=lambda: bool(received)
+            )
+        except PublishFailed as error:
+            click.echo(
+                f"Error: {error} {moved} were moved before; the others are still among the dead letters: type the same "
+                "again.",
+                err=True,
+            )
+            sys.exit(DONE_IN_PART if moved else FAILED)
+    _tell(result, topic, as_json)
+    if received:
+        click.echo(f"Interrupted: {result.left} (about) are left. The same command goes on.", err=True)
+        sys.exit(INTERRUPTED)
+    if result.left:
+        sys.exit(DONE_IN_PART)
+    if not result.moved:
+        sys.exit(NOTHING_FOUND)
+
+
+def _tell(result: RedriveResult, topic: str, as_json: bool) -> None:
+    failed = [{"id": f.message.id, "code": f.code, "reason": f.reason} for f in result.failed]
+    if as_json:
+        told = {
+            "topic": topic,
+            "dead_letter_topic": result.dead_letter_topic,
+            "to": result.to,
+            "moved": result.moved,
+            "came_back": result.came_back,
+            "left": result.left,
+            "failed": failed,
+        }
+        emit([told], as_json=True)
+    elif result.moved or not result.left:
+        click.echo(f"{result.moved:,} messages moved from {result.dead_letter_topic} to {result.to}.")
+    for failure in failed[:_REASONS_SHOWN]:
+        click.echo(f"  not moved: {failure['id']}: {failure['code']}: {failure['reason']}", err=True)
+    if len(failed) > _REASONS_SHOWN:
+        click.echo(f"  and {len(failed) - _REASONS_SHOWN:,} more were not moved", err=True)
+    if result.left:
+        why = "failed again meanwhile" if result.came_back else "came meanwhile, or are in other hands"
+        click.echo(
+            f"About {result.left:,} messages are in {result.dead_letter_topic}: they {why}. "
+            f"'tagstream topics pull {result.dead_letter_topic}' shows why they failed.",
+            err=True,
+        )
+
+
+@contextmanager
+def _interrupts() -> Iterator[list[int]]:
+    """The signals that came: no exception, which would come between publishing a message and deleting it."""
+    received: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: received.append(number))
+    try:
+        yield received
+    finally:
+        signal.signal(signal.SIGINT, before)
