@@ -95,6 +95,8 @@ def _aws_error(error: Exception) -> str | None:
     if isinstance(error, exceptions.NoRegionError):
         return "no AWS region: give --region or set AWS_REGION."
     if isinstance(error, exceptions.EndpointConnectionError):
+        if ".amazonaws.com" in str(error):
+            return f"{error} Is --region the name of one, such as eu-west-1, and is there a network?"
         return f"{error} Is the local cloud running ('tagstream local status')?"
     if isinstance(error, exceptions.BotoCoreError | exceptions.ClientError):
         return str(error)

@@ -17,16 +17,29 @@ class Lazy(click.Group):
 
     Used as ``@click.command(cls=Lazy, commands={"up": "tagstream.cli.local:up"})``. Help imports all commands of the
     group for their first sentences, so that modules with commands should import little at their top.
+
+    ``aliases`` are other words for commands, as people know them from other tools; ``hints`` are sentences for words
+    that are none here. Help lists neither.
     """
 
-    def __init__(self, *arguments: Any, commands: Mapping[str, str], **options: Any) -> None:
+    def __init__(
+        self,
+        *arguments: Any,
+        commands: Mapping[str, str],
+        aliases: Mapping[str, str] | None = None,
+        hints: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(*arguments, **options)
         self._places = commands
+        self._aliases = aliases or {}
+        self._hints = hints or {}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(self._places)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        cmd_name = self._aliases.get(cmd_name, cmd_name)
         if cmd_name not in self._places:
             return None
         module, _, attribute = self._places[cmd_name].partition(":")
@@ -42,6 +55,9 @@ class Lazy(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.NoSuchCommand as error:
+            if error.command_name in self._hints:
+                known = self._hints[error.command_name]
+                raise click.UsageError(f"No such command {error.command_name!r}. {known}", ctx) from error
             meant = list(self._alike(ctx, error.command_name))
             hint = f" Did you mean {' or '.join(map(repr, meant))}?" if meant else ""
             raise click.UsageError(f"No such command {error.command_name!r}.{hint}", ctx) from error

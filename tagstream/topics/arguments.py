@@ -10,7 +10,7 @@ from typing import Any
 from tagstream.errors import TopicError
 from tagstream.topics.messages import Message, Outgoing
 
-__all__ = ["file_of", "files_of", "messages_of", "outgoing_of", "received", "topic_of", "whole_number"]
+__all__ = ["expect_topics", "file_of", "files_of", "messages_of", "outgoing_of", "received", "topic_of", "whole_number"]
 
 
 def topic_of(topic: Any) -> str:
@@ -23,6 +23,17 @@ def topic_of(topic: Any) -> str:
     if not isinstance(topic, str) or not topic:
         raise TopicError(f'a topic is its name or its URL, such as "smiles": not {_kind(topic)}.')
     return topic
+
+
+def expect_topics(topics: Any) -> None:
+    """The client that functions over topics are given.
+
+    >>> expect_topics("smiles")
+    Traceback (most recent call last):
+    tagstream.errors.TopicError: the first argument is a Topics, as in Topics(boto3.client("sqs")): not a str.
+    """
+    if not hasattr(topics, "publish_all"):
+        raise TopicError(f'the first argument is a Topics, as in Topics(boto3.client("sqs")): not {_kind(topics)}.')
 
 
 def files_of(files: Any) -> list[str | Path]:

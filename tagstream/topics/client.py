@@ -13,7 +13,15 @@ from botocore.exceptions import ClientError
 from tagstream.errors import TopicError
 from tagstream.topics.arguments import messages_of, outgoing_of, received, topic_of, whole_number
 from tagstream.topics.calls import Calls, TopicSettings, code_of
-from tagstream.topics.errors import InvalidTopic, MessageTooLarge, PublishFailed, TopicBusy, TopicExists, TopicNotFound
+from tagstream.topics.errors import (
+    InvalidTopic,
+    LookCounts,
+    MessageTooLarge,
+    PublishFailed,
+    TopicBusy,
+    TopicExists,
+    TopicNotFound,
+)
 from tagstream.topics.messages import Counts, Failed, Message, Outgoing, PublishResult
 from tagstream.topics.names import (
     check_attributes,
@@ -379,6 +387,18 @@ class Topics:
             timeout=timeout,
             visibility_timeout=visibility_timeout,
         )
+
+    def peek(self, topic: str, *, max_messages: int = 10, timeout: float = 1.0, count: bool = False) -> list[Message]:
+        """Look at messages, and leave them where they are: they are hidden from others for a moment only.
+
+        SQS knows no look that is not a receive. Where nothing follows from these, as in dead-letter topics, a look does
+        no harm. In a topic with a redrive policy each counts, and the last one allowed moves the message to the
+        dead-letter topic: raises :class:`LookCounts`, without having looked, unless ``count`` says that it may.
+        """
+        policy = self.attributes(topic).get("RedrivePolicy")
+        if policy and not count:
+            raise LookCounts(topic, int(json.loads(policy)["maxReceiveCount"]), self.dead_letter_topic(topic) or "")
+        return self.pull(topic, max_messages=max_messages, timeout=timeout, visibility_timeout=0)
 
     def acknowledge(self, topic: str, messages: Message | Iterable[Message]) -> list[Failed[Message]]:
         """Delete received messages, in batches; returns those that could not be, which SQS will deliver again."""

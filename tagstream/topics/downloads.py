@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tagstream.errors import TopicError
+from tagstream.topics.arguments import expect_topics, file_of
 from tagstream.topics.client import Topics
 from tagstream.topics.errors import DownloadIncomplete, DownloadRefused
 from tagstream.topics.names import dead_letter_name
@@ -57,24 +58,37 @@ def download(
     a spool beside the target, and the next download to the same target goes on from there, be it from the topic or from
     its dead-letter topic. With ``partial`` the file is written nevertheless, and the result lists the gaps. Raises
     :class:`DownloadRefused`, before anything is taken, when the target exists (unless ``overwrite``) or another
-    download is writing it.
+    download is writing it. A download that was killed when its file was in place already is finished by the next one,
+    which takes nothing out of the topic then.
     """
-    target = Path(path)
+    expect_topics(topics)
+    target = Path(file_of(path, "a download takes the path of a file to write"))
     if target.is_dir() or not target.parent.is_dir():
         raise DownloadRefused(f"{target} cannot be written: name a file in an existing folder.", topic=topic)
-    if target.exists() and (not overwrite or not target.is_file()):
-        raise DownloadRefused(f"{target} exists: name another file, or say that it may be overwritten.", topic=topic)
+    if target.exists() and not target.is_file():
+        raise DownloadRefused(f"{target} exists, and is no file that can be replaced: name another one.", topic=topic)
+    if not Spool.path_of(target).exists():
+        _refuse_existing(topic, target, overwrite)
     topics.url(topic)
     try:
         with Spool(target, topic) as spool:
+            if spool.finished is not None:
+                log.warning(
+                    "%s is complete: an earlier download had written it, and was ended before it could say so. "
+                    "Nothing was taken out of topic %s now",
+                    target,
+                    topic,
+                )
+                spool.remove()
+                return spool.finished
+            _refuse_existing(topic, target, overwrite)
             if not spool.unsettled:
                 _warn_of_others(topics, topic, target)
             left = _drain(topics, topic, spool, idle, visibility_timeout, on_progress)
             gaps = list(itertools.islice(spool.gaps(), _MOST_GAPS))
             if (gaps or left) and not partial:
                 raise DownloadIncomplete(_incomplete(topics, topic, gaps, left), gaps, topic=topic)
-            written = spool.write(target)
-            result = replace(written, left=left, damaged=len(spool.damaged), gaps=tuple(gaps))
+            result = spool.write(target, gaps=gaps, left=left)
             spool.remove()
     except (OSError, sqlite3.OperationalError) as error:
         raise TopicError(
@@ -83,6 +97,11 @@ def download(
         ) from error
     log.info("downloaded %d lines from %s to %s", result.lines, topic, target)
     return result
+
+
+def _refuse_existing(topic: str, target: Path, overwrite: bool) -> None:
+    if target.exists() and not overwrite:
+        raise DownloadRefused(f"{target} exists: name another file, or say that it may be overwritten.", topic=topic)
 
 
 def _warn_of_others(topics: Topics, topic: str, target: Path) -> None:

@@ -5,6 +5,7 @@ TopicError                  (in :mod:`tagstream.errors`)
 ├── TopicExists             a queue of that name exists with other attributes
 ├── TopicBusy               SQS wants a wait: deleted or purged less than 60 s ago
 ├── InvalidTopic            a name, an attribute or a setting that SQS would refuse; all problems at once
+├── LookCounts              a look at a topic's messages would count as a receive
 ├── MessageTooLarge         a message, or a line of a file, that fits no message
 ├── PublishFailed           ``result`` has the count accepted, and what failed and why
 ├── ParcelDamaged           a parcel whose content does not match its checksum
@@ -27,6 +28,7 @@ __all__ = [
     "DownloadIncomplete",
     "DownloadRefused",
     "InvalidTopic",
+    "LookCounts",
     "MessageTooLarge",
     "ParcelDamaged",
     "PublishFailed",
@@ -43,7 +45,9 @@ class TopicNotFound(TopicError):
 
     def __init__(self, topic: str) -> None:
         super().__init__(
-            f"topic {topic!r} does not exist here: check the region, or make it with 'topics create'.", topic=topic
+            f"topic {topic!r} does not exist here: 'tagstream topics list' shows those that do, and 'topics create' "
+            "makes one.",
+            topic=topic,
         )
 
 
@@ -61,6 +65,17 @@ class InvalidTopic(TopicError):
     def __init__(self, topic: str, problems: Sequence[str]) -> None:
         super().__init__(f"topic {topic!r}: {'; '.join(problems)}.", topic=topic)
         self.problems = tuple(problems)
+
+
+class LookCounts(TopicError):
+    """A look at a topic's messages would count as a receive, and might move them to the dead-letter topic."""
+
+    def __init__(self, topic: str, receives: int, dead: str) -> None:
+        super().__init__(
+            f"topic {topic!r}: SQS counts each look as a receive, and moves what was received {receives} times to "
+            f"{dead!r}. Say that it may count (peek --count), or look at {dead!r}, where it does not matter.",
+            topic=topic,
+        )
 
 
 class MessageTooLarge(TopicError):

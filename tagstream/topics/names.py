@@ -107,6 +107,7 @@ _JSON = ("Policy", "RedriveAllowPolicy", "RedrivePolicy")
 _FREE = ("KmsMasterKeyId",)
 _NAME = re.compile(r"[A-Za-z0-9_-]+(\.fifo)?")
 _LONGEST_NAME = 80
+_RULE = "a name has 1 to 80 letters, digits, hyphens and underscores, and .fifo at the end of FIFO ones"
 
 
 def check_name(name: str, *, with_dead_letters: bool = False) -> list[str]:
@@ -117,8 +118,10 @@ def check_name(name: str, *, with_dead_letters: bool = False) -> list[str]:
     >>> check_name("x" * 70), check_name("x" * 70, with_dead_letters=True)
     ([], ['a name has at most 68 characters, since that of its dead-letter topic, 12 longer, has at most 80: not 70'])
     """
+    if "://" in name:
+        return ["a name is wanted here, not an address: " + _RULE]
     if not _NAME.fullmatch(name) or len(name) > _LONGEST_NAME:
-        return ["a name has 1 to 80 letters, digits, hyphens and underscores, and .fifo at the end of FIFO ones"]
+        return [_RULE]
     most = _LONGEST_NAME - len(_DEAD_LETTER)
     if with_dead_letters and len(name) > most:
         return [

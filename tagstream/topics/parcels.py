@@ -243,11 +243,11 @@ def parcels_of(
     yield parcel(index, held, True)
 
 
-def outgoing(parcel: Parcel, settings: ParcelSettings | None = None, *, fifo: bool = False) -> Outgoing:
+def outgoing(parcel: Parcel, settings: ParcelSettings | None = None, *, fifo: bool = False, salt: str = "") -> Outgoing:
     """The message that carries a parcel.
 
     In a FIFO topic all parcels of an upload are one group, so that they are consumed in order, and a parcel that is
-    published again within five minutes is dropped by SQS.
+    published again within five minutes is dropped by SQS, unless it has another ``salt``.
 
     >>> outgoing(Parcel("u", Place.of(0), b"CCO\\n")).body
     'CCO\\n'
@@ -271,7 +271,7 @@ def outgoing(parcel: Parcel, settings: ParcelSettings | None = None, *, fifo: bo
             body = f"{count} lines in attribute {name}" if content else "0 lines empty"
     group = parcel.upload_id if fifo else None
     # SQS looks at the id only: what would be another parcel with the same place must differ in it.
-    once = f"{parcel.upload_id}/{parcel.place.identity}/{parcel.checksum}"
+    once = f"{parcel.upload_id}/{parcel.place.identity}/{parcel.checksum}{salt}"
     key = hashlib.sha256(once.encode()).hexdigest() if fifo else None
     return Outgoing(body, attributes, group_id=group, deduplication_id=key)
 

@@ -171,10 +171,25 @@ def problem_of(topic: str, message: Outgoing) -> tuple[str, str] | None:
             f"a message has {message.size:,} bytes with its attributes; the limit is {MAX_BYTES:,}.",
         )
     texts = [message.body, *(value for value in message.attributes.values() if isinstance(value, str))]
-    if not all(map(is_legal_text, texts)):
-        return "InvalidMessageContents", "SQS refuses empty texts and control characters."
+    for text in texts:
+        if not is_legal_text(text):
+            return "InvalidMessageContents", _why_illegal(text)
     if len(message.attributes) > 10 or b"" in message.attributes.values():
         return "InvalidParameterValue", "a message has at most 10 attributes, none of them empty."
     if is_fifo(topic) and not message.group_id:
         return "MissingParameter", "a message to a FIFO topic needs a group."
     return None
+
+
+def _why_illegal(text: str) -> str:
+    """Why SQS refuses a text, and what takes it.
+
+    >>> _why_illegal("bell: \\a")
+    "SQS refuses control characters, here '\\\\x07': 'upload' takes any bytes."
+    """
+    if not text:
+        return "SQS refuses empty texts."
+    character = next(character for character in text if not is_legal_text(character))
+    if "\ud800" <= character <= "\udfff":
+        return "the text is no valid UTF-8, as SQS wants it: 'upload' takes any bytes."
+    return f"SQS refuses control characters, here {character!r}: 'upload' takes any bytes."

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from tagstream.errors import TopicError
+from tagstream.topics.arguments import expect_topics
 from tagstream.topics.client import Topics
 from tagstream.topics.errors import PublishFailed
 from tagstream.topics.messages import BATCH_ENTRIES, MAX_BYTES, Attribute, Failed, Message, Outgoing, PublishResult
@@ -76,6 +77,7 @@ def redrive(
     Raises :class:`TopicError` when there is no dead-letter topic, or the two are not of the same kind, and
     :class:`PublishFailed` when publishing fails altogether: what was not published is still among the dead letters.
     """
+    expect_topics(topics)
     dead, target = _from(topics, topic, to), to or topic
     if is_fifo(dead) != is_fifo(target):
         raise TopicError(
@@ -84,7 +86,7 @@ def redrive(
         )
     if topics.url(dead) == topics.url(target):
         raise TopicError(f"topic {dead!r} cannot be redriven to itself: name another one.", topic=topic)
-    if rate is not None and rate <= 0:
+    if rate is not None and (not isinstance(rate, int | float) or rate <= 0):
         raise TopicError(f"a rate is more than 0 messages a second: not {rate!r}.", topic=topic)
     run = _Run(topics, dead, target, int((time.time() + _CLOCKS_DIFFER) * 1000))
     try:

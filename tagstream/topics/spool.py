@@ -7,19 +7,20 @@ that a download can be killed at any point and started again.
 from __future__ import annotations
 
 import itertools
+import json
 import logging
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO
 
 from tagstream.topics.compression import BZ2, ZSTD, Packed, decompress
 from tagstream.topics.errors import DownloadRefused, ParcelDamaged
 from tagstream.topics.messages import Message
-from tagstream.topics.names import dead_letter_name
+from tagstream.topics.names import main_name, name_of
 from tagstream.topics.parcels import MAX_PARCEL_BYTES, Parcel, Place, packed_content, unpack
 from tagstream.topics.progress import Progress
 
@@ -61,6 +62,7 @@ CREATE TABLE IF NOT EXISTS parcels (
     PRIMARY KEY (upload, head, place)
 );
 CREATE TABLE IF NOT EXISTS mixed (upload TEXT PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS finished (size INTEGER NOT NULL, result TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS strangers (id TEXT PRIMARY KEY, sent INTEGER NOT NULL, number TEXT, body BLOB NOT NULL);
 """
 
@@ -74,7 +76,9 @@ class Spool:
     """What a download has so far, on disk; one process at a time."""
 
     def __init__(self, target: Path, topic: str) -> None:
-        self.path = target.with_name(f".{target.name}.tagstream-spool")
+        self.path = self.path_of(target)
+        self.finished: DownloadResult | None = None
+        """What a download that was killed after its last step but one has done: its file is in place."""
         self.damaged: set[str] = set()
         self.unsettled = False
         self.progress = Progress()
@@ -94,8 +98,12 @@ class Spool:
                 if "locked" not in str(error):
                     raise
                 raise DownloadRefused(f"another download is writing {target}.", topic=topic) from error
-            self._forget_if_written(target)
-            self._claim(topic, target)
+            if self._is_written(target):
+                self.finished = self._result_for(topic)
+                if self.finished is None:
+                    self._forget()
+            if self.finished is None:
+                self._claim(topic, target)
             self._db.execute("COMMIT")
         except sqlite3.OperationalError:
             self._db.close()  # no room, or no permission
@@ -117,19 +125,35 @@ class Spool:
             self.progress = Progress(lines=lines, bytes=size, messages=messages)
             log.info("going on with %s: %d parcels are there", self.path, messages)
 
-    def _forget_if_written(self, target: Path) -> None:
+    @staticmethod
+    def path_of(target: Path) -> Path:
+        """Where the spool of a download to this file is."""
+        return target.with_name(f".{target.name}.tagstream-spool")
+
+    def _is_written(self, target: Path) -> bool:
         """Killed between its last two steps, a download leaves a spool whose lines are no part of the next one."""
         size = self._counted("written")
-        if size and not _part(target).exists() and target.is_file() and target.stat().st_size == size:
-            for table in ("meta", "counts", "parcels", "mixed", "strangers"):
-                self._db.execute(f"DELETE FROM {table}")  # noqa: S608 - names from the line above
+        there = target.stat().st_size if target.is_file() else -1
+        finished = self._db.execute("SELECT size FROM finished").fetchone()
+        return not _part(target).exists() and (bool(size) or finished is not None) and there == size
+
+    def _result_for(self, topic: str) -> DownloadResult | None:
+        """What is finished, if it was a download of this topic; earlier versions did not keep it."""
+        row = self._db.execute("SELECT result, topic FROM finished, meta").fetchone()
+        if row is None or not _related(topic, row[1]):
+            return None
+        result = json.loads(row[0])
+        return DownloadResult(**(result | {"gaps": tuple(result["gaps"])}))
+
+    def _forget(self) -> None:
+        for table in ("meta", "counts", "parcels", "mixed", "strangers", "finished"):
+            self._db.execute(f"DELETE FROM {table}")  # noqa: S608 - names from the line above
 
     def _claim(self, topic: str, target: Path) -> None:
-        name = topic.rstrip("/").rsplit("/", 1)[-1]
         row = self._db.execute("SELECT topic FROM meta").fetchone()
         if row is None:
-            self._db.execute("INSERT INTO meta VALUES (?)", (name,))
-        elif len({name, dead_letter_name(name), row[0], dead_letter_name(row[0])}) == 4:
+            self._db.execute("INSERT INTO meta VALUES (?)", (name_of(topic),))
+        elif not _related(topic, row[0]):
             raise DownloadRefused(
                 f"an unfinished download of topic {row[0]!r} to {target} exists: finish it, or remove {self.path}.",
                 topic=topic,
@@ -150,7 +174,8 @@ class Spool:
             try:
                 parcel = unpack(message)
             except ParcelDamaged as error:
-                log.error("topic: %s", error)
+                # The first is told; of all others, how many there are at the end.
+                log.log(logging.DEBUG if self.damaged else logging.ERROR, "%s", error)
                 self.damaged.add(message.id)
                 continue
             safe.append(message)
@@ -205,7 +230,12 @@ class Spool:
                 if len(parcel.place.levels) == 1:
                     # Of two files, or of one that was cut in two ways: together they would be neither.
                     self._db.execute("INSERT OR IGNORE INTO mixed VALUES (?)", key[:1])
-                log.warning("upload %s: parcel %s came with two contents; the first is kept", *key[::2])
+                told = self._counted("alternatives")
+                log.log(
+                    logging.DEBUG if told else logging.WARNING,
+                    "upload %s: parcel %s came with two contents; the first is kept, here and where that comes again",
+                    *key[::2],
+                )
                 self._count("alternatives")
         return added > 0
 
@@ -240,7 +270,7 @@ class Spool:
             if not ended:
                 yield f"upload {upload_id}: everything after parcel {expected - 1} missing"
 
-    def write(self, target: Path) -> DownloadResult:
+    def write(self, target: Path, *, gaps: Sequence[str] = (), left: int = 0) -> DownloadResult:
         """Write the file, through a temporary one and an atomic rename."""
         part = _part(target)
         uploads: int = self._db.execute("SELECT COUNT(DISTINCT upload) FROM parcels").fetchone()[0]
@@ -265,10 +295,7 @@ class Spool:
             file.flush()
             os.fsync(file.fileno())
             size = file.tell()
-        self._db.execute("INSERT OR REPLACE INTO counts VALUES ('written', ?)", (size,))
-        part.replace(target)
-        _sync_folder(target.parent)
-        return DownloadResult(
+        result = DownloadResult(
             lines=lines,
             bytes=size,
             messages=messages + strangers,
@@ -277,7 +304,18 @@ class Spool:
             alternatives=alternatives + self._counted("alternatives"),
             foreign=strangers,
             newlines_added=newlines,
+            damaged=len(self.damaged),
+            left=left,
+            gaps=tuple(gaps),
         )
+        self._db.execute("BEGIN")
+        self._db.execute("INSERT OR REPLACE INTO counts VALUES ('written', ?)", (size,))
+        self._db.execute("DELETE FROM finished")
+        self._db.execute("INSERT INTO finished VALUES (?, ?)", (size, json.dumps(asdict(result))))
+        self._db.execute("COMMIT")
+        part.replace(target)
+        _sync_folder(target.parent)
+        return result
 
     @staticmethod
     def _end_line(file: IO[bytes], ends_line: bool) -> int:
@@ -346,6 +384,11 @@ def _resolve(places: Sequence[Place], depth: int) -> _Resolved:
         log.debug("parcel %s, variant %r: %d missing", name, variant, len(missing))
     assert best is not None  # noqa: S101 - places is never empty
     return best
+
+
+def _related(topic: str, other: str) -> bool:
+    """Whether they are the same topic, or one has the dead letters of the other."""
+    return main_name(name_of(topic)) == main_name(name_of(other))
 
 
 def _part(target: Path) -> Path:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tagstream.errors import ConfigurationError, TopicError
+from tagstream.topics.arguments import expect_topics, files_of
 from tagstream.topics.client import Topics
 from tagstream.topics.errors import PublishFailed
 from tagstream.topics.files import Snapshot, content_chunks, measure, open_lines
@@ -28,6 +29,9 @@ from tagstream.topics.progress import Progress
 __all__ = ["UploadResult", "Uploaded", "new_upload_id", "upload"]
 
 log = logging.getLogger(__name__)
+
+_COUNTS_PAUSES = (1.0, 2.0, 4.0)
+"""Seconds between looks at SQS' counts, which may be late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,11 @@ class Uploaded:
 
 @dataclass(frozen=True, slots=True)
 class UploadResult:
-    """What was uploaded: one upload a file, ``messages`` in all, ``billed`` requests of 64 KB."""
+    """What was uploaded: one upload a file, ``messages`` in all, ``billed`` requests of 64 KB.
+
+    ``missing`` is not 0 when a repetition to a FIFO topic brought less than it sent: about so many messages are not in
+    the topic. SQS drops what was sent under the same upload id within five minutes, also what somebody has taken since.
+    """
 
     uploads: tuple[Uploaded, ...]
     lines: int
@@ -50,22 +58,24 @@ class UploadResult:
     messages: int
     requests: int
     billed: int
+    missing: int = 0
 
 
 def upload(
     topics: Topics,
     topic: str,
-    files: Sequence[str | Path],
+    files: str | Path | Sequence[str | Path],
     *,
     settings: ParcelSettings | None = None,
     upload_id: str | None = None,
+    again: bool = False,
     decompress: bool = True,
     names: Sequence[str] | None = None,
     on_start: Callable[[str], None] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> UploadResult:
-    """Publish every line of the files as parcels. Files compressed by gzip or zstd, whatever their names, are read as
-    what is in them, unless ``decompress`` is false.
+    """Publish every line of the files (or of the one) as parcels. Files compressed by gzip or zstd, whatever their
+    names, are read as what is in them, unless ``decompress`` is false.
 
     All files are read once before anything is sent: a line that fits no message (more than 1,046,528 bytes with its
     newline) raises :class:`MessageTooLarge`, a file that cannot be read or decompressed :class:`ConfigurationError`.
@@ -73,14 +83,23 @@ def upload(
 
     Each file is an upload of its own, ``ID`` for one file, ``ID-0000``, ``ID-0001`` … for several; a download puts them
     one after the other, by their ids, and ids that are made here grow with time. Given its ``upload_id``, an upload
-    that was interrupted is repeated under the same identity: a download drops what comes twice.
+    that was interrupted is repeated under the same identity: a download drops what comes twice. So does SQS with what
+    goes to a FIFO topic twice within five minutes, even if it was taken out meanwhile: where that shows, the result has
+    ``missing`` messages, with a warning. With ``again`` it drops nothing of what an earlier call sent.
 
     Raises :class:`PublishFailed` when SQS did not accept everything. ``on_start`` gets the id before anything is sent.
     ``names`` is what errors and the result call the files, where it is not their paths.
     """
-    settings = settings or ParcelSettings()
-    topics.url(topic)
+    expect_topics(topics)
+    files = files_of(files)
+    settings = ParcelSettings() if settings is None else settings
+    if not isinstance(settings, ParcelSettings):
+        raise TopicError(f"the settings of an upload are ParcelSettings: not {settings!r}.", topic=topic)
     names = [str(file) for file in files] if names is None else names
+    if len(names) != len(files):
+        raise TopicError(f"an upload takes as many names as files, {len(files)}: not {len(names)}.", topic=topic)
+    topics.url(topic)
+    repeated = upload_id is not None
     totals = [measure(file, name, decompress) for file, name in zip(files, names, strict=True)]
     upload_id = upload_id or new_upload_id()
     ids = _upload_ids(len(names), upload_id)
@@ -123,7 +142,8 @@ def upload(
             on_progress(progress)
 
     hint = f" Repeat the upload with the upload id {upload_id!r}."
-    with closing(packed(parcels(), settings, fifo)) as messages:
+    salt = secrets.token_hex(8) if again else ""
+    with closing(packed(parcels(), settings, fifo, salt)) as messages:
         try:
             result = topics.publish_all(topic, messages, on_batch=on_batch)
         except PublishFailed as error:
@@ -135,6 +155,7 @@ def upload(
             result,
             topic=topic,
         )
+    missing = _missing(topics, topic, result.accepted) if fifo and repeated and not again else 0
     log.info("uploaded %d lines to %s in %d messages", progress.lines, topic, result.accepted)
     return UploadResult(
         uploads=tuple(
@@ -145,7 +166,28 @@ def upload(
         messages=result.accepted,
         requests=result.requests,
         billed=result.billed,
+        missing=missing,
     )
+
+
+def _missing(topics: Topics, topic: str, sent: int) -> int:
+    """About how many of the messages that SQS accepted of a repetition are not in the FIFO topic; warns of them.
+
+    There is no other sign: SQS answers in the same way whether it takes a message or drops it.
+    """
+    for pause in (0.0, *_COUNTS_PAUSES):
+        topics.sleep(pause)
+        there = topics.counts(topic).total
+        if there >= sent:
+            return 0
+    log.warning(
+        "topic %s has about %d messages, and %d were sent: SQS drops what it was sent under the same upload id within "
+        "five minutes, even if it was taken out since (unless somebody is taking messages out right now)",
+        topic,
+        there,
+        sent,
+    )
+    return sent - there
 
 
 def _key(message: Outgoing) -> tuple[object, object]:
@@ -165,7 +207,7 @@ def new_upload_id() -> str:
 
 
 def _upload_ids(count: int, upload_id: str) -> list[str]:
-    if not is_upload_id(upload_id) or len(upload_id) > 70:
+    if not isinstance(upload_id, str) or not is_upload_id(upload_id) or len(upload_id) > 70:
         raise ConfigurationError("an upload id has 1 to 70 letters, digits, hyphens and underscores.")
     digits = max(4, len(str(count - 1)))
     return [upload_id] if count == 1 else [f"{upload_id}-{number:0{digits}}" for number in range(count)]

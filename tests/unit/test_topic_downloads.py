@@ -6,6 +6,7 @@ import bz2
 import os
 import sqlite3
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -139,24 +140,52 @@ def test_two_contents_under_one_id_are_never_mixed_silently(tmp_path: Path, agai
     assert len(result.gaps) >= 1
 
 
-def test_killed_right_after_the_file_was_written_it_leaves_nothing_for_the_next(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_killed_right_after_the_file_was_written_the_same_download_is_done(tmp_path: Path, overwrite: bool) -> None:
     topics = make()
     put(topics, parcel("0$", b"old\n"))
-    monkeypatch.setattr("tagstream.topics.spool.Spool.remove", lambda _: None)
-    download(topics, "smiles", tmp_path / "out", idle=1)
+    with pytest.MonkeyPatch.context() as killed:
+        killed.setattr("tagstream.topics.spool.Spool.remove", lambda _: None)
+        first = download(topics, "smiles", tmp_path / "out", idle=1)
     assert len(list(tmp_path.iterdir())) == 2
-    monkeypatch.undo()
     put(topics, parcel("0$", b"new\n", "v"))
+    # Neither "exists" nor, worse, the complete file replaced by what came since.
+    assert download(topics, "smiles", tmp_path / "out", idle=1, overwrite=overwrite) == first
+    assert (tmp_path / "out").read_bytes() == b"old\n"
+    assert list(tmp_path.iterdir()) == [tmp_path / "out"]
+    assert topics.counts("smiles").visible == 1
+    with pytest.raises(DownloadRefused, match="exists"):
+        download(topics, "smiles", tmp_path / "out", idle=1)
     download(topics, "smiles", tmp_path / "out", idle=1, overwrite=True)
     assert (tmp_path / "out").read_bytes() == b"new\n"
     assert list(tmp_path.iterdir()) == [tmp_path / "out"]
 
 
+def test_what_another_topics_download_had_finished_is_no_part_of_this_one(tmp_path: Path) -> None:
+    topics = make()
+    topics.create("other")
+    put(topics, parcel("0$", b"old\n"))
+    with pytest.MonkeyPatch.context() as killed:
+        killed.setattr("tagstream.topics.spool.Spool.remove", lambda _: None)
+        download(topics, "smiles", tmp_path / "out", idle=1)
+    topics.publish("other", "new")
+    with pytest.raises(DownloadRefused, match="exists"):
+        download(topics, "other", tmp_path / "out", idle=1)
+    download(topics, "other", tmp_path / "out", idle=1, overwrite=True)
+    assert (tmp_path / "out").read_bytes() == b"new\n"
+
+
+def test_many_damaged_parcels_are_one_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    topics = make()
+    good = outgoing(parcel("0$", b"good\n"))
+    topics.publish_all("smiles", [replace(good, body=f"bad {n}\n") for n in range(20)] + [good])
+    assert download(topics, "smiles", tmp_path / "out", idle=1, partial=True).damaged == 20
+    assert caplog.text.count("is damaged") == 1
+
+
 def test_what_is_no_file_is_never_overwritten(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "out")
-    with pytest.raises(DownloadRefused, match="exists"):
+    with pytest.raises(DownloadRefused, match="no file that can be replaced"):
         download(make(), "smiles", tmp_path / "out", idle=1, overwrite=True)
 
 

@@ -8,6 +8,7 @@ import os
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zstandard
@@ -197,3 +198,71 @@ def test_a_file_that_shrinks_meanwhile_is_an_error(tmp_path: Path) -> None:
     source = written(tmp_path / "in", b"CCO\n" * 1_000)
     with pytest.raises(TopicError, match="became shorter"):
         upload(topics, "smiles", [source], on_start=lambda _: os.truncate(source, 400))
+
+
+def fifo() -> Topics:
+    clock = VirtualClock()
+    topics = Topics(MemorySqs(clock=clock), clock=clock.now, sleep=clock.sleep)
+    topics.create("smiles.fifo")
+    return topics
+
+
+def test_a_repetition_of_which_sqs_drops_everything_says_so_and_again_sends_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    topics = fifo()
+    source = written(tmp_path / "in", b"CCO\n" * 250)
+    assert upload(topics, "smiles.fifo", source, upload_id="mine").missing == 0
+    download(topics, "smiles.fifo", tmp_path / "out", idle=1)
+    assert caplog.text == ""
+    repeated = upload(topics, "smiles.fifo", source, upload_id="mine")
+    assert (repeated.messages, repeated.missing) == (3, 3)
+    assert "SQS drops what it was sent under the same upload id within five minutes" in caplog.text
+    assert topics.counts("smiles.fifo").total == 0
+    again = upload(topics, "smiles.fifo", source, upload_id="mine", again=True)
+    assert (again.messages, again.missing) == (3, 0)
+    download(topics, "smiles.fifo", tmp_path / "out2", idle=1)
+    assert (tmp_path / "out2").read_bytes() == source.read_bytes()
+
+
+def test_an_interrupted_fifo_upload_is_repeated_without_doubling_and_without_alarm(tmp_path: Path) -> None:
+    topics = fifo()
+    source = written(tmp_path / "in", b"CCO\n" * 2_500)
+
+    def interrupt(progress: Progress) -> None:
+        if progress.messages == 10:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        upload(topics, "smiles.fifo", source, upload_id="mine", on_progress=interrupt)
+    assert upload(topics, "smiles.fifo", source, upload_id="mine").missing == 0
+    assert topics.counts("smiles.fifo").total == 25
+
+
+@pytest.mark.parametrize("wrap", [str, Path, lambda path: [path], lambda path: (str(path),)])
+def test_a_file_is_named_as_people_do(tmp_path: Path, wrap: Callable[[Path], Any]) -> None:
+    topics = make()
+    assert upload(topics, "smiles", wrap(written(tmp_path / "a", b"CCO\n"))).lines == 1
+
+
+def test_what_is_no_upload_says_what_is_expected(tmp_path: Path) -> None:
+    topics = make()
+    source = written(tmp_path / "in", b"CCO\n")
+    misuse: list[tuple[Callable[[], object], str]] = [
+        (lambda: upload(topics, "smiles", 5), "takes a path, or a list of at least one: not an int"),  # type: ignore[arg-type]
+        (lambda: upload(topics, "smiles", []), "not an empty list"),
+        (lambda: upload(topics, "smiles", [None]), "takes paths: not None"),  # type: ignore[list-item]
+        (lambda: upload(topics, "smiles", b"CCO"), "not bytes"),  # type: ignore[arg-type]
+        (lambda: upload(topics, "smiles", ""), "not an empty text"),
+        (lambda: upload(topics, "smiles", io.StringIO()), "not a StringIO"),  # type: ignore[arg-type]
+        (lambda: upload(topics, source, "smiles"), "a topic is its name or its URL"),  # type: ignore[arg-type]
+        (lambda: upload("smiles", "in", "x"), r"the first argument is a Topics"),  # type: ignore[arg-type]
+        (lambda: upload(topics, "smiles", source, names=["a", "b"]), "as many names as files, 1: not 2"),
+        (lambda: upload(topics, "smiles", source, settings={}), "ParcelSettings"),  # type: ignore[arg-type]
+        (lambda: download(topics, "smiles", None), "takes the path of a file to write: not None"),  # type: ignore[arg-type]
+        (lambda: download("smiles", "x", "y"), "the first argument is a Topics"),  # type: ignore[arg-type]
+    ]
+    for act, words in misuse:
+        with pytest.raises(TopicError, match=words):
+            act()
+    assert topics.counts("smiles").total == 0

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
+import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -13,12 +14,14 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 import tagstream.topics
 from tagstream.topics import (
     InvalidTopic,
+    LookCounts,
     Message,
     Outgoing,
     PublishFailed,
     TopicBusy,
     TopicError,
     TopicExists,
+    TopicNotFound,
     Topics,
     TopicSettings,
 )
@@ -325,3 +328,170 @@ def test_a_message_of_a_lambda_event_is_the_same_message() -> None:
         },
     }
     assert Message.from_lambda(record) == message
+
+
+# What people pass, and what they type wrong
+
+
+def test_text_is_a_message() -> None:
+    topics, _, _ = make()
+    topics.create("smiles")
+    topics.publish("smiles", "one")
+    assert topics.publish_all("smiles", ["two", Outgoing("three")]).accepted == 2
+    messages = topics.pull("smiles", min_messages=3)
+    assert {message.body for message in messages} == {"one", "two", "three"}
+    assert topics.acknowledge("smiles", messages[0]) == []
+    assert topics.refresh_deadline("smiles", messages[1], 0) == []
+    assert topics.counts("smiles").visible == 1
+
+
+def test_what_is_no_message_says_what_is_expected() -> None:
+    topics, _, _ = make()
+    topics.create("smiles")
+    misuse: list[tuple[Callable[[], object], str]] = [
+        (lambda: topics.publish("smiles", b"CCO"), "text or an Outgoing: not bytes"),  # type: ignore[arg-type]
+        (lambda: topics.publish("smiles", Outgoing(5)), "text, its attributes may be bytes: not an int"),  # type: ignore[arg-type]
+        (lambda: topics.publish("smiles", Outgoing("C", {"a": 0.5})), "'a' of a message .* not a float"),  # type: ignore[dict-item]
+        (lambda: topics.publish_all("smiles", "CCO"), "several messages, such as a list: not text"),
+        (lambda: topics.publish_all("smiles", Outgoing("CCO")), "publish takes one"),  # type: ignore[arg-type]
+        (lambda: topics.publish_all("smiles", None), "not None"),  # type: ignore[arg-type]
+        (lambda: topics.acknowledge("smiles", "receipt"), "the messages that pull returned: not a str"),  # type: ignore[arg-type]
+        (lambda: topics.refresh_deadline("smiles", [5]), "the messages that pull returned"),  # type: ignore[list-item]
+        (lambda: topics.pull("smiles", max_messages=0), "max_messages is a whole number of at least 1: not 0"),
+        (lambda: topics.pull("smiles", min_messages=11), "from 0 to 10: not 11"),
+        (lambda: topics.pull(None), "a topic is its name or its URL"),  # type: ignore[arg-type]
+        (lambda: topics.counts("a b"), "1 to 80 letters"),
+        (lambda: Topics("eu-west-1"), "a boto3 SQS client"),
+        (lambda: topics.create("x", max_receives="2"), "max_receives must be a whole number"),  # type: ignore[arg-type]
+        (lambda: topics.create("x", attributes=["DelaySeconds"]), "names with values"),  # type: ignore[arg-type]
+    ]
+    for act, words in misuse:
+        with pytest.raises(TopicError, match=words):
+            act()
+    assert topics.counts("smiles").total == 0
+    with pytest.raises(PublishFailed, match=r"after 3 accepted .* not an int") as caught:
+        topics.publish_all("smiles", ["a", "b", "c", 4])  # type: ignore[list-item]
+    assert caught.value.result.accepted == 3
+
+
+def test_why_a_text_is_refused() -> None:
+    topics, _, _ = make()
+    topics.create("smiles")
+    failed = topics.publish_all("smiles", ["bell: \x07", "", "\udcff"]).failed
+    assert [failure.reason.split(":")[0] for failure in failed] == [
+        "SQS refuses control characters, here '\\x07'",
+        "SQS refuses empty texts.",
+        "the text is no valid UTF-8, as SQS wants it",
+    ]
+
+
+def test_ids_come_with_each_batch_in_the_order_of_its_messages() -> None:
+    topics, _, _ = make()
+    topics.create("smiles")
+    seen: dict[str, str] = {}
+    result = topics.publish_all(
+        "smiles",
+        [f"{n}" for n in range(25)],
+        on_batch=lambda batch, accepted: seen.update(zip(batch.ids, (m.body for m in accepted), strict=True)),
+    )
+    assert result.ids == ()  # all of a long run would fill memory
+    assert {m.id: m.body for m in topics.pull("smiles", min_messages=25, max_messages=25)} == seen
+
+
+def test_a_wrong_name_is_told_once_and_the_one_that_is_wrong() -> None:
+    topics, sqs, _ = make()
+    with pytest.raises(InvalidTopic) as caught:
+        topics.create("a b")
+    assert str(caught.value).count("1 to 80 letters") == 1
+    with pytest.raises(InvalidTopic, match="at most 68 characters") as caught:
+        topics.create("x" * 70)
+    assert len(caught.value.problems) == 1
+    topics.create_queue("x" * 70)
+    assert sqs.calls["CreateQueue"] == 1
+
+
+# Topics that exist
+
+
+def test_exist_ok_gives_a_topic_without_dead_letters_a_topic_for_them() -> None:
+    topics, _, _ = make()
+    topics.create_queue("raw")
+    topics.create("raw", exist_ok=True, max_receives=3)
+    assert topics.dead_letter_topic("raw") == "raw-dead-letter"
+    assert json.loads(topics.attributes("raw")["RedrivePolicy"])["maxReceiveCount"] == 3
+    # A dead-letter topic that somebody deleted is made again; the policy stays.
+    topics.delete("raw-dead-letter")
+    topics.create("raw", exist_ok=True)
+    assert json.loads(topics.attributes("raw")["RedrivePolicy"])["maxReceiveCount"] == 3
+    assert topics.exists("raw-dead-letter")
+    # Another one is as good.
+    arn = topics.attributes("raw-dead-letter")["QueueArn"]
+    topics.create_queue("other", {"RedrivePolicy": json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": 5})})
+    topics.create("other", exist_ok=True)
+    assert topics.dead_letter_topic("other") == "raw-dead-letter"
+    assert not topics.exists("other-dead-letter")
+
+
+def test_attributes_are_changed_and_messages_kept() -> None:
+    topics, _, _ = make()
+    topics.create("smiles")
+    topics.publish("smiles", "CCO")
+    topics.update("smiles", {"VisibilityTimeout": 77, "DelaySeconds": "5"}, max_receives=9)
+    attributes = topics.attributes("smiles")
+    assert (attributes["VisibilityTimeout"], attributes["DelaySeconds"]) == ("77", "5")
+    policy = json.loads(attributes["RedrivePolicy"])
+    assert policy["maxReceiveCount"] == 9
+    assert policy["deadLetterTargetArn"].endswith(":smiles-dead-letter")
+    assert topics.counts("smiles").visible == 1
+    for arguments, words in (
+        ({"VisibilityTimeout": 50_000, "Colour": "red"}, "SQS has no attribute Colour"),
+        ({"FifoQueue": "true"}, "cannot be changed"),
+        ({}, "nothing to change"),
+    ):
+        with pytest.raises(InvalidTopic, match=words):
+            topics.update("smiles", arguments)
+    with pytest.raises(InvalidTopic, match="no dead-letter topic"):
+        topics.update("smiles-dead-letter", max_receives=3)
+    with pytest.raises(TopicNotFound):
+        topics.update("nowhere", {"DelaySeconds": 5})
+
+
+def test_clear_leaves_what_the_deployed_stacks_own() -> None:
+    topics, _, _ = make()
+    owned = ["tagstream-dev-catalog-QueueA1.fifo", "tagstream-local-steps-InputDeadLettersB2"]
+    for name in (*owned, "tagstream-order-check-1f", "smiles"):
+        topics.create_queue(name)
+    assert topics.clear("tagstream-") == ["tagstream-order-check-1f"]
+    assert topics.clear("", everything=True) == ["smiles"]
+    assert topics.list_topics() == owned
+    assert list(topics.urls("tagstream-dev")) == owned[:1]
+
+
+# Looking
+
+
+def test_nothing_comes_twice_in_one_pull_however_short_its_deadline() -> None:
+    topics, _, _ = make()
+    topics.create("smiles", max_receives=2)
+    topics.publish_all("smiles", [f"{n}" for n in range(15)])
+    for receives in (1, 2):
+        messages = topics.pull("smiles", min_messages=40, max_messages=40, timeout=5, visibility_timeout=0)
+        assert sorted(int(message.body) for message in messages) == list(range(15))
+        assert {message.receive_count for message in messages} == {receives}
+        # They are there again at once.
+        assert topics.counts("smiles").visible == 15
+
+
+def test_a_look_where_it_counts_is_refused_and_where_it_does_not_it_leaves_everything() -> None:
+    topics, sqs, _ = make()
+    topics.create("smiles")
+    topics.publish("smiles", "CCO")
+    topics.publish("smiles-dead-letter", "poison")
+    with pytest.raises(LookCounts, match=r"2 times to 'smiles-dead-letter'.*--count"):
+        topics.peek("smiles")
+    assert "ReceiveMessage" not in sqs.calls
+    for _ in range(5):
+        assert [message.body for message in topics.peek("smiles-dead-letter")] == ["poison"]
+    assert topics.counts("smiles-dead-letter").visible == 1
+    assert [message.body for message in topics.peek("smiles", count=True)] == ["CCO"]
+    assert topics.counts("smiles").visible == 1

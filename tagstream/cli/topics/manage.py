@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from typing import Any
@@ -14,37 +14,59 @@ import click
 from tagstream.cli.common import NOTHING_FOUND, Aws, aws_options, emit, json_option
 from tagstream.cli.topics.shared import client_of, complete_topic, confirm, pairs, topic_argument, yes_option
 
-__all__ = ["clear", "create", "create_queue", "delete", "info", "list_", "purge"]
+__all__ = ["clear", "create", "create_queue", "delete", "info", "list_", "purge", "update"]
 
 
 @click.command("list")
 @click.argument("prefix", default="")
 @click.option("--counts", is_flag=True, help="With approximate numbers of messages: two more requests a topic.")
+@click.option("--all", "everything", is_flag=True, help="The queues of the deployed stacks as well.")
 @json_option
 @aws_options
-def list_(prefix: str, counts: bool, as_json: bool, aws: Aws) -> None:
+def list_(prefix: str, counts: bool, everything: bool, as_json: bool, aws: Aws) -> None:
     """List all topics, or those whose name starts with PREFIX. Exit code 3 when there are none.
 
     \b
     Examples:
       tagstream topics list
       tagstream topics list smiles --counts
+      tagstream topics list --json | jq -r .url
     """
     client = client_of(aws)
+    urls = client.urls(prefix)
+    names = sorted(urls) if everything else _own(urls)
 
     def row(name: str) -> dict[str, Any]:
-        return {"topic": name, **(asdict(client.counts(name)) if counts else {})}
+        counted = asdict(client.counts(name)) if counts else {}
+        if as_json:
+            return {"topic": name, "url": urls[name]} | ({"counts": counted} if counts else {})
+        return {"topic": name} | counted
 
-    rows = [row(name) for name in client.list_topics(prefix)] if not as_json else map(row, client.list_topics(prefix))
-    if not emit(rows, as_json=as_json):
+    shown = emit(map(row, names), as_json=as_json)
+    if len(names) < len(urls):
+        click.echo(f"{len(urls) - len(names)} queues of the deployed stacks are not shown: --all shows them.", err=True)
+    if not shown:
         click.echo("No topics.", err=True)
         sys.exit(NOTHING_FOUND)
+
+
+def _own(names: Iterable[str]) -> list[str]:
+    """Without the queues of the deployed stacks, which are the stacks' to change and to delete."""
+    from tagstream.topics.names import is_deployed
+
+    return sorted(name for name in names if not is_deployed(name))
 
 
 @click.command()
 @topic_argument
 @click.option("--exist-ok", is_flag=True, help="Keep what exists as it is, messages included.")
-@click.option("--max-receives", type=click.IntRange(1, 1000), default=2, show_default=True, help="Then: dead letter.")
+@click.option(
+    "--max-receives",
+    type=click.IntRange(1, 1000),
+    default=2,
+    show_default=True,
+    help="Receives without an acknowledgement, after which a message is a dead letter.",
+)
 @click.option(
     "--visibility-timeout",
     type=click.IntRange(0, 43200),
@@ -71,6 +93,8 @@ def create(
 ) -> None:
     """Make TOPIC and its dead-letter topic; replace both when they exist, messages lost.
 
+    With --exist-ok what exists stays as it is, and a topic without a dead-letter topic is given one.
+
     A name that ends in .fifo makes a FIFO topic. AWS gives a deleted name free again after 60 seconds: replacing waits.
 
     \b
@@ -80,8 +104,12 @@ def create(
       tagstream topics create updates.fifo --visibility-timeout 60
       tagstream topics create smiles --attribute MessageRetentionPeriod=1209600
     """
-    from tagstream.topics.names import dead_letter_name
+    from tagstream.topics.errors import InvalidTopic
+    from tagstream.topics.names import check_name, dead_letter_name
 
+    problems = check_name(topic, with_dead_letters=True)
+    if problems:
+        raise InvalidTopic(topic, problems)
     client = client_of(aws)
     existing = [] if exist_ok else [name for name in (topic, dead_letter_name(topic)) if client.exists(name)]
     if existing:
@@ -97,7 +125,34 @@ def create(
             attributes=attributes,
             on_wait=on_wait,
         )
-    click.echo(f"{topic} and {dead_letter_name(topic)} are there.")
+    click.echo(f"{topic} and {client.dead_letter_topic(topic)} are there.")
+
+
+@click.command()
+@topic_argument
+@click.option("--max-receives", type=click.IntRange(1, 1000), help="Receives, after which a message is a dead letter.")
+@click.option("--visibility-timeout", type=click.IntRange(0, 43200), help="Seconds to acknowledge.")
+@click.option(
+    "-a", "--attribute", "attributes", multiple=True, metavar="NAME=VALUE", callback=pairs, help="Any of SQS."
+)
+@aws_options
+def update(
+    topic: str, max_receives: int | None, visibility_timeout: int | None, attributes: dict[str, str], aws: Aws
+) -> None:
+    """Change attributes of TOPIC, and keep its messages. On AWS it may take a minute until the change is everywhere.
+
+    \b
+    Examples:
+      tagstream topics update smiles --visibility-timeout 600
+      tagstream topics update smiles --max-receives 5 -a MessageRetentionPeriod=1209600
+    """
+    if visibility_timeout is not None:
+        attributes = {**attributes, "VisibilityTimeout": str(visibility_timeout)}
+    if not attributes and max_receives is None:
+        raise click.UsageError("there is nothing to change: give --max-receives, --visibility-timeout or --attribute.")
+    client_of(aws).update(topic, attributes, max_receives=max_receives)
+    changed = [*sorted(attributes), *(["maxReceiveCount"] if max_receives is not None else [])]
+    click.echo(f"{topic} has other {', '.join(changed)} now.")
 
 
 @click.command("create-queue")
@@ -148,12 +203,14 @@ def delete(names: Sequence[str], dead_letter: bool, yes: bool, aws: Aws) -> None
 
 @click.command()
 @click.argument("prefix", default="")
-@click.option("--all", "everything", is_flag=True, help="Every queue of the account and region.")
+@click.option("--all", "everything", is_flag=True, help="Every queue of the account and region but the stacks' own.")
 @yes_option
 @json_option
 @aws_options
 def clear(prefix: str, everything: bool, yes: bool, as_json: bool, aws: Aws) -> None:
     """Delete all topics whose name starts with PREFIX, dead-letter topics too. It cannot be undone.
+
+    The queues of the deployed stacks are left: 'npx cdk destroy' deletes them.
 
     \b
     Examples:
@@ -165,7 +222,10 @@ def clear(prefix: str, everything: bool, yes: bool, as_json: bool, aws: Aws) -> 
     if prefix and everything:
         raise click.UsageError("give a prefix or --all, not both.")
     client = client_of(aws)
-    names = client.list_topics(prefix)
+    found = client.list_topics(prefix)
+    names = _own(found)
+    if len(names) < len(found):
+        click.echo(f"{len(found) - len(names)} queues of the deployed stacks stay.", err=True)
     if not names:
         click.echo("No topics.", err=True)
         sys.exit(NOTHING_FOUND)

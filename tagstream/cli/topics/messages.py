@@ -14,9 +14,11 @@ from tagstream.cli.common import DONE_IN_PART, FAILED, NOTHING_FOUND, Aws, aws_o
 from tagstream.cli.topics.shared import client_of, pairs, topic_argument
 
 if TYPE_CHECKING:
-    from tagstream.topics import Message, Parcel
+    from tagstream.topics import Message, Outgoing, Parcel, PublishResult
 
-__all__ = ["acknowledge", "publish", "pull", "refresh"]
+__all__ = ["acknowledge", "peek", "publish", "pull", "refresh"]
+
+_FAILURES_SHOWN = 20
 
 
 @click.command()
@@ -39,7 +41,9 @@ def publish(
     as_json: bool,
     aws: Aws,
 ) -> None:
-    """Publish MESSAGES, or each line of standard input as a message. Exit code 4 when only some were accepted.
+    """Publish MESSAGES, or each line of standard input as a message, and print the ids that SQS gave them.
+
+    Exit code 4 when only some were accepted.
 
     To publish many lines in few messages, and get exactly these back, use 'upload'.
 
@@ -53,25 +57,43 @@ def publish(
 
     if deduplication_id and len(messages) != 1:
         raise click.UsageError("--deduplication-id is for one message: others with the same id would be dropped.")
-    bodies: Iterable[str] = messages or (line.rstrip("\n") for line in sys.stdin)
+    bodies: Iterable[str] = messages or (
+        # What is no UTF-8 is refused by itself, and keeps nobody else from being published.
+        line.rstrip(b"\n").decode(errors="surrogateescape")
+        for line in sys.stdin.buffer
+    )
     outgoing = (Outgoing(body, attributes, group, deduplication_id, delay) for body in bodies)
+    ids: list[str] = []
+
+    def on_batch(batch: PublishResult, _accepted: Sequence[Outgoing]) -> None:
+        if as_json:
+            ids.extend(batch.ids)
+            return
+        for id_ in batch.ids:
+            click.echo(id_)
+
     try:
-        result = client_of(aws).publish_all(topic, outgoing)
+        result = client_of(aws).publish_all(topic, outgoing, on_batch=on_batch)
     except PublishFailed as error:
         click.echo(f"Error: {error}", err=True)
         result = error.result
-    failed = [{"message": f.message.body, "code": f.code, "reason": f.reason} for f in result.failed]
+    failed = [{"body": _printable(f.message.body), "code": f.code, "reason": f.reason} for f in result.failed]
     if as_json:
-        emit(
-            [{"accepted": result.accepted, "failed": failed, "requests": result.requests, "billed": result.billed}],
-            as_json=True,
-        )
+        counted = {"accepted": result.accepted, "requests": result.requests, "billed": result.billed}
+        emit([counted | {"ids": ids, "failed": failed}], as_json=True)
     else:
-        click.echo(f"{result.accepted} accepted, {len(failed)} failed.")
-        for failure in failed:
-            click.echo(f"  {failure['message'][:80]!r}: {failure['code']}: {failure['reason']}", err=True)
+        click.echo(f"{result.accepted} accepted, {len(failed)} failed.", err=True)
+        for failure in failed[:_FAILURES_SHOWN]:
+            click.echo(f"  {failure['body'][:80]!r}: {failure['code']}: {failure['reason']}", err=True)
+        if len(failed) > _FAILURES_SHOWN:
+            click.echo(f"  and {len(failed) - _FAILURES_SHOWN:,} more: --json lists all.", err=True)
     if failed:
         sys.exit(DONE_IN_PART if result.accepted else FAILED)
+
+
+def _printable(text: str) -> str:
+    """With bytes that are no UTF-8 as \\xff."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 @click.command()
@@ -97,6 +119,7 @@ def pull(
     """Receive messages and print them; parcels as their lines. Exit code 3 when none came.
 
     Without --ack they come back after the visibility timeout, and each receive counts towards the dead-letter topic.
+    Why a message is a dead letter, where somebody has said so, goes to standard error.
 
     \b
     Examples:
@@ -110,14 +133,7 @@ def pull(
     messages = client.pull(
         topic, min_messages=least, max_messages=most, timeout=timeout, visibility_timeout=visibility_timeout
     )
-    for message in messages:
-        parcel = _parcel(message)
-        if as_json:
-            click.echo(json.dumps(_row(message, parcel), ensure_ascii=False))
-        else:
-            content = message.body.encode() if parcel is None else parcel.content
-            click.echo(content if content.endswith(b"\n") else content + b"\n", nl=False)
-    sys.stdout.flush()
+    _show(messages, as_json)
     if not messages:
         click.echo("No messages.", err=True)
         sys.exit(NOTHING_FOUND)
@@ -125,15 +141,53 @@ def pull(
         _settled(client.acknowledge(topic, messages), len(messages), "acknowledged", quiet=True)
 
 
-def _parcel(message: Message) -> Parcel | None:
-    """The parcel in a message; what is damaged is shown as it is, and keeps nobody from the other messages."""
+@click.command()
+@topic_argument
+@click.option("--max", "most", type=click.IntRange(1), default=10, show_default=True, help="Show no more.")
+@click.option("--timeout", type=click.FloatRange(0), default=1.0, show_default=True, help="Seconds to wait for one.")
+@click.option("--count", is_flag=True, help="Also where a look counts as a receive.")
+@json_option
+@aws_options
+def peek(*, topic: str, most: int, timeout: float, count: bool, as_json: bool, aws: Aws) -> None:
+    """Look at messages and leave them where they are. Exit code 3 when none are to be seen.
+
+    SQS counts each look as a receive. In dead-letter topics and others without a dead-letter topic nothing follows from
+    that. Elsewhere the last receive that is allowed makes a message a dead letter: there, peek looks with --count only.
+
+    \b
+    Examples:
+      tagstream topics peek smiles-dead-letter
+      tagstream topics peek smiles-dead-letter --max 100 --json | jq -r .failure
+    """
+    messages = client_of(aws).peek(topic, max_messages=most, timeout=timeout, count=count)
+    _show(messages, as_json)
+    if not messages:
+        click.echo("No messages that are not in other hands.", err=True)
+        sys.exit(NOTHING_FOUND)
+
+
+def _show(messages: Sequence[Message], as_json: bool) -> None:
+    """Print messages, parcels as their lines; what is damaged as it is, with one warning for all of them."""
     from tagstream.topics import ParcelDamaged, unpack
 
-    try:
-        return unpack(message)
-    except ParcelDamaged as error:
-        click.echo(f"Warning: {error}", err=True)
-        return None
+    damaged: list[ParcelDamaged] = []
+    for message in messages:
+        parcel = None
+        try:
+            parcel = unpack(message)
+        except ParcelDamaged as error:
+            damaged.append(error)
+        if as_json:
+            click.echo(json.dumps(_row(message, parcel), ensure_ascii=False))
+            continue
+        content = message.body.encode() if parcel is None else parcel.content
+        click.echo(content if content.endswith(b"\n") else content + b"\n", nl=False)
+        if isinstance(reason := message.attributes.get("failure"), str):
+            click.echo(f"  {message.id} is a dead letter: {reason}", err=True)
+    sys.stdout.flush()
+    if damaged:
+        more = f" And {len(damaged) - 1:,} more." if len(damaged) > 1 else ""
+        click.echo(f"Warning: {damaged[0]}{more}", err=True)
 
 
 def _row(message: Message, parcel: Parcel | None) -> dict[str, Any]:
@@ -146,6 +200,7 @@ def _row(message: Message, parcel: Parcel | None) -> dict[str, Any]:
     for name in ("group_id", "deduplication_id", "sequence_number"):
         if getattr(message, name) is not None:
             row[name] = getattr(message, name)
+    row |= {name: message.attributes[name] for name in ("failure", "failure_output") if name in message.attributes}
     row["attributes"] = {
         name: {"base64": base64.b64encode(value).decode()} if isinstance(value, bytes) else value
         for name, value in message.attributes.items()

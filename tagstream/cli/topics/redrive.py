@@ -24,7 +24,9 @@ _REASONS_SHOWN = 5
 
 @click.command()
 @topic_argument
-@click.option("--to", "to", metavar="OTHER", shell_complete=complete_topic, help="The topic they go to.  [default: TOPIC]")
+@click.option(
+    "--to", "to", metavar="OTHER", shell_complete=complete_topic, help="The topic they go to.  [default: TOPIC]"
+)
 @click.option("--rate", type=click.FloatRange(0, min_open=True), help="Messages a second, at most.")
 @click.option(
     "--idle", type=click.FloatRange(0), default=5.0, show_default=True, help="Seconds without another one: the end."
@@ -102,7 +104,7 @@ def _tell(result: RedriveResult, topic: str, as_json: bool) -> None:
         why = "failed again meanwhile" if result.came_back else "came meanwhile, or are in other hands"
         click.echo(
             f"About {result.left:,} messages are in {result.dead_letter_topic}: they {why}. "
-            f"'tagstream topics pull {result.dead_letter_topic}' shows why they failed.",
+            f"'tagstream topics peek {result.dead_letter_topic}' shows why they failed.",
             err=True,
         )
 

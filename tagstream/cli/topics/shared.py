@@ -27,7 +27,9 @@ def complete_topic(ctx: click.Context, _parameter: click.Parameter, incomplete: 
     with suppress(Exception):  # whatever is wrong, it must not end up in somebody's prompt
         wanted = {name: ctx.params.get(name) for name in ("stage", "endpoint_url", "region", "profile")}
         aws = Aws(**(wanted | {"stage": wanted["stage"] or "local"}))
-        return client_of(aws).list_topics(incomplete)[:100]
+        from tagstream.topics.names import is_deployed
+
+        return [name for name in client_of(aws).list_topics(incomplete) if not is_deployed(name)][:100]
     return []
 
 

@@ -18,9 +18,12 @@ from tagstream.cli.topics.claims import only_download_of
 from tagstream.cli.topics.shared import client_of, compression_option, topic_argument
 
 if TYPE_CHECKING:
+    from tagstream.topics import DownloadResult
     from tagstream.topics.progress import Progress
 
 __all__ = ["download", "upload"]
+
+_GAPS_SHOWN = 20
 
 
 @click.command()
@@ -38,6 +41,11 @@ __all__ = ["download", "upload"]
     "--decompress/--no-decompress", default=True, help="Read gzip and zstd files as what is in them (default)."
 )
 @click.option("--upload-id", help="Repeat an interrupted upload: what is there already is dropped by 'download'.")
+@click.option(
+    "--again",
+    is_flag=True,
+    help="With --upload-id, to a FIFO topic: also what SQS would drop as sent within 5 minutes.",
+)
 @json_option
 @aws_options
 def upload(
@@ -50,13 +58,14 @@ def upload(
     encoding: Any,
     decompress: bool,
     upload_id: str | None,
+    again: bool,
     as_json: bool,
     aws: Aws,
 ) -> None:
     """Publish every line of FILES in parcels; 'download' gives back the same bytes in the same order.
 
     Files compressed by gzip or zstd are read as what is in them; - is standard input. Nothing is sent when a line is
-    too long for a message. Exit code 4 when not everything was accepted.
+    too long for a message. Exit code 4 when not everything was accepted, or is in the topic.
 
     A million lines or more go in parcels of 20,000, fewer in 20 to 50 parcels, so that as many workers have something
     to do, but in no less than 100 lines each. A step is given a parcel at a time: say --batch-size if that is too much.
@@ -75,6 +84,8 @@ def upload(
 
     if list(files).count("-") > 1:
         raise click.UsageError("standard input can be read once: give - once.")
+    if again and upload_id is None:
+        raise click.UsageError("--again repeats an upload: give its --upload-id.")
     client = client_of(aws)
     client.url(topic)
 
@@ -95,8 +106,9 @@ def upload(
                         max_lines=lines, batch_size=batch_size, compression=compression, encoding=encoding
                     ),
                     upload_id=upload_id,
+                    again=again,
                     decompress=decompress,
-                    names=["standard input" if file == "-" else file for file in files],
+                    names=["standard input" if file == "-" else click.format_filename(file) for file in files],
                     on_start=on_start,
                     on_progress=on_progress,
                 )
@@ -117,6 +129,13 @@ def upload(
         )
         for uploaded in result.uploads:
             click.echo(f"  {uploaded.file}: upload {uploaded.upload_id}, {uploaded.lines:,} lines")
+    if result.missing:
+        click.echo(
+            f"About {result.missing:,} of {result.messages:,} messages are not in {topic}, which may have dropped them "
+            "as repetitions: add --again to send them nevertheless.",
+            err=True,
+        )
+        sys.exit(DONE_IN_PART)
 
 
 @contextmanager
@@ -196,7 +215,8 @@ def download(
             )
     except DownloadIncomplete as error:
         click.echo(f"Error: {error}", err=True)
-        _tell_gaps(error.gaps, as_json)
+        # The error has told the first ones.
+        _tell_gaps(error.gaps, as_json, told=5)
         sys.exit(DONE_IN_PART)
     except KeyboardInterrupt as interrupt:
         interrupt.add_note(f"What came is kept beside {file}: the same command goes on from there.")
@@ -206,23 +226,29 @@ def download(
     if as_json:
         emit([asdict(result)], as_json=True)
     else:
-        where = "" if to_output else f" in {file}"
-        told = f"{result.lines:,} lines, {result.bytes:,} bytes from {result.messages:,} messages{where}."
-        click.echo(told, err=to_output)
-        for count, words in (
-            (result.duplicates, "duplicates dropped"),
-            (result.alternatives, "parcels dropped for others of the same place"),
-            (result.foreign, "messages without parcels' attributes, at the end"),
-            (result.damaged, "damaged parcels left in the topic"),
-            (result.newlines_added, "newlines added between uploads"),
-            (result.left, "messages still in the topic, in other hands (approximately)"),
-        ):
-            if count:
-                click.echo(f"  {count:,} {words}", err=True)
-    if result.gaps:
-        _tell_gaps(result.gaps, False)
+        _tell(result, topic, None if to_output else file)
     if result.gaps or result.damaged or result.left:
         sys.exit(DONE_IN_PART)
+
+
+def _tell(result: DownloadResult, topic: str, file: Path | None) -> None:
+    where = "" if file is None else f" in {click.format_filename(file)}"
+    told = f"{result.lines:,} lines, {result.bytes:,} bytes from {result.messages:,} messages{where}."
+    click.echo(told, err=file is None)
+    for count, words in (
+        (result.duplicates, "duplicates dropped"),
+        (result.alternatives, "parcels dropped for others of the same place"),
+        (result.foreign, "messages without parcels' attributes, at the end"),
+        (result.damaged, "damaged parcels left in the topic"),
+        (result.newlines_added, "newlines added between uploads"),
+        (result.left, "messages still in the topic, in other hands (approximately)"),
+    ):
+        if count:
+            click.echo(f"  {count:,} {words}", err=True)
+    if not result.messages:
+        click.echo(f"  No messages came: {topic} has none to give.", err=True)
+    if result.gaps:
+        _tell_gaps(result.gaps, False)
 
 
 def _print(file: Path) -> None:
@@ -237,12 +263,14 @@ def _print(file: Path) -> None:
     file.unlink()
 
 
-def _tell_gaps(gaps: Sequence[str], as_json: bool) -> None:
+def _tell_gaps(gaps: Sequence[str], as_json: bool, told: int = 0) -> None:
     if as_json:
         emit([{"gaps": list(gaps)}], as_json=True)
         return
-    for gap in gaps:
+    for gap in gaps[told:_GAPS_SHOWN]:
         click.echo(f"  {gap}", err=True)
+    if len(gaps) > _GAPS_SHOWN:
+        click.echo(f"  and {len(gaps) - _GAPS_SHOWN:,} more: --json lists them.", err=True)
 
 
 @contextmanager
