@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import re
 import stat
 import zlib
@@ -77,7 +78,8 @@ def measure(path: str | Path, name: str, decompress: bool) -> tuple[int, int]:
     lines = size = 0
     tail = 0  # length so far of the line that the last block ended in
     try:
-        if not stat.S_ISREG(Path(path).stat().st_mode):
+        # /dev/null is as good as an empty file.
+        if not stat.S_ISREG(Path(path).stat().st_mode) and not Path(path).samefile(os.devnull):
             raise ConfigurationError(
                 f"{name} is no file that can be read twice, once to check it and once to send it: give its content as "
                 "standard input, with - in the place of the name."

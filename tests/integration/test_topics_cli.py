@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -17,7 +18,7 @@ from click.testing import CliRunner
 from moto.server import ThreadedMotoServer
 
 from tagstream.cli import main
-from tagstream.topics import ParcelSettings, Topics, upload
+from tagstream.topics import Outgoing, ParcelSettings, Topics, upload
 from tests.documents import undocumented
 
 _KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "eu-west-1"}
@@ -76,10 +77,12 @@ def test_a_tour_of_the_commands(run: Run, topics: Topics, tmp_path: Path) -> Non
     listed = run("list", "--json").stdout.splitlines()
     assert [json.loads(line)["topic"] for line in listed] == topics.list_topics()
     assert len(listed) == 4
+    assert all(json.loads(line)["url"].endswith(json.loads(line)["topic"]) for line in listed)
 
     published = json.loads(run("publish", "smiles", "--json", given="CCO\nC\x07\ngrün\n".encode()).stdout)
     assert published["accepted"] == 2
-    assert [failure["message"] for failure in published["failed"]] == ["C\x07"]
+    assert [failure["body"] for failure in published["failed"]] == ["C\x07"]
+    assert len(published["ids"]) == 2
     assert json.loads(run("info", "smiles", "--json").stdout)["counts"]["visible"] == 2
     assert b"about 2" in run("info", "smiles").stdout
 
@@ -100,7 +103,7 @@ def test_a_tour_of_the_commands(run: Run, topics: Topics, tmp_path: Path) -> Non
     assert run("purge", "smiles", "--yes", "--no-wait").returncode == 0
     (tmp_path / "in").write_bytes(b"a\r\n\xff")
     sent = json.loads(run("upload", "in", "-", "smiles", "--json", given=b"stdin\n").stdout)
-    assert (sent["lines"], [uploaded["file"] for uploaded in sent["uploads"]]) == (3, ["in", "standard input"])
+    assert (sent["lines"], [uploaded["file"] for uploaded in sent["files"]]) == (3, ["in", "standard input"])
     got = json.loads(run("download", "smiles", "out", "--idle", "1", "--json").stdout)
     assert (tmp_path / "out").read_bytes() == b"a\r\n\xff\nstdin\n"
     assert (got["lines"], got["newlines_added"]) == (3, 1)
@@ -252,3 +255,90 @@ def test_two_downloads_of_a_topic_on_one_machine_do_not_split_it(
         first.wait(timeout=30)
     # A claim ends with its process.
     assert run("download", "smiles", "third", "--idle", "0.5").returncode in (0, 4)
+
+
+def test_the_stacks_own_queues_are_neither_shown_nor_cleared(run: Run, topics: Topics) -> None:
+    owned = "tagstream-dev-ingest-QueueA1B2"
+    topics.create_queue(owned)
+    topics.create_queue("tagstream-mine")
+    shown = run("list")
+    assert b"tagstream-mine" in shown.stdout
+    assert owned.encode() not in shown.stdout
+    assert b"--all" in shown.stderr
+    assert owned.encode() in run("list", "--all").stdout
+    for arguments in (("tagstream-",), ("--all",)):
+        assert run("clear", *arguments, "--yes").returncode in (0, 3)
+    assert topics.list_topics() == [owned]
+    topics.delete(owned)
+
+
+def test_dead_letters_are_looked_at_and_sent_again(run: Run, topics: Topics) -> None:
+    topics.create("smiles", max_receives=1)
+    for body in ("one", "two"):
+        topics.publish("smiles-dead-letter", Outgoing(body, {"failure": f"{body} is no molecule"}))
+    refused = run("peek", "smiles")
+    assert refused.returncode == 1
+    assert b"--count" in refused.stderr
+    for _ in range(3):
+        seen = run("peek", "smiles-dead-letter")
+        assert (seen.returncode, sorted(seen.stdout.split())) == (0, [b"one", b"two"])
+    assert b"is a dead letter: two is no molecule" in seen.stderr
+    rows = [json.loads(line) for line in run("peek", "smiles-dead-letter", "--json").stdout.splitlines()]
+    assert {row["failure"] for row in rows} == {"one is no molecule", "two is no molecule"}
+    done = run("redrive", "smiles", "--idle", "0", "--json")
+    assert done.returncode == 0
+    told = json.loads(done.stdout)
+    assert (told["moved"], told["left"], told["dead_letter_topic"]) == (2, 0, "smiles-dead-letter")
+    again = run("redrive", "smiles", "--idle", "0")
+    assert (again.returncode, again.stderr) == (3, b"No dead letters in smiles-dead-letter.\n")
+    assert sorted(run("pull", "smiles", "--min", "2", "--ack").stdout.split()) == [b"one", b"two"]
+    topics.publish("smiles-dead-letter", "held")
+    topics.pull("smiles-dead-letter", visibility_timeout=1_000)
+    assert run("redrive", "nowhere").returncode == 1
+
+
+def test_an_interrupted_redrive_gives_the_rest_back(server: str, topics: Topics) -> None:
+    topics.create("smiles")
+    topics.publish_all("smiles-dead-letter", [f"{n}" for n in range(40)])
+    process = subprocess.Popen(
+        [sys.executable, "-c", _MAIN, "topics", "redrive", "smiles", "--rate", "1"],
+        env=environment(server),
+        stderr=subprocess.PIPE,
+    )
+    try:
+        end = time.monotonic() + 60
+        while not topics.counts("smiles").visible and time.monotonic() < end:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.wait(timeout=30)
+    assert process.returncode == 130
+    assert b"the same command goes on" in said
+    assert topics.counts("smiles").visible + topics.counts("smiles-dead-letter").visible == 40
+
+
+def test_attributes_are_changed_and_words_of_other_tools_work(run: Run, topics: Topics) -> None:
+    topics.create_queue("raw")
+    assert run("update", "raw").returncode == 2
+    assert run("update", "raw", "-a", "Colour=red").returncode == 1
+    assert run("create", "raw", "--exist-ok").returncode == 0
+    assert run("update", "raw", "--visibility-timeout", "77", "--max-receives", "9").returncode == 0
+    attributes = json.loads(run("describe", "raw", "--json").stdout)["attributes"]
+    assert attributes["VisibilityTimeout"] == "77"
+    assert json.loads(attributes["RedrivePolicy"])["maxReceiveCount"] == 9
+    sent = run("publish", "raw", "CCO")
+    (row,) = (json.loads(line) for line in run("pull", "raw", "--json").stdout.splitlines())
+    assert sent.stdout.decode().split() == [row["id"]]
+    assert run("modify-ack-deadline", "raw", row["receipt"], "--ack-deadline", "600").returncode == 0
+    assert run("ack", "raw", row["receipt"]).returncode == 0
+    assert run("list-queues", "ra").returncode == 0
+
+
+def test_what_is_no_utf8_keeps_nothing_else_from_being_published(run: Run, topics: Topics) -> None:
+    topics.create("smiles")
+    done = run("publish", "smiles", "--json", given=b"good\n\xff\n")
+    assert done.returncode == 4
+    assert [failure["body"] for failure in json.loads(done.stdout)["failed"]] == ["\\xff"]
+    assert b"no valid UTF-8: " in run("publish", "smiles", given=b"\xff\n").stderr.replace(b", as SQS wants it", b"")

@@ -19,6 +19,8 @@ from tagstream.cli.common import INTERRUPTED, Failures
         ("modles list", "Did you mean 'models'?"),
         ("images serch dog", "Did you mean 'search'?"),
         ("topics crate smiles", "Did you mean 'create'?"),
+        ("topics seek smiles", "'topics redrive' repeats its dead letters."),
+        ("topics subscriptions list", "'topics list' shows all."),
         ("xyzzy", "No such command 'xyzzy'."),
     ],
 )

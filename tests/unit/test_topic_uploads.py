@@ -266,3 +266,10 @@ def test_what_is_no_upload_says_what_is_expected(tmp_path: Path) -> None:
         with pytest.raises(TopicError, match=words):
             act()
     assert topics.counts("smiles").total == 0
+
+
+def test_dev_null_is_an_empty_file(tmp_path: Path) -> None:
+    topics = make()
+    assert upload(topics, "smiles", "/dev/null").messages == 1
+    assert download(topics, "smiles", tmp_path / "out", idle=1).messages == 1
+    assert (tmp_path / "out").read_bytes() == b""

@@ -233,7 +233,15 @@ def acknowledge(topic: str, receipts: Sequence[str], aws: Aws) -> None:
 @click.command()
 @topic_argument
 @click.argument("receipts", nargs=-1)
-@click.option("--seconds", type=click.IntRange(0, 43200), default=300, show_default=True, help="From now; 0 releases.")
+@click.option(
+    "--seconds",
+    "--ack-deadline",
+    "seconds",
+    type=click.IntRange(0, 43200),
+    default=300,
+    show_default=True,
+    help="From now; 0 releases.",
+)
 @aws_options
 def refresh(topic: str, receipts: Sequence[str], seconds: int, aws: Aws) -> None:
     """Set when received messages come back, by their RECEIPTS or by what 'pull --json' printed, from standard input.

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
 from typing import TYPE_CHECKING
 
 import click
 
-from tagstream.cli.common import DONE_IN_PART, FAILED, INTERRUPTED, NOTHING_FOUND, Aws, aws_options, emit, json_option
+from tagstream.cli.common import DONE_IN_PART, FAILED, NOTHING_FOUND, Aws, aws_options, emit, json_option
 from tagstream.cli.common import progress as bar_of
+from tagstream.cli.signals import answered, exit_code
 from tagstream.cli.topics.shared import client_of, complete_topic, topic_argument
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ def redrive(*, topic: str, to: str | None, rate: float | None, idle: float, as_j
     deleted: killed half-way, type the same again, and nothing is lost. Some may be there twice then: 'download' drops
     parcels that are. FIFO topics keep their groups and order.
 
-    Exit codes: 0 all are moved, 3 there were none, 4 some are left, 130 after Ctrl-C.
+    Exit codes: 0 all are moved, 3 there were none, 4 some are left, 130 after Ctrl-C, 143 after SIGTERM.
 
     \b
     Examples:
@@ -53,7 +52,9 @@ def redrive(*, topic: str, to: str | None, rate: float | None, idle: float, as_j
 
     client = client_of(aws)
     moved = 0
-    with _interrupts() as received, bar_of("Redriving", unit="messages") as advance:
+    stopped = threading.Event()
+    # No exception, which might come between publishing a message and deleting it.
+    with answered(stopped.set) as signals, bar_of("Redriving", unit="messages") as advance:
 
         def on_progress(done: int, _total: int) -> None:
             nonlocal moved
@@ -61,9 +62,7 @@ def redrive(*, topic: str, to: str | None, rate: float | None, idle: float, as_j
             moved = done
 
         try:
-            result = move(
-                client, topic, to, rate=rate, idle=idle, on_progress=on_progress, stopped=lambda: bool(received)
-            )
+            result = move(client, topic, to, rate=rate, idle=idle, on_progress=on_progress, stopped=stopped.is_set)
         except PublishFailed as error:
             click.echo(
                 f"Error: {error} {moved} were moved before; the others are still among the dead letters: type the same "
@@ -72,9 +71,9 @@ def redrive(*, topic: str, to: str | None, rate: float | None, idle: float, as_j
             )
             sys.exit(DONE_IN_PART if moved else FAILED)
     _tell(result, topic, as_json)
-    if received:
-        click.echo(f"Interrupted: {result.left} (about) are left. The same command goes on.", err=True)
-        sys.exit(INTERRUPTED)
+    if signals:
+        click.echo("Interrupted: the same command goes on.", err=True)
+        sys.exit(exit_code(signals[0]))
     if result.left:
         sys.exit(DONE_IN_PART)
     if not result.moved:
@@ -94,7 +93,9 @@ def _tell(result: RedriveResult, topic: str, as_json: bool) -> None:
             "failed": failed,
         }
         emit([told], as_json=True)
-    elif result.moved or not result.left:
+    elif not result.moved and not result.left:
+        click.echo(f"No dead letters in {result.dead_letter_topic}.", err=True)
+    else:
         click.echo(f"{result.moved:,} messages moved from {result.dead_letter_topic} to {result.to}.")
     for failure in failed[:_REASONS_SHOWN]:
         click.echo(f"  not moved: {failure['id']}: {failure['code']}: {failure['reason']}", err=True)
@@ -107,14 +108,3 @@ def _tell(result: RedriveResult, topic: str, as_json: bool) -> None:
             f"'tagstream topics peek {result.dead_letter_topic}' shows why they failed.",
             err=True,
         )
-
-
-@contextmanager
-def _interrupts() -> Iterator[list[int]]:
-    """The signals that came: no exception, which would come between publishing a message and deleting it."""
-    received: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: received.append(number))
-    try:
-        yield received
-    finally:
-        signal.signal(signal.SIGINT, before)

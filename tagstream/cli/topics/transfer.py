@@ -121,7 +121,8 @@ def upload(
             )
             raise
     if as_json:
-        emit([asdict(result)], as_json=True)
+        told = asdict(result)
+        emit([{"files": told.pop("uploads")} | told], as_json=True)
     else:
         click.echo(
             f"{result.lines:,} lines, {result.bytes:,} bytes, {result.messages:,} messages, "
