@@ -135,7 +135,7 @@ def _first_answer(program: list[str], environment: Mapping[str, str]) -> tuple[f
         for line in process.stdout or ():
             if line.startswith("ANSWER "):
                 seconds = time.perf_counter() - started
-                process.communicate()
+                process.communicate(timeout=60)
                 return seconds, json.loads(line.removeprefix("ANSWER "))
             said.append(line)
         errors = process.stderr.read() if process.stderr else ""

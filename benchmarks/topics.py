@@ -171,6 +171,7 @@ def _transfer(results: Results, endpoint: dict[str, str], large: Path, folder: P
                 check=True,
                 capture_output=True,
                 text=True,
+                timeout=600,
             ).stdout
         )
         for path in (small, large)
@@ -215,7 +216,7 @@ def _worker(results: Results, sqs: Any, large: Path, rounds: int) -> None:
     def alone(_: int) -> float:
         started = time.perf_counter()
         for _parcel in range(PARCELS):
-            subprocess.run([sys.executable, str(step), str(parcel), str(copy)], check=True)
+            subprocess.run([sys.executable, str(step), str(parcel), str(copy)], check=True, timeout=600)
         return 1e3 * (time.perf_counter() - started) / PARCELS
 
     say(f"  {rounds} rounds of the worker ...")

@@ -198,7 +198,9 @@ class _Round:
             step = self.folder / f"step-{self.number}"
             step.write_text(f'#!/bin/sh\nsleep {self.chance.choice([0, 0.02, 0.2])}; cp "$1" "$2"\n')
             step.chmod(0o755)
-            arguments = ["process", source, target, "--step", step, "--forever", "--workers", "2"]
+            # A worker that is told to stop ends its poll first, which is shorter with an idle timeout.
+            ending = self.chance.choice([["--forever"], *[["--idle-timeout", "0.3"]] * 3])
+            arguments = ["process", source, target, "--step", step, "--workers", "2", *ending]
         elif command == "upload":
             arguments = ["upload", lines, target, "--lines", "1"]
         else:
@@ -241,8 +243,8 @@ class _Round:
         printed = output.read_text() if output.exists() else ""
         last = printed.splitlines()[-1] if printed.strip() else ""
         allowed = {128 + number for number in sent}
-        if command == "upload":
-            allowed.add(0)  # it had sent everything
+        if command in {"process", "upload"}:
+            allowed.add(0)  # there was nothing left to do
         if code in allowed and (code == 0 or last.startswith("Interrupted.")) and "Traceback" not in printed:
             self.soak.ends[f"{command} {code}"] += 1
         elif -code in sent and "Interrupted." not in printed and "signals.py" not in printed:

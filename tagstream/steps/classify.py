@@ -155,7 +155,7 @@ def _s3_client() -> Any:
     from botocore.config import Config
 
     return botocore.session.get_session().create_client(
-        "s3", config=Config(retries={"mode": "standard", "max_attempts": 5})
+        "s3", config=Config(retries={"mode": "standard", "max_attempts": 5}, connect_timeout=10, read_timeout=60)
     )
 
 

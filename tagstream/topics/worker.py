@@ -239,7 +239,8 @@ class Worker:
                     room, wanted = min(room, 1), 1
                 if room >= wanted:
                     return room
-                self._changed.wait()
+                # With an end, for whoever runs a worker in the main thread: Python's handlers of signals run there.
+                self._changed.wait(1.0)
         return 0
 
     def _start(self, pool: ThreadPoolExecutor, gathered: list[Held], *, more: bool) -> list[Held]:

@@ -72,7 +72,9 @@ def shell(command: str, environment: dict[str, str], folder: Path) -> subprocess
 def lacks(command: str) -> str | None:
     """A program that a command needs and this machine has not; those of the clone are always there."""
     for program in ("aws", "jq"):
-        works = shutil.which(program) and subprocess.run([program, "--version"], capture_output=True, check=False)
+        works = shutil.which(program) and subprocess.run(
+            [program, "--version"], capture_output=True, check=False, timeout=60
+        )
         if re.search(rf"(?:^|\| ){program} ", command) and not (works and works.returncode == 0):
             return program
     return None

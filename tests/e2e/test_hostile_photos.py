@@ -80,7 +80,7 @@ def little_memory(pipeline: Pipeline) -> Iterator[list[int]]:
         yield ended
     finally:
         over.set()
-        watcher.join()
+        watcher.join(60)
 
 
 @pytest.mark.timeout(400)

@@ -64,7 +64,7 @@ def test_up_twice_and_down(tmp_path: Path) -> None:
         # The command line finds the cloud without being told where it is.
         environment = clean_environment(TAGSTREAM_LOCAL_HOME=str(tmp_path))
         search = [TAGSTREAM, "images", "search", "cat"]
-        nothing = subprocess.run(search, env=environment, capture_output=True, text=True, check=False)
+        nothing = subprocess.run(search, env=environment, capture_output=True, text=True, check=False, timeout=60)
         assert nothing.returncode == 1, nothing.stderr
         assert "no photo has been classified yet" in nothing.stderr
 
@@ -95,7 +95,7 @@ def going_up(home: Path) -> Iterator[subprocess.Popen[str]]:
             yield up
         finally:
             up.kill()
-            up.wait()
+            up.wait(60)
             # If it has come up against what the test is about.
             tagstream(home, "down")
 

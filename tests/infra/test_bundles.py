@@ -85,6 +85,6 @@ def test_each_starts_with_nothing_but_itself(name: str, tmp_path: Path) -> None:
     # Isolated, and without site-packages: only the bundle and the standard library.
     command = [str(target.compiler), "-I", "-S", "-c", code, name]
     environment = {"POWERTOOLS_TRACE_DISABLED": "true", "POWERTOOLS_SERVICE_NAME": name, "AWS_REGION": "eu-west-1"}
-    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=240)
     assert run.returncode == 0, run.stderr
     assert run.stdout == "[]\n"

@@ -165,5 +165,6 @@ def test_nothing_heavy_is_imported_and_nothing_read_at_import(name: str) -> None
         text=True,
         check=True,
         env={"PYTHONPATH": str(ROOT), "POWERTOOLS_TRACE_DISABLED": "1"},
+        timeout=60,
     )
     assert run.stdout.strip() == "[]"

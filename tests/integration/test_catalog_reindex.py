@@ -132,7 +132,7 @@ def test_nothing_is_lost_under_concurrent_writers(catalog: Catalog, opensearch: 
     assert reindex_step(opensearch, INDEX, version=NEW)["state"] == "done"
     stop.set()
     for thread in threads:
-        thread.join()
+        thread.join(60)
     assert all(written)
     assert contents(opensearch) == before | written[0] | written[1]
 

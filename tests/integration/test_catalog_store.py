@@ -128,7 +128,7 @@ def test_another_look_at_the_same_event_is_applied_and_an_earlier_one_is_not(
 
 
 def test_two_functions_create_the_index_at_once(opensearch: OpenSearch, osmem_clone: Any) -> None:
-    barrier = threading.Barrier(8)
+    barrier = threading.Barrier(8, timeout=60)
     outcomes: list[list[Outcome]] = []
 
     def work(n: int) -> None:
@@ -140,7 +140,7 @@ def test_two_functions_create_the_index_at_once(opensearch: OpenSearch, osmem_cl
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(60)
     assert [states(outcome) for outcome in outcomes] == [["applied"]] * 8
     assert list(opensearch.indices.get_alias(name=INDEX)) == [index_name(INDEX)]
     opensearch.indices.refresh(index=INDEX)
@@ -191,7 +191,7 @@ def test_endless_conflicts_end_in_a_failure(catalog: Catalog, requests: Requests
 
 def test_two_writers_of_one_image_leave_the_newest(opensearch: OpenSearch, osmem_clone: Any) -> None:
     Catalog(opensearch, INDEX).create_index()
-    barrier = threading.Barrier(2)
+    barrier = threading.Barrier(2, timeout=60)
 
     def work(numbers: range) -> None:
         catalog = Catalog(connect(osmem_clone.url), INDEX)
@@ -208,7 +208,7 @@ def test_two_writers_of_one_image_leave_the_newest(opensearch: OpenSearch, osmem
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(60)
     newest = stored(opensearch, update())
     assert (newest["sequencer"], newest["model"]) == ("10ff", "m10ff")
 

@@ -85,7 +85,7 @@ def endpoint(
         with urllib.request.urlopen(urllib.request.Request(f"{url}/moto-api/reset", method="POST")):  # noqa: S310
             pass
         server.shutdown()
-        thread.join()
+        thread.join(60)
         server.server_close()
 
 

@@ -187,7 +187,12 @@ spec.loader.exec_module(module)
 print(*sorted({{name.partition(".")[0] for name in sys.modules}}))
 """
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True, cwd=HANDLER.parents[2]
+        [sys.executable, "-W", "ignore", "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=HANDLER.parents[2],
+        timeout=120,
     )
     loaded = set(done.stdout.split())
     assert "tagstream" in loaded

@@ -180,7 +180,7 @@ def test_killed_again_and_again_a_download_is_still_exact(
             process.wait(rng.uniform(0, 0.3))
         except subprocess.TimeoutExpired:
             process.kill()
-            process.wait()
+            process.wait(60)
             kills += 1
         assert not (tmp_path / "out").exists() or process.returncode == 0
     assert kills >= 3

@@ -109,7 +109,7 @@ def test_it_runs_on_its_own_and_compiles_nothing(project: Path, tmp_path: Path) 
     # The flags of PEP 552: hash-based, and never checked against the source.
     assert {struct.unpack("<I", path.read_bytes()[4:8])[0] for path in compiled} == {0b01}
     code = f"import sys; sys.path.insert(0, {str(unzipped)!r}); import handler; print(handler.handler({{}}, None))"
-    run = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
+    run = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert run.stdout == "dep hello late!\n"
 
 

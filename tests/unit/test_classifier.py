@@ -142,6 +142,10 @@ def test_classifying_needs_no_tensorflow(tmp_path: Path) -> None:
         "print(*{name.partition('.')[0] for name in sys.modules})"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "photo.png")], capture_output=True, text=True, check=True
+        [sys.executable, "-c", code, str(tmp_path / "photo.png")],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
     )
     assert not set(done.stdout.split()) & {"tensorflow", "keras", "pi_heif", "boto3", "botocore"}
