@@ -229,6 +229,73 @@ def test_show_and_rejected(run: Run, opensearch: OpenSearch) -> None:
     assert len(lines(run("show", "--words", "red", "--json"))) == 2
 
 
+def picture(key: str, etag: str, **facts: Any) -> CatalogUpdate:
+    return CatalogUpdate(
+        kind="classified",
+        bucket=BUCKET,
+        key=key,
+        sequencer="0A",
+        event_kind="created",
+        event_time="2026-01-01T00:00:00Z",
+        etag=etag,
+        size=1_000_000,
+        width=facts.pop("width", 4000),
+        height=3000,
+        model="lite0",
+        tags=(Tag("cat", 0.5),),
+        processed_at="2026-01-01T00:00:01Z",
+        facts=facts,
+    )
+
+
+def test_show_says_what_a_photo_says_besides(run: Run, opensearch: OpenSearch) -> None:
+    facts = {
+        "taken_at": "2025-06-12T14:03:11+02:00",
+        "camera": "<b>NIKON</b> [red]D850",
+        "location": {"lat": 48.2082, "lon": 16.3738},
+        "colors": [{"color": "blue", "share": 0.6}, {"color": "gray", "share": 0.21}],
+        "brightness": 0.25,
+        "sharpness": 0.5,
+    }
+    Catalog(opensearch, INDEX).apply([picture("a.jpg", "a", **facts)])
+    opensearch.indices.refresh(index=INDEX)
+    shown = run("show", "a.jpg").stdout
+    assert "taken 2025-06-12 14:03:11+02:00 with <b>NIKON</b> [red]D850 at 48.2082, 16.3738\n" in shown
+    assert "blue 60%, gray 21%, brightness 0.25, sharpness 0.50\n" in shown
+    assert lines(run("show", "a.jpg", "--json"))[0].items() >= facts.items()
+
+
+def test_duplicates(run: Run, opensearch: OpenSearch) -> None:
+    catalog = Catalog(opensearch, INDEX)
+    catalog.apply([picture("a.jpg", "a", phash="0f" * 8), picture("b.jpg", "b", phash="f0" * 8)])
+    opensearch.indices.refresh(index=INDEX)
+    none = run("duplicates")
+    assert (none.exit_code, none.stderr) == (3, "None of 2 images is a copy of another.\n")
+    catalog.apply(
+        [
+            picture("again.jpg", "a", phash="0f" * 8),
+            picture("small.jpg", "s", phash="0f" * 7 + "0e", width=400),
+            picture("plain.jpg", "p"),
+            picture("far.jpg", "f", phash="aa" * 8),
+        ]
+    )
+    opensearch.indices.refresh(index=INDEX)
+    found = run("duplicates")
+    assert found.exit_code == 0
+    assert [line.split()[:2] for line in found.stdout.splitlines()[1:]] == [
+        ["a.jpg", "again.jpg"],
+        ["a.jpg", "small.jpg"],
+    ]
+    assert found.stderr == (
+        "2 could go, 2.0 MB, of 1 pictures. Of 1 without a perceptual hash only the bytes were compared.\n"
+    )
+    assert lines(run("duplicates", "--json")) == [
+        {"key": "again.jpg", "keep": "a.jpg", "size": 1_000_000, "bits": None},
+        {"key": "small.jpg", "keep": "a.jpg", "size": 1_000_000, "bits": 1},
+    ]
+    assert [row["key"] for row in lines(run("duplicates", "--exact", "--json"))] == ["again.jpg"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

@@ -10,6 +10,7 @@ __all__ = ["images"]
 
 _COMMANDS = {
     "classify": "tagstream.cli.images.classify:classify",
+    "duplicates": "tagstream.cli.images.duplicates:duplicates",
     "reindex": "tagstream.cli.images.maintain:reindex",
     "rejected": "tagstream.cli.images.search:rejected",
     "rm": "tagstream.cli.images.maintain:rm",
@@ -29,6 +30,7 @@ def images() -> None:
       tagstream images search "hot dog" --min-score 0.9
       tagstream images search cat --json | jq -r .s3_location
       tagstream images show IMG_0012.jpg
+      tagstream images duplicates
       tagstream images rm IMG_0012.jpg
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 nothing found, 4 done in part.
