@@ -13,7 +13,7 @@ from typing import Any, NoReturn, ParamSpec, TypeVar
 
 import click
 
-from tagstream.cli.signals import Interrupted, exit_code, finish
+from tagstream.cli.signals import Interrupted, begin, exit_code, finish
 from tagstream.errors import ConfigurationError, TagstreamError
 
 __all__ = [
@@ -48,17 +48,19 @@ class Failures(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return self._invoke(ctx)
-        finally:
-            finish()
+            begin()
+            try:
+                return self._invoke(ctx)
+            finally:
+                finish()
+        except KeyboardInterrupt as interrupt:
+            _end(interrupt)
 
     def _invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except TagstreamError as error:
             click.echo(f"Error: {error}", err=True)
-        except KeyboardInterrupt as interrupt:
-            _end(interrupt)
         except click.Abort as error:
             # Click makes one exception of Ctrl-C, of the end of standard input, and of a question answered with no.
             if isinstance(error.__context__, KeyboardInterrupt):

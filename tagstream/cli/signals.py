@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-__all__ = ["Interrupted", "answered", "exit_code", "finish", "listen"]
+__all__ = ["Interrupted", "answered", "begin", "exit_code", "finish", "listen"]
 
 _NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Ignored unless somebody asks for it, so that no harm is done when it comes before or after.
@@ -46,9 +46,15 @@ def exit_code(number: int) -> int:
 
 
 def listen() -> None:
-    """Answer signals from now on until this process ends."""
+    """Notice signals from now on until this process ends; :func:`begin` to :func:`finish` is what they interrupt."""
     if _Listener.current is None:
         _Listener().start()
+
+
+def begin() -> None:
+    """Who calls this catches :class:`Interrupted`: raise it from now on, also for a signal that has come before."""
+    if _Listener.current is not None:
+        _Listener.current.begun = True
 
 
 def finish() -> None:
@@ -87,6 +93,7 @@ class _Listener:
     def __init__(self) -> None:
         self.received: list[int] = []
         self.answers: tuple[Answer, ...] = (self._interrupt,)
+        self.begun = False
         self._raising: int | None = None
         self._raised = False
         self._stopped = threading.Event()
@@ -152,7 +159,8 @@ class _Listener:
         self._raising = self.received[0]
         main = threading.main_thread()
         while not self._raised and main.is_alive():
-            signal.pthread_kill(main.ident or 0, _WAKING)
+            if self.begun:
+                signal.pthread_kill(main.ident or 0, _WAKING)
             time.sleep(_WAKING_SECONDS)
 
     def _on_waking(self, _number: int, _frame: FrameType | None) -> None:
