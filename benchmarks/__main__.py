@@ -21,6 +21,7 @@ GROUPS = {
     "bundle": ("benchmarks.bundle:bundle", "the classify function's bundle: size, cold start, memory"),
     "catalog": ("benchmarks.catalog:catalog", "the catalog function's requests"),
     "pipeline": ("benchmarks.pipeline:pipeline", "upload to searchable through the local cloud"),
+    "vocabulary": ("benchmarks.vocabulary:vocabulary", "the vocabulary's size, and the time to read and use it"),
     "topics": ("benchmarks.topics:topics", "files over topics, and the worker"),
 }
 LEAST_ROUNDS = 20

@@ -287,7 +287,7 @@ def _modules(source: Path, root: Path) -> list[Path]:
     """The files of ours that the modules in ``source`` import, directly or through one another.
 
     Every import counts, also one inside a function. With a module come its packages' ``__init__.py`` and
-    the data files that lie beside it.
+    the data files that lie beside it, but for one with the name of a module that is not reached.
     """
     found: set[Path] = set()
     waiting = sorted(source.rglob("*.py"))
@@ -304,7 +304,10 @@ def _modules(source: Path, root: Path) -> list[Path]:
         path
         for directory in {module.parent for module in found}
         for path in directory.iterdir()
-        if path.is_file() and path.suffix in (".txt", ".json")
+        if path.is_file()
+        and path.suffix in (".txt", ".json")
+        # words.txt is read by words.py, and goes where that goes.
+        and (path.with_suffix(".py") in found or not path.with_suffix(".py").exists())
     }
     return sorted(found | data)
 

@@ -21,6 +21,8 @@ from benchmarks.report import (
     plot,
     table,
 )
+from benchmarks.vocabulary import average_precision, measured
+from tagstream.tags import Tag
 
 MACHINE = {"cpu": "a processor", "cores": 2, "int8_instructions": ["AVX VNNI"]}
 
@@ -142,3 +144,30 @@ def test_the_plot_is_a_picture_and_rows_without_target_need_none(tmp_path: Path)
         assert picture.width > 600
     plot(Results([noted("memory", 100.0, unit="MB")]), MACHINE, tmp_path / "none.png")
     assert not (tmp_path / "none.png").exists()
+
+
+def test_average_precision_counts_what_is_not_found() -> None:
+    assert average_precision([True, True], 2) == 1
+    assert average_precision([False, True], 1) == 0.5
+    assert average_precision([True], 2) == 0.5
+    assert average_precision([], 3) == 0
+
+
+def test_a_noun_is_ranked_as_a_search_ranks_it() -> None:
+    photos = [
+        [Tag("guard dog", 0.9)],
+        [Tag("beagle", 0.3), Tag("dog", 0.4, "ancestor")],
+        [Tag("tabby cat", 0.9), Tag("cat", 0.9, "ancestor")],
+        [Tag("beagle", 0.6), Tag("dog", 0.8, "ancestor")],
+        [Tag("hot dog", 0.99)],
+    ]
+    answer = measured("dogs", photos, [False, True, False, True, False], min_score=0.5)
+    assert (answer.right, answer.average_precision, answer.recall) == (2, 1.0, 1.0)
+    worse = measured("dogs", photos, [False, True, True, False, False], min_score=0.5, related=False)
+    # The better dog is none; the cat is not found.
+    assert (worse.average_precision, worse.recall, worse.precision) == (0.25, 0.5, 0.0)
+
+
+def test_no_photo_may_count_that_nothing_finds() -> None:
+    answer = measured("zebra", [[Tag("beagle", 0.9)]], [True], min_score=0.5)
+    assert (answer.average_precision, answer.recall, answer.precision) == (0.0, 0.0, None)

@@ -60,6 +60,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             "tagstream/greet/words.py": "def text():\n    return ' hello '\n",
             "tagstream/greet/words.json": "{}",
             "tagstream/greet/unused.py": "import tagstream.other\n",
+            "tagstream/greet/unused.txt": "read by unused.py alone",
             "tagstream/late.py": "WORD = 'late'\n",
             "tagstream/other.py": "",
             "model/weights": "w",
