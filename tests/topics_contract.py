@@ -15,6 +15,7 @@ from tagstream.topics import (
     ParcelSettings,
     Place,
     PublishFailed,
+    TopicError,
     TopicNotFound,
     Topics,
     download,
@@ -216,6 +217,11 @@ class TopicsContract:
         wrong = type(message)(id="wrong", receipt="wrong", body="")
         assert [failed.message.id for failed in topics.acknowledge("smiles", [message, wrong])] == ["wrong"]
         assert [failed.message.id for failed in topics.refresh_deadline("smiles", [wrong])] == ["wrong"]
+
+    def test_what_boto3_would_not_send_is_an_error_of_topics(self, topics: Topics) -> None:
+        topics.create("updates.fifo")
+        with pytest.raises(TopicError):
+            topics.publish("updates.fifo", Outgoing("CCO", group_id=5))  # type: ignore[arg-type]
 
     # FIFO
 

@@ -10,7 +10,17 @@ from typing import Any
 from tagstream.errors import TopicError
 from tagstream.topics.messages import Message, Outgoing
 
-__all__ = ["expect_topics", "file_of", "files_of", "messages_of", "outgoing_of", "received", "topic_of", "whole_number"]
+__all__ = [
+    "expect_topics",
+    "file_of",
+    "files_of",
+    "messages_of",
+    "outgoing_of",
+    "received",
+    "seconds_of",
+    "topic_of",
+    "whole_number",
+]
 
 
 def topic_of(topic: Any) -> str:
@@ -79,6 +89,10 @@ def outgoing_of(message: Any) -> Outgoing:
         raise TopicError(f"a message to publish is text or an Outgoing: not {_kind(message)}.")
     if not isinstance(message.body, str):
         raise TopicError(f"the body of a message is text, its attributes may be bytes: not {_kind(message.body)}.")
+    for name, id_ in (("group_id", message.group_id), ("deduplication_id", message.deduplication_id)):
+        if id_ is not None and not isinstance(id_, str):
+            raise TopicError(f"the {name} of a message is text: not {_kind(id_)}.")
+    whole_number(message.delay, "the delay of a message", 0, 900)
     if not isinstance(message.attributes, Mapping):
         raise TopicError(f"the attributes of a message are names with values: not {_kind(message.attributes)}.")
     for name, value in message.attributes.items():
@@ -134,6 +148,18 @@ def whole_number(value: Any, name: str, least: int, most: int | None = None) -> 
         limits = f"of at least {least:,}" if most is None else f"from {least:,} to {most:,}"
         raise TopicError(f"{name} is a whole number {limits}: not {value!r}.")
     return int(value)
+
+
+def seconds_of(value: Any, name: str) -> float:
+    """A length of time.
+
+    >>> seconds_of("5", "timeout")
+    Traceback (most recent call last):
+    tagstream.errors.TopicError: timeout is a number of seconds, 0 or more: not '5'.
+    """
+    if not isinstance(value, int | float) or isinstance(value, bool) or not value >= 0:
+        raise TopicError(f"{name} is a number of seconds, 0 or more: not {value!r}.")
+    return value
 
 
 def _kind(value: Any) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from botocore.exceptions import ClientError, HTTPClientError
+from botocore.exceptions import ClientError, HTTPClientError, ParamValidationError
 from botocore.exceptions import ConnectionError as NoConnection
 
 from tagstream.errors import TopicError
@@ -80,6 +80,8 @@ class Calls:
             return self.tried(call, *positional, **parameters)
         except ClientError as error:
             raise self.told(topic, error) from error
+        except ParamValidationError as error:
+            raise TopicError(f"topic {topic!r}: {' '.join(str(error).split())}", topic=topic) from error
 
     def told(self, topic: str, error: ClientError) -> TopicError:
         """SQS' error about a topic, in this package's words."""

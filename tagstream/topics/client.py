@@ -11,7 +11,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from tagstream.errors import TopicError
-from tagstream.topics.arguments import messages_of, outgoing_of, received, topic_of, whole_number
+from tagstream.topics.arguments import messages_of, outgoing_of, received, seconds_of, topic_of, whole_number
 from tagstream.topics.calls import Calls, TopicSettings, code_of
 from tagstream.topics.errors import (
     InvalidTopic,
@@ -41,6 +41,7 @@ log = logging.getLogger(__name__)
 
 _DELETED_RECENTLY = {"AWS.SimpleQueueService.QueueDeletedRecently", "QueueDeletedRecently"}
 _EXISTS = {"QueueAlreadyExists", "QueueNameExists"}
+_LONGEST_DEADLINE = 43_200
 _SECONDS_OF_SQS = 60
 """For this long a deleted name cannot be used again, and a purge is not over."""
 
@@ -379,6 +380,9 @@ class Topics:
         """
         whole_number(max_messages, "max_messages", 1)
         whole_number(min_messages, "min_messages", 0, max_messages)
+        seconds_of(timeout, "timeout")
+        if visibility_timeout is not None:
+            whole_number(visibility_timeout, "visibility_timeout", 0, _LONGEST_DEADLINE)
         return pull(
             self._calls,
             topic,
@@ -412,6 +416,7 @@ class Topics:
         Returns those that could not be: they may be with another subscriber already.
         SQS: 12 hours (43,200 s) after the receive is the end, whatever is asked.
         """
+        whole_number(seconds, "seconds", 0, _LONGEST_DEADLINE)
         return refresh(self._calls, topic, received(messages), seconds)
 
     def now(self) -> float:

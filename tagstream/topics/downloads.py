@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tagstream.errors import TopicError
-from tagstream.topics.arguments import expect_topics, file_of
+from tagstream.topics.arguments import expect_topics, file_of, seconds_of, whole_number
 from tagstream.topics.client import Topics
 from tagstream.topics.errors import DownloadIncomplete, DownloadRefused
 from tagstream.topics.names import dead_letter_name
@@ -63,6 +63,8 @@ def download(
     """
     expect_topics(topics)
     target = Path(file_of(path, "a download takes the path of a file to write"))
+    seconds_of(idle, "idle")
+    whole_number(visibility_timeout, "visibility_timeout", 1)
     if target.is_dir() or not target.parent.is_dir():
         raise DownloadRefused(f"{target} cannot be written: name a file in an existing folder.", topic=topic)
     if target.exists() and not target.is_file():

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from tagstream.errors import TopicError
-from tagstream.topics.arguments import expect_topics
+from tagstream.topics.arguments import expect_topics, seconds_of, whole_number
 from tagstream.topics.client import Topics
 from tagstream.topics.errors import PublishFailed
 from tagstream.topics.messages import BATCH_ENTRIES, MAX_BYTES, Attribute, Failed, Message, Outgoing, PublishResult
@@ -78,6 +78,8 @@ def redrive(
     :class:`PublishFailed` when publishing fails altogether: what was not published is still among the dead letters.
     """
     expect_topics(topics)
+    seconds_of(idle, "idle")
+    whole_number(visibility_timeout, "visibility_timeout", 1)
     dead, target = _from(topics, topic, to), to or topic
     if is_fifo(dead) != is_fifo(target):
         raise TopicError(

@@ -359,6 +359,9 @@ def test_what_is_no_message_says_what_is_expected() -> None:
         (lambda: topics.refresh_deadline("smiles", [5]), "the messages that pull returned"),  # type: ignore[list-item]
         (lambda: topics.pull("smiles", max_messages=0), "max_messages is a whole number of at least 1: not 0"),
         (lambda: topics.pull("smiles", min_messages=11), "from 0 to 10: not 11"),
+        (lambda: topics.pull("smiles", timeout="5"), "timeout is a number of seconds"),  # type: ignore[arg-type]
+        (lambda: topics.pull("smiles", visibility_timeout=1.5), "visibility_timeout is a whole number"),  # type: ignore[arg-type]
+        (lambda: topics.refresh_deadline("smiles", [], 50_000), "from 0 to 43,200: not 50000"),
         (lambda: topics.pull(None), "a topic is its name or its URL"),  # type: ignore[arg-type]
         (lambda: topics.counts("a b"), "1 to 80 letters"),
         (lambda: Topics("eu-west-1"), "a boto3 SQS client"),
