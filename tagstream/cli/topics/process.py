@@ -144,7 +144,7 @@ def process(
     if lying := max(dead or 0, totals.dead_lettered):
         click.echo(
             f"{lying:,} inputs are in the dead-letter topic of {input_topic}, {totals.dead_lettered:,} of them since "
-            f"this run: see why with 'tagstream topics pull {dead_letter_name(input_topic)}', and try them again with "
+            f"this run: see why with 'tagstream topics peek {dead_letter_name(input_topic)}', and try them again with "
             f"'tagstream topics redrive {input_topic}'.",
             err=True,
         )
