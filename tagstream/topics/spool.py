@@ -23,6 +23,7 @@ from tagstream.topics.messages import Message
 from tagstream.topics.names import main_name, name_of
 from tagstream.topics.parcels import MAX_PARCEL_BYTES, Parcel, Place, packed_content, unpack
 from tagstream.topics.progress import Progress
+from tagstream.topics.resolving import Resolved, numbers, resolve
 
 __all__ = ["DownloadResult", "Spool"]
 
@@ -246,11 +247,11 @@ class Spool:
         row = self._db.execute("SELECT value FROM counts WHERE name = ?", (name,)).fetchone()
         return int(row[0]) if row else 0
 
-    def _heads(self) -> Iterator[tuple[str, int, _Resolved]]:
+    def _heads(self) -> Iterator[tuple[str, int, Resolved]]:
         """Everything in order: upload, number of the parcel in it, and what of it there is."""
         rows = self._db.execute("SELECT upload, head, marked FROM parcels ORDER BY upload, head, place")
         for (upload_id, head), group in itertools.groupby(rows, key=lambda row: (row[0], row[1])):
-            yield upload_id, head, _resolve([Place.parse(row[2]) for row in group], 1)
+            yield upload_id, head, resolve([Place.parse(row[2]) for row in group], 1)
 
     def gaps(self) -> Iterator[str]:
         """What is missing, in words. Flat memory, however many parcels there are."""
@@ -263,7 +264,7 @@ class Spool:
             expected, ended = 0, False
             for _, head, resolved in heads:
                 if head > expected:
-                    yield f"upload {upload_id}: {_numbers(expected, head - 1)} missing"
+                    yield f"upload {upload_id}: {numbers(expected, head - 1)} missing"
                 for missing in resolved.missing:
                     yield f"upload {upload_id}: {missing}"
                 expected, ended = head + 1, resolved.last
@@ -341,51 +342,6 @@ class Spool:
                 self.path.with_name(self.path.name + suffix).unlink()
 
 
-@dataclass(frozen=True, slots=True)
-class _Resolved:
-    """Which places stand for a parcel, in order; what is missing; how many were dropped for others of the same."""
-
-    places: tuple[Place, ...]
-    missing: tuple[str, ...]
-    dropped: int
-    last: bool
-
-
-def _resolve(places: Sequence[Place], depth: int) -> _Resolved:
-    """Choose among what came for one parcel: itself, or its parts of one variant, the first that is complete.
-
-    ``places`` all share their first ``depth`` levels.
-    """
-    last = any(place.levels[depth - 1].last for place in places)
-    whole = [place for place in places if len(place.levels) == depth]
-    if whole:
-        return _Resolved((whole[0],), (), len(places) - 1, last)
-    best: _Resolved | None = None
-    name = Place(tuple(replace(level, last=False) for level in places[0].levels[:depth]))
-    ordered = sorted(places, key=lambda place: (place.levels[depth].variant, place.levels[depth].index))
-    for variant, siblings in itertools.groupby(ordered, key=lambda place: place.levels[depth].variant):
-        chosen: list[Place] = []
-        missing: list[str] = []
-        dropped = expected = 0
-        ended = False
-        for index, group in itertools.groupby(siblings, key=lambda place: place.levels[depth].index):
-            part = _resolve(list(group), depth + 1)
-            if index > expected:
-                missing.append(f"parcel {name}: {_numbers(expected, index - 1, 'part')} missing")
-            missing += part.missing
-            chosen += part.places
-            dropped += part.dropped
-            expected, ended = index + 1, part.last
-        if not ended:
-            missing.append(f"parcel {name}: everything after part {expected - 1} missing")
-        found = _Resolved(tuple(chosen), tuple(missing), len(places) - len(chosen), last)
-        if best is None or (best.missing and len(found.missing) < len(best.missing)):
-            best = found
-        log.debug("parcel %s, variant %r: %d missing", name, variant, len(missing))
-    assert best is not None  # noqa: S101 - places is never empty
-    return best
-
-
 def _related(topic: str, other: str) -> bool:
     """Whether they are the same topic, or one has the dead letters of the other."""
     return main_name(name_of(topic)) == main_name(name_of(other))
@@ -393,10 +349,6 @@ def _related(topic: str, other: str) -> bool:
 
 def _part(target: Path) -> Path:
     return target.with_name(f".{target.name}.tagstream-part")
-
-
-def _numbers(first: int, last: int, word: str = "parcel") -> str:
-    return f"{word} {first}" if first == last else f"{word}s {first} to {last}"
 
 
 def _sync_folder(folder: Path) -> None:
