@@ -10,7 +10,7 @@ import pytest
 from tests.documents import DOCUMENTS, ROOT, json_names, undocumented
 
 # Words for what another field of the table says already.
-_SYNONYMS = {"error", "problem", "state", "photo", "location", "upload", "megabytes", "licenses", "filename"}
+_SYNONYMS = {"error", "problem", "state", "photo", "upload", "megabytes", "licenses", "filename"}
 
 
 def test_one_word_for_one_thing() -> None:
