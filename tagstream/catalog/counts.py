@@ -8,9 +8,10 @@ from __future__ import annotations
 import difflib
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, TypeAlias
 
-from tagstream.catalog.ranking import Search, Term, Vocabulary, fold
+from tagstream.catalog.ranking import TIERS, Search, Term, Vocabulary, fold
 
 __all__ = [
     "facet_aggregations",
@@ -163,7 +164,9 @@ def suggestions(search: Search, vocabulary: Vocabulary, response: Mapping[str, A
     counts = _counted(response["aggregations"]["tags"]["sure"]["names"])
     suggested = []
     for term in search.wanted:
-        meant = [name for name in dict.fromkeys(meaning.tag for meaning in term.meanings) if name in counts]
+        anyhow = replace(term, comparison=None)
+        matches = [match for name in counts if (match := search.match(anyhow, name, 1.0))]
+        meant = [match.tag for match in sorted(matches, key=lambda match: (-TIERS[match.how], -counts[match.tag]))]
         names = meant or _near(term, vocabulary, counts)
         if names:
             tags = [{"tag": name, "images": counts[name]} for name in names[:_SUGGESTED]]

@@ -11,10 +11,21 @@ from tagstream.analysis import FIELDS
 from tagstream.catalog import language
 from tagstream.catalog.counts import facet_aggregations, facets, stats_answer, stats_body, tags_answer, tags_body
 from tagstream.catalog.ranking import TIERS, WEAK_BELOW, Found, Search, Term, Vocabulary, understand
+from tagstream.catalog.similar import why
 from tagstream.catalog.updates import document_id
 from tagstream.errors import QueryError
 
-__all__ = ["MAX_LIMIT", "MAX_TAGS", "Request", "answer", "parse_request", "search_body", "search_of"]
+__all__ = [
+    "MAX_LIMIT",
+    "MAX_TAGS",
+    "Request",
+    "answer",
+    "parse_request",
+    "search_body",
+    "search_of",
+    "similar_answer",
+    "similar_body",
+]
 
 MAX_LIMIT = 100
 """Images in one answer, at most."""
@@ -238,6 +249,32 @@ def _found_by(request: Request, search: Search) -> tuple[Json, list[Json]]:
     if request.kind == "list":
         return {"filter": [classified, clause]}, [{"key": "asc"}]
     return {"filter": [classified], "must": [clause]}, search.order()
+
+
+def similar_body(request: Request, rest: Search | None, alike: Json) -> Json:
+    """Asks for the images that ``alike`` finds (:func:`tagstream.catalog.similar.similar_query`), and the rest too.
+
+    They come in one answer: nobody looks at more than the most similar ones.
+    """
+    conditions = [{"term": {"status": "classified"}}, *([rest.clause()] if rest else [])]
+    return {
+        "size": request.limit,
+        "track_total_hits": True,
+        "_source": list(_SHOWN),
+        "query": {"bool": {"filter": conditions, "must": [alike]}},
+        "sort": [{"_score": "desc"}, {"id": "asc"}],
+    }
+
+
+def similar_answer(document: Mapping[str, Any], response: Mapping[str, Any], rest: Search | None) -> Json:
+    """Images with how they are like ``document``: ``likeness``, comparable within the answer, and ``why``, in words."""
+    images = [
+        _image(hit, rest)
+        | ({} if rest else _why(Found()))
+        | {"likeness": hit["sort"][0], "why": why(document, hit["_source"])}
+        for hit in response["hits"]["hits"]
+    ]
+    return {"total": len(images), "images": images, "after": None, "terms": []}
 
 
 def _all(_: Request) -> tuple[Json, list[Json]]:

@@ -138,9 +138,21 @@ class Search:
         """The terms that images are to show."""
         return tuple(term for shows in _wanted(self.query) for term in self.terms[shows])
 
-    @property
-    def similar_to(self) -> tuple[Similar, ...]:
-        return tuple(part for part in _parts(self.query) if isinstance(part, Similar))
+    def similar_to(self) -> tuple[Similar, Search | None] | None:
+        """The image that others are to be like, and the rest of the query; None if the query has no ``similar:``.
+
+        Raises :class:`QueryError` where it does not stand beside the rest, but within it.
+        """
+        parts = self.query.parts if isinstance(self.query, All) else (self.query,)
+        wanted = [part for part in parts if isinstance(part, Similar)]
+        if not any(isinstance(part, Similar) for part in _parts(self.query)):
+            return None
+        rest = tuple(part for part in parts if not isinstance(part, Similar))
+        if len(wanted) != 1 or any(isinstance(part, Similar) for other in rest for part in _parts(other)):
+            raise QueryError("A query has one similar:KEY at most, and neither '-' nor '|' goes with it.")
+        if not rest:
+            return wanted[0], None
+        return wanted[0], replace(self, query=rest[0] if len(rest) == 1 else All(rest))
 
     def clause(self) -> Json:
         """The query for OpenSearch; its ``_score`` is the first thing to sort by."""
@@ -281,13 +293,14 @@ class Search:
                 return Found()
 
     def _best(self, term: Term, tags: Iterable[tuple[str, float]]) -> Found | None:
-        matches = [match for tag, score in tags if (match := self._match(term, tag, score))]
+        matches = [match for tag, score in tags if (match := self.match(term, tag, score))]
         found = [
             Found(self._value(TIERS[match.how], match.score), self._is_weak(match.score), (match,)) for match in matches
         ]
         return max(found, key=lambda one: (one.value, one.matches[0].score), default=None)
 
-    def _match(self, term: Term, tag: str, score: float) -> Match | None:
+    def match(self, term: Term, tag: str, score: float) -> Match | None:
+        """Whether and how a term is found by a tag."""
         if not _holds(term, score):
             return None
         name = fold(tag)
@@ -469,7 +482,7 @@ def _filter(query: Query) -> Json:  # noqa: PLR0911 (one for each filter)
         case Title():
             return {"match_phrase": {"title": query.text}}
         case _:
-            raise QueryError(f"{query} can be asked for on its own only.")
+            raise QueryError(f"{query} cannot be asked for here: it is for searches.")
 
 
 def fold(text: str) -> str:

@@ -18,11 +18,13 @@ from tagstream.catalog import mapping
 from tagstream.catalog.client import catalog_errors
 from tagstream.catalog.counts import suggestion_body, suggestions
 from tagstream.catalog.documents import POSITION_FIELDS, document, position_of, position_of_document
+from tagstream.catalog.language import Similar
 from tagstream.catalog.order import Position
-from tagstream.catalog.queries import Request, answer, search_body, search_of
-from tagstream.catalog.ranking import Vocabulary
+from tagstream.catalog.queries import Request, answer, search_body, search_of, similar_answer, similar_body
+from tagstream.catalog.ranking import Search, Vocabulary
+from tagstream.catalog.similar import frequencies_aggregation, frequencies_of, similar_query
 from tagstream.catalog.updates import CatalogUpdate
-from tagstream.errors import CatalogError
+from tagstream.errors import CatalogError, QueryError
 from tagstream.vocabulary.words import load_words
 
 __all__ = ["Catalog", "Outcome"]
@@ -184,12 +186,16 @@ class Catalog:
     def search(self, request: Request) -> dict[str, Any]:
         """Answer a request (:func:`tagstream.catalog.queries.answer`).
 
+        Raises :class:`QueryError` for what only the catalog can tell to make no sense.
         Where a query finds nothing, :func:`tagstream.catalog.counts.suggestions` are added to the answer.
         A catalog without an index has no images, and its answer says under ``missing`` what that may mean: nothing
         was classified yet, or the index or its alias was lost.
         """
         search = None if request.parsed is None else search_of(request, self._vocabulary())
+        similar = search.similar_to() if search is not None and request.kind == "search" else None
         try:
+            if similar is not None:
+                return self._similar(request, *similar)
             found = answer(request, self._ask(search_body(request, search)), search)
             if search is not None and found["total"] == 0:
                 found |= suggestions(search, self._vocabulary(), self._ask(suggestion_body(search)))
@@ -198,6 +204,19 @@ class Catalog:
                 return {"total": 0, "images": [], "after": None, "missing": self._what_is_missing()}
             raise
         return found
+
+    def _similar(self, request: Request, to: Similar, rest: Search | None) -> dict[str, Any]:
+        """The images most like one, and why. Raises :class:`QueryError` if there is none of this name."""
+        called = search_body(Request("title", to.key, exact=True, limit=1)) | {"_source": True}
+        hits = self._ask(called)["hits"]["hits"]
+        if not hits or hits[0]["_source"]["status"] != "classified":
+            raise QueryError(f"There is no image called {to.key!r}: similar: takes a key, a location or a file name.")
+        document = hits[0]["_source"]
+        count = {"size": 0, "track_total_hits": True, "query": {"term": {"status": "classified"}}}
+        counted = self._ask(count | {"aggs": {"tags": frequencies_aggregation(document)}})
+        frequencies = frequencies_of(counted["aggregations"]["tags"])
+        alike = similar_query(document, frequencies=frequencies, total=counted["hits"]["total"]["value"])
+        return similar_answer(document, self._ask(similar_body(request, rest, alike)), rest)
 
     def _ask(self, body: dict[str, Any]) -> Any:
         with catalog_errors():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import threading
@@ -494,3 +495,111 @@ def test_reindex(run: Run, opensearch: OpenSearch) -> None:
     done = run("reindex")
     assert done.exit_code == 0
     assert index_name(INDEX) in done.stderr
+
+
+def show_things(opensearch: OpenSearch) -> None:
+    shown = {
+        "a.jpg": {"dalmatian": 0.9, "dog": 0.95, "animal": 0.96},
+        "b.jpg": {"dog": 0.04, "seashore": 0.7},
+        "=c.jpg": {"tabby": 0.6, "cat": 0.8, "animal": 0.8},
+    }
+    updates = [
+        CatalogUpdate(
+            "classified", BUCKET, key, "0A", "created", "", size=7, tags=tuple(Tag(*tag) for tag in tags.items())
+        )
+        for key, tags in shown.items()
+    ]
+    assert {outcome.state for outcome in Catalog(opensearch, INDEX).apply(updates)} == {"applied"}
+    opensearch.indices.refresh(index=INDEX)
+
+
+def test_a_query_needs_no_quotes_and_its_answer_says_why(run: Run, opensearch: OpenSearch) -> None:
+    show_things(opensearch)
+    table = run("search", "a", "puppy", "-tabby", "--columns", "key,score")
+    assert [line.split() for line in table.stdout.splitlines()] == [
+        ["key", "score"],
+        ["a.jpg", "0.950"],
+        [],
+        ["Hardly,", "if", "at", "all:"],
+        ["key", "score"],
+        ["b.jpg", "0.040"],
+    ]
+    assert table.stderr == "puppy: showing dog\n"
+    found = lines(run("search", "cat | dog>0.9", "--json"))
+    assert [(image["key"], image["weak"]) for image in found] == [("a.jpg", False), ("=c.jpg", False)]
+    similar = run("search", "similar:a.jpg")
+    assert "both show animal" in similar.stdout
+    assert lines(run("search", "similar:a.jpg", "--json"))
+
+
+def test_mistakes_in_a_query_are_pointed_at(run: Run, opensearch: OpenSearch) -> None:
+    show_things(opensearch)
+    wrong = run("search", "dog", "colr:red")
+    assert wrong.exit_code == 1
+    assert wrong.stderr.splitlines()[1:] == ["  dog colr:red", "      ^^^^^"]
+    assert "did you mean color:?" in wrong.stderr
+    assert run("search", "dog", "--min-scroe", "0.5").exit_code == 2
+    assert "no image called 'x'" in run("search", "similar:x").stderr
+
+
+def test_nothing_found_says_what_there_is(run: Run, opensearch: OpenSearch) -> None:
+    Catalog(opensearch, INDEX).create_index()
+    assert "The catalog is empty" in run("search", "dog").stderr
+    assert "The catalog is empty" in run("tags").stderr
+    assert "The catalog is empty" in run("export").stderr
+    assert "The catalog is empty" in run("list").stderr
+    show_things(opensearch)
+    nothing = run("search", "dalmatian", "seashore", "--json")
+    assert (nothing.exit_code, nothing.stdout) == (3, "")
+    assert "On their own there are: dalmatian (1), seashore (1)." in nothing.stderr
+
+
+def test_tags_list_stats_and_facets(run: Run, opensearch: OpenSearch) -> None:
+    show_things(opensearch)
+    assert [row["tag"] for row in lines(run("tags", "--json"))] == [
+        "animal",
+        "cat",
+        "dalmatian",
+        "dog",
+        "seashore",
+        "tabby",
+    ]
+    assert run("tags", "zz").exit_code == 3
+    assert "more than 1" in run("tags", "--limit", "1").stderr
+    assert [row["key"] for row in lines(run("list", "--json"))] == ["=c.jpg", "a.jpg", "b.jpg"]
+    assert [row["key"] for row in lines(run("list", "-cat", "--json"))] == ["a.jpg", "b.jpg"]
+    (stats,) = lines(run("stats", "--json"))
+    assert (stats["classified"], stats["bytes"]) == (3, 21)
+    assert "classified" in run("stats").stdout
+    facets = run("search", "animal", "--facets")
+    assert "tags: animal 2, cat 1, dalmatian 1, dog 1, tabby 1" in facets.stdout
+    assert lines(run("search", "animal", "--facets", "--json"))[-1]["facets"]["tags"][0] == {
+        "tag": "animal",
+        "images": 2,
+    }
+
+
+def test_export_is_complete_and_safe_for_spreadsheets(run: Run, opensearch: OpenSearch) -> None:
+    show_things(opensearch)
+    assert [row["key"] for row in lines(run("export"))] == ["=c.jpg", "a.jpg", "b.jpg"]
+    exported = run("export", "--format", "csv", "--where", "animal")
+    rows = list(csv.DictReader(exported.stdout.splitlines()))
+    assert [row["key"] for row in rows] == ["'=c.jpg", "a.jpg"]
+    assert rows[1]["tags"] == "dalmatian 0.9; dog 0.95; animal 0.96"
+    assert "Exported 2 images." in exported.stderr
+    assert run("export", "--where", "zzz").exit_code == 3
+
+
+def test_an_export_that_breaks_off_says_so(run: Run, opensearch: OpenSearch, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(opensearch, 150)
+    ask = shared.invoke
+
+    def once(*arguments: Any) -> dict[str, Any]:
+        monkeypatch.setattr(shared, "invoke", lambda *_: {"error": "The function is away."})
+        return ask(*arguments)
+
+    monkeypatch.setattr(shared, "invoke", once)
+    broken = run("export")
+    assert broken.exit_code == 4
+    assert len(lines(broken)) == 100
+    assert "Exported 100 of 151 images: what was printed is not complete. Export again." in broken.stderr

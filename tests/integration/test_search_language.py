@@ -11,6 +11,7 @@ from opensearchpy import OpenSearch
 from tagstream.catalog import mapping
 from tagstream.catalog.queries import parse_request, search_of
 from tagstream.catalog.store import Catalog
+from tagstream.errors import QueryError
 from tests.words import FewWords
 
 INDEX = "imagerepository"
@@ -287,7 +288,24 @@ def test_the_old_index_is_searched_all_the_same(opensearch: OpenSearch) -> None:
     assert catalog.search(parse_request({"query": "stats"}))["classified"] == 1
 
 
-@pytest.mark.parametrize("text", ["similar:a/rex.jpg dog", "dog | similar:x"])
-def test_what_cannot_be_combined_is_said(catalog: Catalog, text: str) -> None:
-    with pytest.raises(Exception, match="similar:"):
+def test_similar(catalog: Catalog) -> None:
+    answer = ask(catalog, "similar:rex.jpg")
+    assert keys(answer)[0] == "b"
+    assert "both show dog (0.95, 0.60)" in answer["images"][0]["why"]
+    assert answer["images"][0]["likeness"] >= answer["images"][-1]["likeness"]
+    assert "a" not in keys(answer)
+    assert keys(ask(catalog, "similar:a/rex.jpg -fence title:bernese")) == "g"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("dog | similar:rex.jpg", "neither '-' nor"),
+        ("-similar:rex.jpg", "neither '-' nor"),
+        ("similar:rex.jpg similar:fido.PNG", "one similar:KEY"),
+        ("similar:nobody.jpg", "no image called 'nobody.jpg'"),
+    ],
+)
+def test_what_cannot_be_similar_is_said(catalog: Catalog, text: str, sentence: str) -> None:
+    with pytest.raises(QueryError, match=sentence):
         ask(catalog, text)

@@ -11,11 +11,15 @@ __all__ = ["images"]
 _COMMANDS = {
     "classify": "tagstream.cli.images.classify:classify",
     "duplicates": "tagstream.cli.images.duplicates:duplicates",
+    "export": "tagstream.cli.images.contents:export",
+    "list": "tagstream.cli.images.contents:list_",
     "reindex": "tagstream.cli.images.maintain:reindex",
     "rejected": "tagstream.cli.images.search:rejected",
     "rm": "tagstream.cli.images.maintain:rm",
     "search": "tagstream.cli.images.search:search",
     "show": "tagstream.cli.images.search:show",
+    "stats": "tagstream.cli.images.contents:stats",
+    "tags": "tagstream.cli.images.contents:tags",
     "upload": "tagstream.cli.images.upload:upload",
 }
 
@@ -27,7 +31,7 @@ def images() -> None:
     \b
     Examples:
       tagstream images upload ~/Pictures
-      tagstream images search "hot dog" --min-score 0.9
+      tagstream images search hot dog --min-score 0.9
       tagstream images search cat --json | jq -r .s3_location
       tagstream images show IMG_0012.jpg
       tagstream images duplicates

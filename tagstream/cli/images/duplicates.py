@@ -36,7 +36,7 @@ def duplicates(*, bits: int, exact: bool, as_json: bool, aws: Aws) -> None:
     """
     from tagstream.catalog import duplicates as pictures
 
-    total, images = ask(aws, {"query": "list"}, None)
+    total, images, _ = ask(aws, {"query": "list"}, None)
     unknown = 0
 
     def looked_at() -> Any:

@@ -6,7 +6,7 @@ import json
 import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import click
 
@@ -15,6 +15,8 @@ from tagstream.errors import CatalogError, ConfigurationError, QueryError
 
 __all__ = [
     "IMAGE_FIELDS",
+    "Asked",
+    "answer_to",
     "ask",
     "facts_in_words",
     "image_columns",
@@ -32,6 +34,10 @@ IMAGE_FIELDS = (
     "key",
     "score",
     "tag",
+    "weak",
+    "matches",
+    "likeness",
+    "why",
     "tags",
     "title",
     "s3_location",
@@ -78,16 +84,30 @@ def stack_output(aws: Aws, capability: str, output: str) -> str:
     return outputs[output]
 
 
-def ask(aws: Aws, request: dict[str, Any], limit: int | None) -> tuple[int, Iterator[dict[str, Any]]]:
-    """How many images there are, and up to ``limit`` of them (None: all), fetched page by page as they are read."""
+class Asked(NamedTuple):
+    """The answer to a question: how many images there are in ``total``; ``images``, fetched page by page as they are
+    read; and ``about``, what the first page says of the question itself."""
+
+    total: int
+    images: Iterator[dict[str, Any]]
+    about: dict[str, Any]
+
+
+def answer_to(aws: Aws, request: dict[str, Any]) -> dict[str, Any]:
+    """What the search function answers; raises :class:`QueryError` if the question makes no sense."""
+    answer = invoke(aws, "search", "SearchFunctionName", request)
+    if "error" in answer:
+        raise QueryError(answer["error"])
+    if "missing" in answer:
+        raise CatalogError(answer["missing"])
+    return answer
+
+
+def ask(aws: Aws, request: dict[str, Any], limit: int | None) -> Asked:
+    """Ask for up to ``limit`` images (None: all)."""
 
     def page(left: float, after: Any) -> dict[str, Any]:
-        answer = invoke(aws, "search", "SearchFunctionName", request | {"limit": min(left, _PAGE), "after": after})
-        if "error" in answer:
-            raise QueryError(answer["error"])
-        if "missing" in answer:
-            raise CatalogError(answer["missing"])
-        return answer
+        return answer_to(aws, request | {"limit": min(left, _PAGE), "after": after})
 
     wanted = math.inf if limit is None else limit
     first = page(wanted, None)
@@ -101,7 +121,7 @@ def ask(aws: Aws, request: dict[str, Any], limit: int | None) -> tuple[int, Iter
                 return
             answer = page(left, answer["after"])
 
-    return first["total"], found()
+    return Asked(first["total"], found(), {name: value for name, value in first.items() if name != "images"})
 
 
 def list_images(
@@ -117,7 +137,7 @@ def list_images(
 
     Where ``limit`` leaves some out, the last line says so; where there are none, it is ``none``, with exit code 3.
     """
-    total, found = ask(aws, request, limit_of(limit, as_json))
+    total, found, _ = ask(aws, request, limit_of(limit, as_json))
     if total == 0:
         nothing_found(none)
     if not as_json:
