@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from stacks.settings import STAGES, SettingsError, settings_for
+from tagstream.classifier import Limits
+from tagstream.pipeline.deliveries import LAST_TRY
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -104,3 +106,14 @@ def test_tombstones_outlive_every_late_event() -> None:
     with pytest.raises(SettingsError, match="tombstone_days 40"):
         settings_for({"stage": "dev", "queue_days": "7"})
     assert settings_for({"stage": "dev", "queue_days": "7", "tombstone_days": "42"}).tombstone_days == 42
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_ten_of_the_slowest_photos_are_done_within_one_invocation(stage: str) -> None:
+    classify = settings_for({"stage": stage}).classify
+    assert classify.batch_size * Limits().max_seconds < classify.timeout_seconds
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_it_takes_eight_photos_that_end_their_function_to_make_a_dead_letter_of_a_good_one(stage: str) -> None:
+    assert settings_for({"stage": stage}).classify.max_receives == LAST_TRY + 7
