@@ -35,8 +35,8 @@ from tagstream.errors import QueryError
 
 __all__ = ["WEAK_BELOW", "Found", "Match", "Search", "Term", "Vocabulary", "float32", "fold", "understand"]
 
-WEAK_BELOW = 0.1
-"""Matches with a lower score come after all others, unless asked otherwise."""
+WEAK_BELOW = 0.2
+"""Matches with a lower score come after all others, unless asked otherwise: one in ten of them is right at best."""
 
 TIERS = {"name": 4, "alias": 4, "below": 3, "head": 3, "modifier": 2, "spelling": 1, "related": 0}
 """How well a tag fits a word, by how it was found: "dog" is the dog first, then the guard dog, then the dog sled."""

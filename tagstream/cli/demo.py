@@ -16,6 +16,7 @@ from typing import Any
 
 import click
 
+from tagstream.catalog.language import Shows
 from tagstream.cli.common import emit, progress
 from tagstream.cli.next_steps import called_as, steps
 from tagstream.errors import ConfigurationError, LocalCloudError
@@ -199,9 +200,18 @@ def _print(photos: list[_Shown]) -> None:
 
 
 def _questions(photos: list[_Shown], *, own: bool) -> list[list[str]]:
-    """The three kinds of question that get an answer; none if no photo has a tag."""
+    """The kinds of question that get an answer; none if no photo has a tag."""
     if not own:
-        return [["search", "cat"], ["show", "coffee.png"], ["search", "strawberry", "--min-score", "0.9"]]
+        return [
+            # What it is in general, another word for it, a misspelt one, two at once; then all of one photo.
+            ["search", "dog"],
+            ["search", "food"],
+            ["search", "vehicle"],
+            ["search", "dalmation"],
+            ["search", "flower | building"],
+            ["show", "coffee.png"],
+            ["search", "strawberry", "--min-score", "0.9"],
+        ]
     tagged = [shown for shown in photos if shown.tags]
     if not tagged:
         return []
@@ -209,7 +219,9 @@ def _questions(photos: list[_Shown], *, own: bool) -> list[list[str]]:
     tag, score = best.tags[0]["tag"], float(best.tags[0]["score"])
     # Rounded down, so that the photo itself is among the answers.
     least = f"{int(score * 10) / 10:.1f}"
-    return [["search", tag], ["show", best.upload.key], ["search", tag, "--min-score", least]]
+    # A model's own label may have signs in it that mean something in a query.
+    query = str(Shows(tuple(tag.split()), quoted=not tag.replace(" ", "").isalnum()))
+    return [["search", query], ["show", best.upload.key], ["search", query, "--min-score", least]]
 
 
 def what_next(folder: Path | None, questions: list[list[str]]) -> str:

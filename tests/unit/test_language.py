@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -228,3 +230,17 @@ def test_what_can_be_meant_can_be_written_down(leaves: object, data: st.DataObje
 @given(_LEAVES)
 def test_every_word_and_filter_can_be_written_down(leaf: Query) -> None:
     assert parse(str(leaf)) == leaf
+
+
+def test_the_examples_of_the_documents_are_understood() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "search.md").read_text()
+    table = text.partition("## The language")[2].partition("\nEverything can be combined")[0]
+    examples = re.findall(r"^\| `(.*?)` \|", table, re.MULTILINE)
+    assert len(examples) > 15
+    for example in examples:
+        query = example.replace("\\|", "|")
+        assert parse(str(parse(query))) == parse(query)
+    (mistake,) = re.findall(r"^```text\nError: (.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    with pytest.raises(QueryError) as raised:
+        parse("dog colr:red")
+    assert str(raised.value) == mistake.rstrip("\n")

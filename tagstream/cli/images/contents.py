@@ -54,7 +54,7 @@ _CSV_COLUMNS = (
 
 @click.command()
 @click.argument("prefix", default="")
-@click.option("--min-score", type=click.FloatRange(0, 1), help="Count images from this score on.  [default: 0.1]")
+@click.option("--min-score", type=click.FloatRange(0, 1), help="Count images from this score on.  [default: 0.2]")
 @click.option(
     "--limit", type=click.IntRange(1, _MOST_TAGS), help="Tags to list, at most.  [default: 20; with --json 1000]"
 )

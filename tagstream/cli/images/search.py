@@ -57,7 +57,7 @@ def query_argument(*, required: bool) -> Callable[[Callable[..., R]], Callable[.
     "--weak-below",
     type=click.FloatRange(0, 1),
     envvar="TAGSTREAM_WEAK_BELOW",
-    help="Show images with a lower score after all others.  [default: 0.1]",
+    help="Show images with a lower score after all others.  [default: 0.2]",
 )
 @click.option("--facets", is_flag=True, help="Count tags, colours, cameras and years of all that was found.")
 @image_columns("key", "score", "tag", "tags")
@@ -92,7 +92,7 @@ def search(
     \b
     Examples:
       tagstream images search dog beach -fence
-      tagstream images search '(dog | cat)>0.9 color:white'
+      tagstream images search '(dog | cat>0.9) color:white'
       tagstream images search pizza --min-score 0.9
       tagstream images search cat --columns key,width,height
       tagstream images search cat --json | jq -r .s3_location
