@@ -119,7 +119,7 @@ def test_search_answers_in_the_agreed_form(functions: dict[str, Handler], opense
                 "status": "classified",
                 "score": 0.9,
                 "tag": "cat",
-                "tags": [{"tag": "cat", "score": 0.9}],
+                "tags": [{"tag": "cat", "score": 0.9, "kind": "leaf"}],
                 "width": 4,
                 "height": 3,
                 "size": 7,

@@ -223,7 +223,11 @@ def test_show_and_rejected(run: Run, opensearch: OpenSearch) -> None:
     assert "hot dog" in shown.stdout
     assert "0.999" in shown.stdout
     assert "40 x 30 pixels" in shown.stdout
-    assert lines(run("show", "[red] 001.jpg", "--json"))[0]["tags"][0] == {"tag": "hot dog", "score": 0.999}
+    assert lines(run("show", "[red] 001.jpg", "--json"))[0]["tags"][0] == {
+        "tag": "hot dog",
+        "score": 0.999,
+        "kind": "leaf",
+    }
     assert "it is a text" in run("show", "notes.jpg").stdout
     assert "it is a text" in run("rejected").stdout
     assert [image["key"] for image in lines(run("rejected", "--json"))] == ["notes.jpg"]
@@ -421,7 +425,7 @@ def test_upload_waits_until_all_can_be_searched(run: Run, opensearch: OpenSearch
         "c.jpg": "missing",
     }
     assert rows["b.jpg"]["reason"] == "it is one letter"
-    assert rows["a.jpg"]["tags"] == [{"tag": "hot dog", "score": 0.9}]
+    assert rows["a.jpg"]["tags"] == [{"tag": "hot dog", "score": 0.9, "kind": "leaf"}]
     found = run("upload", str(tmp_path / "a.jpg"), "--wait")
     assert (found.exit_code, found.stderr.splitlines()[-1]) == (0, "1 of 1 can be searched.")
     assert run("upload", str(tmp_path / "b.jpg"), "--wait").exit_code == 1

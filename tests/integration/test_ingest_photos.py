@@ -73,7 +73,12 @@ def test_a_damaged_model_is_built_again_the_same_and_in_one_step(tmp_path: Path,
     made = build_model("efficientnet-lite0", root=tmp_path, report=told.append)
     assert len(told) >= 4
     assert [path.name for path in tmp_path.iterdir()] == ["efficientnet-lite0"]
-    assert sorted(path.name for path in made.iterdir()) == ["labels.txt", "model.json", "model.tflite"]
+    assert sorted(path.name for path in made.iterdir()) == [
+        "labels.txt",
+        "model.json",
+        "model.tflite",
+        "wordnet-ids.txt",
+    ]
     noise = np.random.default_rng(1).integers(0, 256, (224, 224, 3), dtype=np.uint8)
     np.testing.assert_allclose(Classifier(made).scores(noise), fast.scores(noise), atol=1e-6)
 

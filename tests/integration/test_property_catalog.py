@@ -201,7 +201,7 @@ class Pipeline(RuleBasedStateMachine):
         self.flaky.failure = ""
         assert len(outcomes) == len(batch)
         if not again:
-            done = {update for update, outcome in zip(batch, outcomes, strict=True) if outcome.state != "failed"}
+            done = [update for update, outcome in zip(batch, outcomes, strict=True) if outcome.state != "failed"]
             self.queued = [update for update in self.queued if update not in done]
 
     # What must hold.
@@ -242,7 +242,10 @@ class Pipeline(RuleBasedStateMachine):
             if content == UNREADABLE:
                 assert shown["status"] == "rejected"
             else:
-                assert (shown["status"], shown["tags"]) == ("classified", [{"tag": content, "score": 0.9}])
+                assert (shown["status"], shown["tags"]) == (
+                    "classified",
+                    [{"tag": content, "score": 0.9, "kind": "leaf"}],
+                )
 
 
 @pytest.fixture(scope="module")

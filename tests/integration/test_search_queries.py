@@ -85,9 +85,9 @@ def test_scores_are_of_the_tag_that_was_asked_for(catalog: Catalog) -> None:
     answer = catalog.search(parse_request({"query": "tag", "tag": "cat"}))
     assert [image["tag"] for image in answer["images"]] == ["Egyptian cat", "cats"]
     assert answer["images"][1]["tags"] == [
-        {"tag": "hot dog", "score": 0.6},
-        {"tag": "cats", "score": 0.3},
-        {"tag": "pizza", "score": 0.1},
+        {"tag": "hot dog", "score": 0.6, "kind": "leaf"},
+        {"tag": "cats", "score": 0.3, "kind": "leaf"},
+        {"tag": "pizza", "score": 0.1, "kind": "leaf"},
     ]
 
 
