@@ -54,6 +54,26 @@ def recogniser(model: str) -> Callable[[str], dict[str, float]]:
     return lambda path: run_image_recognition(path, model=model)
 
 
+def analyser(model: str) -> Callable[[str], dict[str, Any]]:
+    """The classify function's work on a photo: what it shows, and what it says besides."""
+    from tagstream.analysis import analyse
+    from tagstream.classifier.classifier import Classifier
+    from tagstream.classifier.models import find_model
+
+    classifier = Classifier(find_model(model))
+
+    def run(path: str) -> dict[str, Any]:
+        seen = classifier.recognise(Path(path))
+        if seen.photo is None:
+            raise RuntimeError("nothing was handed on to the analysers")
+        analysis = analyse(seen.photo)
+        if analysis.notes:
+            raise RuntimeError(f"an analyser failed: {analysis.notes}")
+        return {"scores": seen.scores} | dict(analysis.facts)
+
+    return run
+
+
 def plain(model: str) -> Callable[[str], list[float]]:
     """The plain way with the model in a folder, prepared as that model wants it."""
     from benchmarks import classic
@@ -83,6 +103,7 @@ def single(rounds: int) -> Results:
     factories = {
         "classic": ("benchmarks.classic:classic",),
         "lite0": ("benchmarks.classification:recogniser", build(DEFAULT, "fp16")),
+        "lite0 and facts": ("benchmarks.classification:analyser", build(DEFAULT, "fp16")),
         "lite0 plain": ("benchmarks.classification:plain", build(DEFAULT, "none", spare=True)),
         "inception": (
             "benchmarks.classification:recogniser",
@@ -123,6 +144,16 @@ def single(rounds: int) -> Results:
                 times["inception"],
                 times["classic"],
                 target=target,
+            )
+        )
+    for megapixels in (2, 12):
+        times = taken[megapixels]
+        results.rows.append(
+            faster(
+                f"{megapixels}-megapixel JPEG with colours, sharpness, hash and EXIF, against its tags alone",
+                times["lite0 and facts"],
+                times["lite0"],
+                target=0.9,
             )
         )
     instructions = int8_instructions(Path("/proc/cpuinfo").read_text())

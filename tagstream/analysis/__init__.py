@@ -6,7 +6,7 @@ Each is an analyser: a module here and a line in :data:`tagstream.analysis.analy
 from __future__ import annotations
 
 from tagstream.analysis.analyse import ANALYSERS, FIELDS, Analysis, analyse
-from tagstream.analysis.analyser import Analyser, Photo
+from tagstream.analysis.analyser import Analyser, Decoded, Photo
 from tagstream.analysis.fields import Field
 
-__all__ = ["ANALYSERS", "FIELDS", "Analyser", "Analysis", "Field", "Photo", "analyse"]
+__all__ = ["ANALYSERS", "FIELDS", "Analyser", "Analysis", "Decoded", "Field", "Photo", "analyse"]

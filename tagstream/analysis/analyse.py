@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tagstream.analysis import brightness, colors, origin, phash, sharpness
-from tagstream.analysis.analyser import Analyser, Photo
+from tagstream.analysis.analyser import Analyser, Decoded, Photo
 from tagstream.analysis.fields import Field
 
 __all__ = ["ANALYSERS", "FIELDS", "Analysis", "analyse", "check_facts"]
@@ -33,8 +33,9 @@ class Analysis:
     notes: tuple[str, ...] = ()
 
 
-def analyse(photo: Photo, *, without: Collection[str] = (), analysers: Sequence[Analyser] = ANALYSERS) -> Analysis:
+def analyse(decoded: Decoded, *, without: Collection[str] = (), analysers: Sequence[Analyser] = ANALYSERS) -> Analysis:
     """What the analysers say of a photo, but for the fields in ``without``. Does not raise."""
+    photo = Photo(decoded.picture, decoded.exif)
     facts: dict[str, Any] = {}
     notes = []
     for analyser in analysers:

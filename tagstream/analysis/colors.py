@@ -65,9 +65,8 @@ def facts(photo: Photo) -> dict[str, Any]:
     """
     import numpy as np
 
-    pixels = np.asarray(photo.picture.reduce(4)) >> (8 - _BITS)
-    red, green, blue = (pixels[..., channel].astype(np.intp) for channel in range(3))
-    names = _names()[red << 2 * _BITS | green << _BITS | blue]
+    pixels = (np.asarray(photo.small) >> (8 - _BITS)).astype(np.uint16)
+    names = _names()[pixels[..., 0] << 2 * _BITS | pixels[..., 1] << _BITS | pixels[..., 2]]
     share = np.bincount(names.reshape(-1), minlength=len(COLORS)) / names.size
     edge = np.concatenate([names[0], names[-1], names[:, 0], names[:, -1]])
     ground = next((i for i in (0, 1) if (edge == i).mean() >= _PLAIN), None)

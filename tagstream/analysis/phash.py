@@ -30,7 +30,7 @@ def facts(photo: Photo) -> dict[str, Any]:
     """``phash``, as 16 hexadecimal digits; none of a picture of one shade, which has nothing to tell it by."""
     import numpy as np
 
-    small = photo.picture.reduce(4).convert("L").resize((_SIDE, _SIDE))
+    small = photo.small.convert("L").resize((_SIDE, _SIDE))
     grey = np.asarray(small, np.float32)
     if grey.std() < _LEAST_CONTRAST:
         return {}

@@ -22,7 +22,8 @@ FIELDS = (number("sharpness", 0, 1),)
 
 _WINDOW = 8  # pixels that the blur is wide
 _TILES = 6  # along each side
-_LINES = 6  # one of so many rows is looked at, and one of so many columns
+_LINES = 60  # of the rows, about so many are looked at, and of the columns
+_LEAST_SIDE = 32  # pixels
 _SHARPEST = 0.9  # the quantile of the tiles that counts
 # What differs less than this between neighbours, of 255, is noise and the marks of compression.
 _NOISE = 2.0
@@ -38,7 +39,7 @@ def facts(photo: Photo) -> dict[str, Any]:
     import numpy as np
 
     grey = np.asarray(photo.picture.convert("L"))
-    if min(grey.shape) < _TILES * _LINES + _WINDOW:
+    if min(grey.shape) < _LEAST_SIDE:
         return {}
     (across, gone_across), (down, gone_down) = _lines(grey), _lines(grey.T)
     gone = (gone_across + gone_down.T) / (across + down.T + _NOISE)
@@ -50,7 +51,7 @@ def _lines(grey: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.flo
     """For each tile, how much neighbours in its rows differ, and how much of that a blur along them takes away."""
     import numpy as np
 
-    lines = grey[::_LINES].astype(np.float32)
+    lines = grey[:: max(1, len(grey) // _LINES)].astype(np.float32)
     differs = np.abs(np.diff(lines, axis=1))
     # The mean of a window moves by what comes in at one end less what goes out at the other.
     still = np.abs(lines[:, _WINDOW:] - lines[:, :-_WINDOW])
@@ -63,6 +64,7 @@ def _lines(grey: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.flo
 
 def _tiles(values: NDArray[np.float32]) -> NDArray[np.float32]:
     rows, columns = (length // _TILES for length in values.shape)
-    tiles = values[: rows * _TILES, : columns * _TILES].reshape(_TILES, rows, _TILES, columns)
-    mean: NDArray[np.float32] = tiles.mean(axis=(1, 3))
-    return mean
+    bands = values[: rows * _TILES, : columns * _TILES].reshape(_TILES, rows, columns * _TILES).sum(axis=1)
+    means: NDArray[np.float32] = bands.reshape(_TILES, _TILES, columns).mean(axis=2)
+    means /= rows
+    return means

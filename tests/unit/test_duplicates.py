@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from tagstream.analysis import phash
+from tagstream.analysis import Photo, phash
 from tagstream.catalog.duplicates import MOST_BITS, Copy, Group, duplicates
 from tagstream.classifier.decode import decode
 from tests.unit.test_analysis import waves
@@ -121,7 +121,7 @@ def hash_of(picture: Image.Image, quality: int = 90) -> int:
     file = io.BytesIO()
     picture.save(file, "JPEG", quality=quality)
     seen = decode(file.getvalue(), size=224, crop=0.875, interpolation="bicubic")
-    return int(phash.facts(seen)["phash"], 16)
+    return int(phash.facts(Photo(seen.picture))["phash"], 16)
 
 
 COPIES: dict[str, Callable[[Image.Image], Any]] = {

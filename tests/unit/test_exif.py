@@ -11,10 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from tagstream.analysis import analyse, origin
+from tagstream.analysis import Photo, analyse, origin
 from tagstream.analysis.analyse import check_facts
 from tagstream.classifier.exif import read_exif
-from tests.unit.test_analysis import Shot
 
 
 def exif(
@@ -31,7 +30,7 @@ def exif(
 
 
 def facts(data: bytes) -> dict[str, Any]:
-    return origin.facts(Shot(Image.new("RGB", (8, 8)), exif=read_exif(data)))
+    return origin.facts(Photo(Image.new("RGB", (8, 8)), exif=read_exif(data)))
 
 
 def directory(*entries: tuple[int, int, int, bytes], order: str = "<", then: bytes = b"") -> bytes:
@@ -95,7 +94,7 @@ def test_times(main: dict[int, Any], more: dict[int, Any], taken_at: str | None)
     ],
 )
 def test_cameras(make: str, model: str, camera: str | None) -> None:
-    shot = Shot(Image.new("RGB", (8, 8)), exif={"Make": make.replace("\0", ""), "Model": model})
+    shot = Photo(Image.new("RGB", (8, 8)), exif={"Make": make.replace("\0", ""), "Model": model})
     found = origin.facts(shot)
     assert found.get("camera", "").lower() == (camera or "").lower()
     check_facts(found)
@@ -118,7 +117,7 @@ def test_places(gps: dict[int, Any], location: dict[str, float] | None) -> None:
 
 
 def test_a_place_is_left_out_unless_it_is_wanted() -> None:
-    shot = Shot(Image.new("RGB", (8, 8)), exif=read_exif(exif(gps=VIENNA)))
+    shot = Photo(Image.new("RGB", (8, 8)), exif=read_exif(exif(gps=VIENNA)))
     assert "location" in analyse(shot).facts
     assert "location" not in analyse(shot, without={"location"}).facts
 
@@ -196,6 +195,6 @@ TAGS += ["GPSLatitude", "GPSLatitudeRef", "GPSLongitude", "GPSLongitudeRef"]
     )
 )
 def test_whatever_exif_says_the_facts_are_valid(exif: dict[str, Any]) -> None:
-    analysis = analyse(Shot(Image.new("RGB", (8, 8)), exif=exif), analysers=(origin,))
+    analysis = analyse(Photo(Image.new("RGB", (8, 8)), exif=exif), analysers=(origin,))
     assert analysis.notes == ()
     check_facts(analysis.facts)
