@@ -14,6 +14,7 @@ from urllib.parse import quote_plus
 from benchmarks.measure import Contestant, cores, interleaved, say
 from benchmarks.photos import enlarged, originals
 from benchmarks.report import Results, Skipped, compared, faster, int8_instructions, noted
+from tagstream.classifier.models import load_classes
 
 __all__ = ["agreement", "batch", "single"]
 
@@ -238,7 +239,8 @@ def agreement(_: int) -> Results:
     photos = originals()
     everything = [*photos, *enlarged(photos, 2), *enlarged(photos, 12)]
     say(f"  {len(everything)} photos, the fast way and the plain way ...")
-    labels = (Path(build(DEFAULT, "fp16")) / "labels.txt").read_text().splitlines()
+    # Named as the recogniser names them: a model that was built before may have other labels.
+    labels = load_classes(Path(build(DEFAULT, "fp16")))[0]
     spare = build(DEFAULT, "none", spare=True)
     agreeing, counted, largest, where = 0, 0, 0.0, ""
     disagreeing = []
