@@ -24,6 +24,7 @@ import numpy as np
 from PIL import Image
 from pillow_heif import from_pillow
 
+from tagstream.analysis import analyse
 from tagstream.classifier.decode import Limits, decode
 from tagstream.errors import ImageRejected
 
@@ -48,7 +49,9 @@ def seeds(photos: Path) -> dict[str, bytes]:
         picture = Image.fromarray(np.stack(waves, axis=-1).astype(np.uint8))
     picture = picture.resize((160, 120))
     exif = Image.Exif()
-    exif[0x0112] = 6
+    exif[0x0112], exif[0x010F], exif[0x0110] = 6, "Maker", "Model"
+    exif.get_ifd(0x8769).update({0x9003: "2025:06:12 14:03:11", 0x9011: "+02:00"})
+    exif.get_ifd(0x8825).update({1: "N", 2: (48.0, 12.0, 29.52), 3: "E", 4: (16.0, 22.0, 25.68)})
     kinds: dict[str, tuple[Image.Image, str, dict[str, object]]] = {
         "baseline.jpg": (picture, "JPEG", {"exif": exif}),
         "progressive.jpg": (picture, "JPEG", {"progressive": True}),
@@ -127,6 +130,9 @@ def judge(photo: bytes) -> str:
             became = "decoded"
             if seen.pixels.shape != (64, 64, 3):
                 raise Offence(f"its pixels have the shape {seen.pixels.shape}")
+            analysis = analyse(seen)
+            if analysis.notes:
+                raise Offence(f"it was not analysed: {'; '.join(analysis.notes)}")
         after = os.times()
     if printed():
         raise Offence(f"its decoder printed {printed()[:200]!r}")

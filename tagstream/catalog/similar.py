@@ -21,6 +21,8 @@ _WORTH_OF_COLOR = 1.0
 _WORTH_OF_BAND = 1.5
 # Of eight; one in thirty images has one in common by chance.
 _LEAST_BANDS = 2
+# Of the product of two scores: both are sure of it.
+_SURE = 0.25
 # As many tags of the image are looked for, those that say most about it.
 _MOST_TAGS = 10
 # Hashes that differ in more bits than this are of different pictures, whatever their bands.
@@ -99,13 +101,27 @@ def why(document: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
                 "the same picture" if bits == 0 else f"nearly the same picture ({bits} of {BITS} bits differ)"
             )
     mine, theirs = _scores(document), _scores(other)
-    shared = sorted(mine.keys() & theirs.keys(), key=lambda name: (-mine[name] * theirs[name], name))
+    shared = _most_telling({name: score * theirs[name] for name, score in mine.items() if name in theirs}, document)
     reasons += [f"both show {name} ({mine[name]:.2f}, {theirs[name]:.2f})" for name in shared[:3]]
     their_colors = {entry["color"] for entry in other.get("colors", ())}
     colors = [entry["color"] for entry in document.get("colors", ()) if entry["color"] in their_colors]
     if colors:
         reasons.append(f"both have {_listed(colors[:3])}")
     return reasons
+
+
+def _most_telling(shared: Mapping[str, float], document: Mapping[str, Any]) -> list[str]:
+    """Names in the order in which people would say them: a cat before an animal, and what is sure before what is not.
+
+    Of the ancestors, the one that is the least sure is the narrowest.
+    """
+    general = {_folded(tag["tag"]) for tag in document.get("tags", ()) if tag.get("kind") == "ancestor"}
+    sure = [name for name, score in shared.items() if score >= _SURE]
+    return [
+        *sorted(set(sure) - general, key=lambda name: (-shared[name], name)),
+        *sorted(set(sure) & general, key=lambda name: (shared[name], name)),
+        *sorted(shared.keys() - set(sure), key=lambda name: (-shared[name], name)),
+    ]
 
 
 def _weights(document: Mapping[str, Any], frequencies: Mapping[str, int], total: int) -> list[tuple[str, float]]:

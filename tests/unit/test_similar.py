@@ -97,6 +97,26 @@ def test_the_frequencies_are_asked_for_as_the_index_spells_tags() -> None:
     assert list(asked["aggs"]["named"]["filters"]["filters"]) == ["creme brulee", "dog"]
 
 
+def test_the_narrowest_word_is_the_first_reason() -> None:
+    cat = {
+        "tags": [
+            {"tag": "tabby", "score": 0.7, "kind": "leaf"},
+            {"tag": "Persian cat", "score": 0.1, "kind": "leaf"},
+            {"tag": "animal", "score": 0.98, "kind": "ancestor"},
+            {"tag": "feline", "score": 0.96, "kind": "ancestor"},
+            {"tag": "cat", "score": 0.95, "kind": "ancestor"},
+            {"tag": "wildcat", "score": 0.02, "kind": "ancestor"},
+        ]
+    }
+    assert why(cat, cat) == [
+        "both show tabby (0.70, 0.70)",
+        "both show cat (0.95, 0.95)",
+        "both show feline (0.96, 0.96)",
+    ]
+    lion = {"tags": [{"tag": "animal", "score": 0.9}, {"tag": "wildcat", "score": 0.9}]}
+    assert why(cat, lion) == ["both show animal (0.98, 0.90)", "both show wildcat (0.02, 0.90)"]
+
+
 def test_reasons() -> None:
     assert why(DALMATIAN, image({"dog": 0.8, "cat": 0.1}, {"black": 0.5, "red": 0.5, "white": 0.1}, NEAR)) == [
         "nearly the same picture (1 of 64 bits differ)",
