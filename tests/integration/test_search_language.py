@@ -290,8 +290,8 @@ def test_the_old_index_is_searched_all_the_same(opensearch: OpenSearch) -> None:
 
 def test_similar(catalog: Catalog) -> None:
     answer = ask(catalog, "similar:rex.jpg")
-    assert keys(answer)[0] == "b"
-    assert "both show dog (0.95, 0.60)" in answer["images"][0]["why"]
+    assert {"b", "g"} <= set(keys(answer))
+    assert "both show dog (0.95, 0.90)" in next(image for image in answer["images"] if image["key"][0] == "g")["why"]
     assert answer["images"][0]["likeness"] >= answer["images"][-1]["likeness"]
     assert "a" not in keys(answer)
     assert keys(ask(catalog, "similar:a/rex.jpg -fence title:bernese")) == "g"
