@@ -20,6 +20,7 @@ GROUPS = {
     "agreement": ("benchmarks.classification:agreement", "the fast path's answers"),
     "bundle": ("benchmarks.bundle:bundle", "the classify function's bundle: size, cold start, memory"),
     "catalog": ("benchmarks.catalog:catalog", "the catalog function's requests"),
+    "search": ("benchmarks.search:search", "searches, and what a document needs (OPENSEARCH_URL for a real one)"),
     "pipeline": ("benchmarks.pipeline:pipeline", "upload to searchable through the local cloud"),
     "vocabulary": ("benchmarks.vocabulary:vocabulary", "the vocabulary's size, and the time to read and use it"),
     "topics": ("benchmarks.topics:topics", "files over topics, and the worker"),
