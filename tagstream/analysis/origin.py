@@ -86,23 +86,24 @@ def _clean(written: str) -> str:
 
 
 def _location(exif: Mapping[str, Any]) -> dict[str, float] | None:
-    latitude = _degrees(exif, "GPSLatitude", negative="S", most=90)
-    longitude = _degrees(exif, "GPSLongitude", negative="W", most=180)
+    latitude = _degrees(exif, "GPSLatitude", sides="NS", most=90)
+    longitude = _degrees(exif, "GPSLongitude", sides="EW", most=180)
     # Cameras without a fix write zeros.
     if latitude is None or longitude is None or latitude == longitude == 0:
         return None
     return {"lat": latitude, "lon": longitude}
 
 
-def _degrees(exif: Mapping[str, Any], name: str, *, negative: str, most: int) -> float | None:
-    parts, side = exif.get(name), _text(exif, f"{name}Ref").strip().upper()
-    if not isinstance(parts, list | tuple) or not 1 <= len(parts) <= 3:
+def _degrees(exif: Mapping[str, Any], name: str, *, sides: str, most: int) -> float | None:
+    """Degrees, minutes and seconds as one number, below zero on the second of two ``sides``."""
+    parts, side = exif.get(name), _text(exif, f"{name}Ref").strip().upper()[:1]
+    if not isinstance(parts, list | tuple) or not 1 <= len(parts) <= 3 or not side or side not in sides:
         return None
     degrees: float = sum(part / 60**i for i, part in enumerate(parts))
     if not math.isfinite(degrees) or not 0 <= degrees <= most:
         return None
     # A millionth of a degree is a tenth of a metre.
-    return round(-degrees if side.startswith(negative) else degrees, 6) + 0.0
+    return round(-degrees if side == sides[1] else degrees, 6) + 0.0
 
 
 def _text(exif: Mapping[str, Any], name: str) -> str:

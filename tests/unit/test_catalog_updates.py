@@ -45,6 +45,43 @@ def test_an_update_from_before_there_were_ancestors_is_read() -> None:
     assert (update.tags, update.vocabulary) == ((Tag("tabby", 0.5, "leaf"),), None)
 
 
+def test_facts_survive_the_queue_and_reach_the_document() -> None:
+    facts = {
+        "colors": [{"color": "red", "share": 0.5}],
+        "phash": "0f" * 8,
+        "sharpness": 0.5,
+        "taken_at": "2025-06-12T14:03:11",
+        "location": {"lat": 48.2, "lon": 16.4},
+    }
+    update = replace(UPDATE, facts=facts)
+    assert CatalogUpdate.from_json(update.to_json()) == update
+    assert document(update, indexed_at="2026-01-01T00:00:00Z").items() >= facts.items()
+    # A message from before there were facts.
+    assert CatalogUpdate.from_json(body(facts={})) == CatalogUpdate.from_json(
+        json.dumps({name: value for name, value in json.loads(body()).items() if name != "facts"})
+    )
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        None,
+        [1],
+        {"mood": 1},
+        {"sharpness": 2},
+        {"brightness": "dark"},
+        {"phash": "0F" * 8},
+        {"colors": [{"color": "red"}]},
+        {"location": {"lat": 91, "lon": 0}},
+        {"taken_at": "yesterday"},
+        {"camera": "\x1b[31m"},
+    ],
+)
+def test_facts_that_the_index_would_refuse_are_refused(facts: Any) -> None:
+    with pytest.raises(ConfigurationError):
+        CatalogUpdate.from_json(body(facts=facts))
+
+
 def test_another_vocabulary_says_something_else() -> None:
     assert UPDATE.deduplication_id == replace(UPDATE, etag="other").deduplication_id
     assert UPDATE.deduplication_id != replace(UPDATE, vocabulary="3.0-ffffffff").deduplication_id

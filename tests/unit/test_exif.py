@@ -110,6 +110,9 @@ def test_cameras(make: str, model: str, camera: str | None) -> None:
         (VIENNA | {2: (48.0,)}, {"lat": 48.0, "lon": 16.3738}),
         ({1: "N", 2: (0.0, 0.0, 0.0), 3: "E", 4: (0.0, 0.0, 0.0)}, None),
         ({1: "N", 2: (1.0, 0.0, 0.0)}, None),
+        # Nobody knows on which side of the equator.
+        ({2: (48.0, 12.0, 29.52), 3: "E", 4: (16.0, 22.0, 25.68)}, None),
+        (VIENNA | {3: "N"}, None),
     ],
 )
 def test_places(gps: dict[int, Any], location: dict[str, float] | None) -> None:
