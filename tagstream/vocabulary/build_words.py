@@ -38,14 +38,18 @@ LEAST_RELATED = 3.3
 """Words that are related to tags: about 10,000 nouns."""
 LEAST_PART = 3.0
 """Parts of a word that may be written apart: bath tub."""
-RARE_TAG, RARE_BELOW = 0.1, 0.25
-"""The least share of the commonest meaning's count that another one must have: to be a tag, to be below one."""
+RARE_TAG, RARE_ALIAS, RARE_BELOW = 0.1, 0.05, 0.25
+"""How often a meaning must be met: a tag, beside the commonest tag, and beside the commonest of all; what is below one,
+beside the commonest of all."""
+MOST_MEANINGS = 100
+MOST_UNMET = 4
+"""Meanings of a word that count though the corpus has them nowhere: the computer's mouse is the fourth."""
 BROAD = 30
 """Tags of more classes than this say little of a word below them: a kitchen is a structure, as bridges are."""
 MOST_ABOVE = 8
 """A word above the tags, and none itself, means at most so many of them: "carnivore" does, "whole" does not."""
 
-_PEOPLE = "18"
+_ANIMALS, _BODY, _PEOPLE = "05", "08", "18"
 
 
 Relate: TypeAlias = Callable[[Sequence[str]], Mapping[str, Sequence[tuple[str, float]]]]
@@ -76,7 +80,7 @@ class _Meanings:
 
     def is_broad(self, tag: str) -> bool:
         """Whether a tag says little of a word below it; of an animal it says enough."""
-        return len(self._of[tag]) > BROAD and not self.is_living(tag)
+        return len(self._of[tag]) > BROAD and (tag == "animal" or not self.is_living(tag))
 
     def is_living(self, tag: str) -> bool:
         return any(name in LIVING for name in (tag, *self._tree.concepts[tag].parents))
@@ -106,9 +110,15 @@ class _Meanings:
 
     def _nearest(self, meaning: str) -> tuple[str, ...]:
         """The tags above ``meaning`` that are not above another one."""
-        wider = {self._tags[one] for one in above(self._wordnet, meaning) if one in self._tags}
+        wider = {tag for one in above(self._wordnet, meaning) if (tag := self._tag(one))}
         farther = {name for one in wider for name in self._tree.concepts[one].parents}
         return self._sorted(wider - farther)
+
+    def _tag(self, meaning: str) -> str | None:
+        """The tag that ``meaning`` is; of an animal also its only class: cows are cattle, and those are oxen."""
+        if meaning in self._tags or self._wordnet.meanings[meaning].field != _ANIMALS:
+            return self._tags.get(meaning)
+        return self._same.get(self._leaves.get(meaning, frozenset()))
 
     def _sorted(self, tags: Iterable[str]) -> tuple[str, ...]:
         return tuple(sorted(tags, key=lambda name: (len(self._of[name]), name)))
@@ -117,14 +127,19 @@ class _Meanings:
 def _worth_showing(senses: Sequence[_Sense], meanings: _Meanings) -> list[_Sense]:
     """The meanings of a word that photos are looked for with, best first."""
     most = max(sense.met for sense in senses)
+    senses = [sense for sense in senses if sense.met or sense.order < MOST_UNMET]
     tags = [sense for sense in senses if sense.tags and sense.how == "a"]
     most_tag = max((sense.met for sense in tags), default=0)
-    tags = [sense for sense in tags if sense.order == 0 or sense.met + 1 >= RARE_TAG * (most_tag + 1)]
+    tags = [
+        sense
+        for sense in tags
+        if sense.order == 0 or (sense.met + 1 >= RARE_TAG * (most_tag + 1) and sense.met + 1 >= RARE_ALIAS * (most + 1))
+    ]
+    below = [sense for sense in senses if sense.tags and sense.how == "b"]
     below = [
         sense
-        for sense in senses
-        if sense.tags
-        and sense.how == "b"
+        for sense in below
+        if (sense is below[0] or sense.met)
         and (sense.order == 0 or sense.met + 1 >= RARE_BELOW * (most + 1))
         # Many animals and things are words for people, too: no photo of a mug shows a fool.
         and (sense.field != _PEOPLE or sense.order == 0 or sense.met == most > 0)
@@ -137,7 +152,10 @@ def _worth_showing(senses: Sequence[_Sense], meanings: _Meanings) -> list[_Sense
             if (sense.met > most_tag or (sense.order < tags[0].order and sense.field != _PEOPLE))
             and not any(meanings.is_broad(tag) for tag in sense.tags)
         ]
-    return [*tags, *below]
+    first = min((sense.order for sense in below), default=MOST_MEANINGS)
+    # A jacket is a coat; books have theirs, too, and those do not come before the coats.
+    tags = [sense if sense.order < first else sense._replace(how="b") for sense in tags]
+    return sorted([*tags, *below], key=lambda sense: sense.order)
 
 
 @dataclass
@@ -213,7 +231,8 @@ def _add_tags(table: _Table, wordnet: WordNet, tree: Tree, meanings: _Meanings, 
     for name in tree.concepts:
         table.add(name, "n", (name,))
     for written, tags in MEANT.items():
-        table.add(written, "a", tags)
+        if tree.concepts.keys() >= set(tags):
+            table.add(written, "a", tags)
     # The commonest spelling of a key is the one that is shown.
     for written in sorted(wordnet.senses.keys() - MEANT.keys(), key=lambda one: (-frequency(one), one)):
         for sense in _worth_showing(meanings.senses(written), meanings):
@@ -222,7 +241,7 @@ def _add_tags(table: _Table, wordnet: WordNet, tree: Tree, meanings: _Meanings, 
                 table.add(written, sense.how, sense.tags)
     for concept in tree.concepts.values():
         for written in (*concept.aliases, *concept.broader):
-            if not table.means(written):
+            if written not in wordnet.senses and not table.means(written):
                 table.add(written, "a", (concept.name,))
 
 
@@ -242,7 +261,9 @@ def _add_parts_of_names(table: _Table, wordnet: WordNet, tree: Tree, meanings: _
                 if how == "h" or describes(part, concept, wordnet.definition):
                     parts[part].append(tag)
         for part, tags in parts.items():
-            if len(part) > 2 and part not in ABOUT and not _is_settled(table, part, meanings):
+            # A part of the body says where a thing is held or worn.
+            of_body = wordnet.senses.get(part, ())[:1] and wordnet.meanings[wordnet.senses[part][0]].field == _BODY
+            if len(part) > 2 and part not in ABOUT and not of_body and not _is_settled(table, part, meanings):
                 table.add(part, how, tags)
 
 

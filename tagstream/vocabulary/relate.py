@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Vectors: TypeAlias = NDArray[np.float32]
 
-FLOOR = 0.5
+FLOOR = 0.52
 """The least similarity of a related tag, chosen by looking: docs/vocabulary.md."""
 LEAST_OF_BEST = 0.8
 """And the least share of the best one's."""
@@ -154,7 +154,7 @@ def related_tags(
         near = [(tags[at], round(float(cosines[at]), 2)) for at in np.flatnonzero(wanted)]
         near = [
             (tag, cosine)
-            for tag, cosine in sorted(near, key=lambda one: (-one[1], one[0]))
+            for tag, cosine in sorted(near, key=lambda one: (-one[1], len(tree.concepts[one[0]].parents), one[0]))
             if not shares_a_part(word, tag) or describes(word, tree.concepts[tag], definition)
         ]
         least = 0 if word in ABOUT else LEAST_OF_BEST * max((cosine for _, cosine in near), default=0)

@@ -18,6 +18,21 @@ SAME: Mapping[str, str] = {
 MEANT: Mapping[str, tuple[str, ...]] = {
     # WordNet counts motorcycles first; the one class of them is the moped.
     "bike": ("bicycle", "moped"),
+    # WordNet's apparel; of all clothes, only jeans are below it.
+    "clothes": ("clothing",),
+    # The young are below "young mammal" and "young bird", and not below what they become.
+    "kitten": ("cat",),
+    "calf": ("ox",),
+    "lamb": ("ram",),
+    "foal": ("sorrel horse",),
+    "colt": ("sorrel horse",),
+    "piglet": ("pig",),
+    "cub": ("bear", "lion", "wolf"),
+    "chick": ("hen",),
+    "duckling": ("duck",),
+    "tadpole": ("frog",),
+    # A fish first in WordNet; the mammal's only class here is the killer whale.
+    "dolphin": ("killer whale",),
     # As people call it in Britain; WordNet knows the sculpture only.
     "mobile": ("mobile phone",),
 }
