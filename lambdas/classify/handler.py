@@ -120,7 +120,9 @@ def outcomes(records: list[dict[str, Any]], context: LambdaContext) -> dict[str,
 
 @frame.handler
 def handler(event: Event, context: LambdaContext) -> Event:
-    """Answers with the messages to deliver again."""
+    """Answers with the messages to deliver again; to ``{"action": "describe"}`` with what it looks at photos with."""
+    if event.get("action") == "describe":
+        return {"model": classifier().name, "vocabulary": classifier().vocabulary}
     results = outcomes(event["Records"], context)
     gc.enable()
     kinds = [update.kind for outcome in results.values() for update in outcome.updates]

@@ -59,6 +59,7 @@ _SHOWN = (
     "height",
     "size",
     "etag",
+    "sequencer",
     "model",
     "uploaded_at",
     "classified_at",

@@ -89,6 +89,11 @@ class Classifier:
     def name(self) -> str:
         return self.info.name
 
+    @property
+    def vocabulary(self) -> str | None:
+        """The version of the tree that its tags' ancestors come from; None for a model without WordNet ids."""
+        return load_tree().version if self._roll_up else None
+
     def decode(
         self, photo: bytes | Path, *, fast: bool = True, confined: bool = False, patience: float | None = None
     ) -> Decoded:
@@ -136,7 +141,7 @@ class Classifier:
             photo.height,
             photo,
             dict(zip(roll_up.names, roll_up(scores).tolist(), strict=True)) if roll_up else {},
-            load_tree().version if roll_up else None,
+            self.vocabulary,
         )
 
 

@@ -120,12 +120,23 @@ class Aws:
 
         return boto3.Session(profile_name=self.profile, region_name=self.region)
 
+    @functools.cached_property
+    def _known(self) -> dict[Any, Any]:
+        """Clients and outputs that were asked for before: both take requests, or some tenths of a second."""
+        return {}
+
     def client(self, service: str, **settings: Any) -> Any:
         """A boto3 client; in stage ``local``, of the running local cloud."""
+        asked = (service, *sorted(settings.items()))
+        if asked not in self._known:
+            self._known[asked] = self._client(service, settings)
+        return self._known[asked]
+
+    def _client(self, service: str, settings: Mapping[str, Any]) -> Any:
         from botocore.config import Config
 
         # botocore would wait a minute for each connection, too.
-        bounds = {"connect_timeout": 10, "read_timeout": 60} | settings
+        bounds = {"connect_timeout": 10, "read_timeout": 60} | dict(settings)
         config = Config(retries={"mode": "standard", "max_attempts": 5}, **bounds)
         if self.endpoint_url is None and self.stage == "local" and self.profile is None:
             from tagstream.local.cloud import connection
@@ -142,6 +153,12 @@ class Aws:
 
     def outputs(self, capability: str) -> dict[str, str]:
         """The outputs of the stack ``tagstream-<stage>-<capability>``, by their names."""
+        if ("outputs", capability) not in self._known:
+            self._known["outputs", capability] = self._outputs(capability)
+        found: dict[str, str] = self._known["outputs", capability]
+        return found
+
+    def _outputs(self, capability: str) -> dict[str, str]:
         from botocore.exceptions import ClientError
 
         name = f"tagstream-{self.stage}-{capability}"

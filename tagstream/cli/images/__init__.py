@@ -15,6 +15,7 @@ _COMMANDS = {
     "list": "tagstream.cli.images.contents:list_",
     "reindex": "tagstream.cli.images.maintain:reindex",
     "rejected": "tagstream.cli.images.search:rejected",
+    "retag": "tagstream.cli.images.retag:retag",
     "rm": "tagstream.cli.images.maintain:rm",
     "search": "tagstream.cli.images.search:search",
     "show": "tagstream.cli.images.search:show",

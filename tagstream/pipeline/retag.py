@@ -1,0 +1,289 @@
+"""Looking again at photos that are in the bucket already: after a new model, a new vocabulary, or lost notifications.
+
+A photo is *outdated* if the catalog's document is not what the deployed functions would write: another model or
+vocabulary looked at it, or another version of the object, or there is none. The inventory of a bucket goes, page by
+page, over a topic of its own, as parcels of notifications like those that S3 sends; from there it goes into the queue
+that S3 fills, never faster than asked for, and never so much at once that uploads would wait behind it. From there
+on it is the pipeline's usual way, in which nothing is lost or doubled (docs/catalog.md, Order).
+
+Nothing is kept but in the topic and in the catalog: whoever is interrupted starts again, with the parcels that are
+still there, and passes over what is up to date. At most one page of the inventory is looked at twice.
+"""
+
+from __future__ import annotations
+
+import collections
+import itertools
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote_plus
+
+from tagstream.errors import TagstreamError
+from tagstream.topics import Message, Outgoing, Topics
+
+__all__ = [
+    "DEADLINE",
+    "LOOKUP",
+    "MOST_WAITING",
+    "PARCEL",
+    "Looked",
+    "Photo",
+    "QueueStuck",
+    "Retag",
+    "Tally",
+    "inventory",
+    "is_outdated",
+    "notification",
+]
+
+LOOKUP = 100
+"""Documents that the catalog is asked for at once."""
+
+PARCEL = 100
+"""Photos in one message of the topic: some 45 KB, which SQS bills as one request."""
+
+MOST_WAITING = 1000
+"""Messages in the queue that S3 fills, at most, before more are added: uploads wait behind no more than these."""
+
+DEADLINE = 300
+"""Seconds that a pulled parcel is held: the visibility timeout of the topic."""
+
+_BATCH = 10
+_LOOK_SECONDS = 1.0
+_STUCK_SECONDS = 900.0
+_QUIET_LOOKS = 3
+
+Document = Mapping[str, Any]
+
+
+class QueueStuck(TagstreamError):
+    """The classify function does not take what is in its queue."""
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """Who looks at photos: a model's name, and the version of the vocabulary that its tags come from, if any."""
+
+    model: str
+    vocabulary: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """An object of the bucket, as a listing names it."""
+
+    key: str
+    etag: str
+    size: int
+    modified: datetime
+
+
+@dataclass
+class Tally:
+    """What came of a run so far. ``listed`` objects, of them ``outdated`` (one is ``such``); ``sent`` on."""
+
+    listed: int = 0
+    outdated: int = 0
+    sent: int = 0
+    such: str = ""
+
+
+def inventory(s3: Any, bucket: str) -> Iterator[list[Photo]]:
+    """The objects that the bucket tells its queue of, in the order of their keys, in pages of at most 1,000."""
+    prefix, suffix = _filter(s3.get_bucket_notification_configuration(Bucket=bucket))
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+        yield [
+            Photo(entry["Key"], entry["ETag"].strip('"'), entry["Size"], entry["LastModified"])
+            for entry in page.get("Contents", [])
+            # Folder markers are no photos.
+            if entry["Key"].endswith(suffix) and not (entry["Key"].endswith("/") and entry["Size"] == 0)
+        ]
+
+
+def _filter(configuration: Mapping[str, Any]) -> tuple[str, str]:
+    """Prefix and suffix of the keys that a bucket tells of; empty where it tells of all."""
+    rules = {
+        rule["Name"].lower(): rule["Value"]
+        for queue in configuration.get("QueueConfigurations", [])
+        for rule in queue.get("Filter", {}).get("Key", {}).get("FilterRules", [])
+    }
+    return rules.get("prefix", ""), rules.get("suffix", "")
+
+
+def is_outdated(photo: Photo, document: Document | None, looked: Looked, *, since: datetime) -> bool:
+    """Whether the deployed functions would write something else than ``document``.
+
+    What was rejected names no model: it is looked at again unless that was done ``since`` then.
+    """
+    if document is None or document.get("etag") != photo.etag:
+        return True
+    if document["status"] == "rejected":
+        return _moment(document.get("classified_at")) < since
+    return (document.get("model"), document.get("vocabulary")) != (looked.model, looked.vocabulary)
+
+
+def notification(bucket: str, photo: Photo, document: Document | None) -> str:
+    """The body of a message that makes the pipeline look at ``photo`` again, as if S3 had just told of it.
+
+    It stands in the image's history where the event stood that its document tells of, as a second look. If that is of
+    another version of the object, or if there is no document, its place is the second in which the object was written:
+    S3's own sequencers begin with it (seen, not documented), so that every true event of the object comes after it.
+    """
+    known = document is not None and document.get("etag") == photo.etag and document.get("sequencer")
+    modified = photo.modified.astimezone(UTC)
+    event = {
+        "eventName": "ObjectCreated:Retag",
+        "eventTime": (known and document and document.get("uploaded_at")) or f"{modified:%Y-%m-%dT%H:%M:%S.000Z}",
+        "s3": {
+            "bucket": {"name": bucket},
+            "object": {
+                "key": quote_plus(photo.key, safe="/"),
+                "size": photo.size,
+                "eTag": photo.etag,
+                "sequencer": known or f"{int(modified.timestamp()):010X}",
+            },
+        },
+    }
+    return json.dumps({"Records": [event]}, separators=(",", ":"))
+
+
+@dataclass
+class Retag:
+    """One run. ``topic`` is its own, ``queue`` the one that S3 fills; both are names of ``topics``.
+
+    ``documents`` gets up to :data:`LOOKUP` locations (``s3://bucket/key``) and returns what the catalog has of them.
+    ``rate`` is in photos a second. With ``everything``, what is up to date is looked at again as well.
+    """
+
+    topics: Topics
+    topic: str
+    queue: str
+    bucket: str
+    documents: Callable[[Sequence[str]], Iterable[Document]]
+    looked: Looked
+    rate: float
+    since: datetime
+    everything: bool = False
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+    def __post_init__(self) -> None:
+        self.tally = Tally()
+        self._due = self.clock()
+        self._unlooked = MOST_WAITING
+
+    def run(self, pages: Iterable[Sequence[Photo]], report: Callable[[Tally], object]) -> Tally:
+        """Send all outdated photos of ``pages``, and what an earlier run has left in the topic; ``report`` as it goes.
+
+        Memory is that of a page. Raises :class:`QueueStuck`, and the errors of :mod:`tagstream.topics`.
+        """
+        self.work(report)
+        for page in pages:
+            before = self.tally.outdated
+            self.publish(self._outdated(page))
+            report(self.tally)
+            if self.tally.outdated > before:
+                self.work(report)
+        return self.tally
+
+    def count(self, pages: Iterable[Sequence[Photo]]) -> Tally:
+        """What :meth:`run` would do; nothing is sent."""
+        for page in pages:
+            collections.deque(self._outdated(page), maxlen=0)
+        return self.tally
+
+    def publish(self, messages: Iterable[str]) -> None:
+        """Put notifications into the topic, as parcels."""
+        lines = iter(messages)
+        parcels = ("\n".join(parcel) for parcel in iter(lambda: list(itertools.islice(lines, PARCEL)), []))
+        result = self.topics.publish_all(self.topic, [Outgoing(parcel) for parcel in parcels])
+        if result.failed:
+            raise TagstreamError(f"the topic {self.topic} took not all parcels: {result.failed[0].reason}")
+
+    def work(self, report: Callable[[Tally], object]) -> None:
+        """Send on what is in the topic, at the rate, until nothing is left."""
+        while parcels := self.topics.pull(self.topic, min_messages=1, max_messages=1, timeout=1.0):
+            for parcel in parcels:
+                self._send(parcel, report)
+                self.topics.acknowledge(self.topic, [parcel])
+
+    def wait(self, queues: Sequence[str], report: Callable[[int], object]) -> None:
+        """Until nothing was left in ``queues`` for some looks in turn; ``report`` gets how much is left.
+
+        SQS' numbers are approximate: another round of :meth:`run` is what tells whether everything is done.
+        """
+
+        def left() -> int:
+            count = sum(self.topics.counts(queue).total for queue in queues)
+            report(count)
+            return count
+
+        for _ in range(_QUIET_LOOKS):
+            self._until_at_most(0, left)
+            self.sleep(_LOOK_SECONDS)
+
+    def _outdated(self, page: Sequence[Photo]) -> Iterator[str]:
+        for start in range(0, len(page), LOOKUP):
+            photos = page[start : start + LOOKUP]
+            found = {
+                document["s3_location"]: document
+                for document in self.documents([f"s3://{self.bucket}/{photo.key}" for photo in photos])
+            }
+            for photo in photos:
+                self.tally.listed += 1
+                document = found.get(f"s3://{self.bucket}/{photo.key}")
+                if self.everything or is_outdated(photo, document, self.looked, since=self.since):
+                    self.tally.outdated += 1
+                    self.tally.such = photo.key
+                    yield notification(self.bucket, photo, document)
+
+    def _send(self, parcel: Message, report: Callable[[Tally], object]) -> None:
+        lines = parcel.body.split("\n")
+        pulled = self.clock()
+        for start in range(0, len(lines), _BATCH):
+            batch = lines[start : start + _BATCH]
+            self._make_room()
+            if self.clock() - pulled > DEADLINE / 3:
+                self.topics.refresh_deadline(self.topic, [parcel], DEADLINE)
+                pulled = self.clock()
+            result = self.topics.publish_all(self.queue, [Outgoing(line) for line in batch])
+            if result.failed:
+                # The parcel is not acknowledged, and comes again; what was taken twice does no harm.
+                raise TagstreamError(f"the queue {self.queue} took not all messages: {result.failed[0].reason}")
+            self.tally.sent += len(batch)
+            self._unlooked += len(batch)
+            report(self.tally)
+            self._due = max(self._due, self.clock() - 1.0) + len(batch) / self.rate
+            self.sleep(max(0.0, self._due - self.clock()))
+
+    def _make_room(self) -> None:
+        """Wait while the queue is full; it is looked at once in a hundred photos."""
+        if self._unlooked >= MOST_WAITING // 10:
+            self._unlooked = 0
+            self._until_at_most(MOST_WAITING, lambda: self.topics.counts(self.queue).visible)
+
+    def _until_at_most(self, most: int, left: Callable[[], int]) -> None:
+        least, since = left(), self.clock()
+        now = least
+        while now > most:
+            if self.clock() - since > _STUCK_SECONDS:
+                raise QueueStuck(
+                    f"{now} messages have waited for {_STUCK_SECONDS / 60:.0f} minutes, and none was taken: look at "
+                    "the log of the classify function, then start again; what was done stays done."
+                )
+            self.sleep(_LOOK_SECONDS)
+            now = left()
+            if now < least:
+                least, since = now, self.clock()
+
+
+def _moment(text: str | None) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text or "")
+    except ValueError:
+        return datetime.min.replace(tzinfo=UTC)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,285 @@
+"""Looking again: what is outdated, and how it gets from the bucket's inventory into the queue, also after a kill."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tagstream.catalog.order import newer
+from tagstream.errors import TagstreamError
+from tagstream.pipeline import retag
+from tagstream.pipeline.events import ObjectEvent, parse_notification
+from tagstream.pipeline.retag import LOOKUP, PARCEL, Looked, Photo, QueueStuck, Retag, Tally, inventory, is_outdated
+from tagstream.topics import Topics
+from tagstream.topics.testing import MemorySqs, VirtualClock
+
+NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
+LOOKED = Looked("efficientnet-lite2", "v2")
+
+
+def photo(key: str = "cat.jpg", etag: str = "e1") -> Photo:
+    return Photo(key, etag, 1000, NOW - timedelta(days=1))
+
+
+def document(**other: Any) -> dict[str, Any]:
+    return {
+        "s3_location": "s3://photos/cat.jpg",
+        "status": "classified",
+        "etag": "e1",
+        "model": "efficientnet-lite2",
+        "vocabulary": "v2",
+        "sequencer": "0069AB",
+        "uploaded_at": "2026-11-01T10:00:00.000Z",
+        "classified_at": "2026-11-24T00:00:00Z",
+        **other,
+    }
+
+
+@pytest.mark.parametrize(
+    ("known", "outdated"),
+    [
+        (None, True),
+        (document(), False),
+        (document(etag="e0"), True),
+        (document(model="efficientnet-lite0"), True),
+        (document(vocabulary="v1"), True),
+        (document(vocabulary=None), True),
+        (document(status="rejected", model=None), True),
+        (document(status="rejected", classified_at="2026-11-25T12:00:01Z"), False),
+        (document(status="rejected", classified_at="nonsense"), True),
+    ],
+)
+def test_what_is_outdated(known: dict[str, Any] | None, outdated: bool) -> None:
+    assert is_outdated(photo(), known, LOOKED, since=NOW) is outdated
+
+
+def event_of(one: Photo, known: dict[str, Any] | None) -> ObjectEvent:
+    (event,) = parse_notification(retag.notification("photos", one, known))
+    assert isinstance(event, ObjectEvent)
+    return event
+
+
+def test_a_second_look_stands_where_the_first_one_stood() -> None:
+    event = event_of(photo("a b/ä+%.jpg"), document())
+    assert (event.bucket, event.key, event.kind) == ("photos", "a b/ä+%.jpg", "created")
+    assert (event.sequencer, event.time, event.etag, event.size) == ("0069AB", "2026-11-01T10:00:00.000Z", "e1", 1000)
+    # Whatever is there when it is looked at: a version of its own would be an old one by then.
+    assert event.version_id is None
+
+
+@pytest.mark.parametrize("known", [None, document(etag="another")])
+def test_what_the_catalog_does_not_know_stands_before_its_true_event(known: dict[str, Any] | None) -> None:
+    event = event_of(photo(), known)
+    seconds = int((NOW - timedelta(days=1)).timestamp())
+    true = f"00{seconds:08X}1F407460"
+    assert newer(true, event.sequencer)
+    assert newer(event.sequencer, f"00{seconds - 1:08X}FFFFFFFF")
+    assert event.time == "2026-11-24T12:00:00.000Z"
+
+
+class Bucket:
+    """What an inventory asks of S3."""
+
+    def __init__(self, keys: Sequence[str], rules: Sequence[dict[str, str]] = ()) -> None:
+        self.keys, self.rules = keys, rules
+
+    def get_bucket_notification_configuration(self, **_: str) -> dict[str, Any]:
+        return {"QueueConfigurations": [{"Filter": {"Key": {"FilterRules": list(self.rules)}}}] if self.rules else []}
+
+    def get_paginator(self, name: str) -> Bucket:
+        assert name == "list_objects_v2"
+        return self
+
+    def paginate(self, *, Prefix: str, **_: str) -> Iterator[dict[str, Any]]:
+        keys = [key for key in self.keys if key.startswith(Prefix)]
+        for start in range(0, len(keys), 1000):
+            yield {
+                "Contents": [
+                    {"Key": key, "ETag": '"e1"', "Size": 0 if key.endswith("/") else 9, "LastModified": NOW}
+                    for key in keys[start : start + 1000]
+                ]
+            }
+        yield {}
+
+
+def test_the_inventory_has_what_the_bucket_tells_of() -> None:
+    keys = ["a/", "a/1.jpg", "a/2.png", "b/3.jpg"]
+    assert [one.key for page in inventory(Bucket(keys), "photos") for one in page] == keys[1:]
+    rules = [{"Name": "Prefix", "Value": "a/"}, {"Name": "suffix", "Value": ".jpg"}]
+    assert [one.key for page in inventory(Bucket(keys, rules), "photos") for one in page] == ["a/1.jpg"]
+    assert next(inventory(Bucket(keys), "photos"))[0].etag == "e1"
+
+
+class World:
+    """A bucket, a catalog, a queue that a function works off, and a clock."""
+
+    def __init__(self, count: int) -> None:
+        self.clock = VirtualClock()
+        self.sqs = MemorySqs(clock=self.clock)
+        self.topics = Topics(self.sqs, clock=self.clock.now, sleep=self.clock.sleep)
+        for name in ("work", "ingest"):
+            self.topics.create(name, max_receives=1000)
+        self.bucket = Bucket([f"{number:05}.jpg" for number in range(count)])
+        self.catalog: dict[str, dict[str, Any]] = {}
+        self.asked: list[int] = []
+
+    def documents(self, locations: Sequence[str]) -> list[dict[str, Any]]:
+        self.asked.append(len(locations))
+        return [self.catalog[location] for location in locations if location in self.catalog]
+
+    def retag(self, **other: Any) -> Retag:
+        settings: dict[str, Any] = {"rate": 50.0, "clock": self.clock.now, "sleep": self.clock.sleep} | other
+        return Retag(self.topics, "work", "ingest", "photos", self.documents, LOOKED, since=NOW, **settings)
+
+    def pages(self) -> Iterator[list[Photo]]:
+        return inventory(self.bucket, "photos")
+
+    def classify(self, most: int = 10_000) -> list[str]:
+        """What the functions do: take events, write documents. The keys, in order."""
+        keys = []
+        for message in self.topics.pull("ingest", min_messages=0, max_messages=most, timeout=0):
+            (event,) = parse_notification(message.body)
+            assert isinstance(event, ObjectEvent)
+            location = f"s3://photos/{event.key}"
+            self.catalog[location] = document(s3_location=location)
+            self.topics.acknowledge("ingest", [message])
+            keys.append(event.key)
+        return keys
+
+
+@pytest.fixture(autouse=True)
+def _room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nobody takes from the queue meanwhile, there is room for all."""
+    monkeypatch.setattr(retag, "MOST_WAITING", 10_000)
+
+
+def quiet(_: object) -> None:
+    pass
+
+
+def test_every_outdated_photo_is_sent_once_and_no_other() -> None:
+    world = World(2345)
+    for key in world.bucket.keys[::3]:
+        world.catalog[f"s3://photos/{key}"] = document(s3_location=f"s3://photos/{key}")
+    reports: list[int] = []
+    tally = world.retag().run(world.pages(), lambda tally: reports.append(tally.sent))
+    expected = [key for number, key in enumerate(world.bucket.keys) if number % 3]
+    assert (tally.listed, tally.outdated, tally.sent) == (2345, len(expected), len(expected))
+    assert sorted(world.classify()) == expected
+    assert max(world.asked) == LOOKUP
+    assert reports == sorted(reports)
+    assert world.retag().run(world.pages(), quiet).sent == 0
+    assert world.retag(everything=True).run(world.pages(), quiet).sent == 2345
+
+
+def test_not_faster_than_asked_for() -> None:
+    world = World(500)
+    started = world.clock.now()
+    world.retag(rate=10.0).run(world.pages(), quiet)
+    assert world.clock.now() - started >= 49
+
+
+def test_counting_sends_nothing() -> None:
+    world = World(250)
+    tally = world.retag().count(world.pages())
+    assert (tally.listed, tally.outdated, tally.sent) == (250, 250, 0)
+    assert world.topics.counts("work").total == world.topics.counts("ingest").total == 0
+
+
+@pytest.mark.parametrize("sent_before", [0, 10, 130, 240])
+def test_after_a_kill_the_next_run_goes_on_and_nothing_is_lost(sent_before: int) -> None:
+    world = World(1500)
+
+    def kill(tally: Tally) -> None:
+        if tally.sent >= sent_before:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        world.retag().run(world.pages(), kill)
+    done = world.classify()
+    world.clock.sleep(retag.DEADLINE + 1)
+    tally = world.retag().run(world.pages(), quiet)
+    done += world.classify()
+    assert set(done) == set(world.bucket.keys)
+    # Only what was in the killed run's hands may be looked at twice: one page of the inventory.
+    assert len(done) - 1500 <= 1000
+    assert tally.listed == 1500
+    assert world.retag().run(world.pages(), quiet).sent == 0
+
+
+def test_uploads_wait_behind_no_more_than_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retag, "MOST_WAITING", 200)
+    world = World(1000)
+    most = 0
+
+    def report(_: Tally) -> None:
+        nonlocal most
+        most = max(most, world.topics.counts("ingest").visible)
+
+    def working(seconds: float) -> None:
+        world.clock.sleep(seconds)
+        if seconds >= 1:
+            world.classify(most=50)
+
+    world.retag(sleep=working, rate=10_000.0).run(world.pages(), report)
+    assert most <= 220
+
+
+def test_a_queue_that_nobody_takes_from_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retag, "MOST_WAITING", 20)
+    world = World(100)
+    with pytest.raises(QueueStuck, match="none was taken"):
+        world.retag(rate=10_000.0).run(world.pages(), quiet)
+    with pytest.raises(QueueStuck):
+        world.retag().wait(["ingest"], quiet)
+
+
+def test_waiting_ends_when_nothing_is_left() -> None:
+    world = World(10)
+    world.retag().run(world.pages(), quiet)
+    left: list[int] = []
+
+    def working(seconds: float) -> None:
+        world.clock.sleep(seconds)
+        world.classify(most=4)
+
+    world.retag(sleep=working).wait(["ingest"], left.append)
+    assert left[0] == 10
+    assert left[-3:] == [0, 0, 0]
+
+
+def test_what_the_queue_refuses_stays_in_the_topic(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(150)
+    publish_all = world.topics.publish_all
+
+    def refusing(topic: str, messages: Iterable[Any], **other: Any) -> Any:
+        refused = [*messages]
+        if topic == "ingest" and len(world.asked) and next(refusals) > 3:
+            result = publish_all(topic, [], **other)
+            return type(result)(failed=(type("Refused", (), {"reason": "no room"})(),))
+        return publish_all(topic, refused, **other)
+
+    refusals = itertools.count()
+    monkeypatch.setattr(world.topics, "publish_all", refusing)
+    with pytest.raises(TagstreamError, match="no room"):
+        world.retag().run(world.pages(), quiet)
+    monkeypatch.undo()
+    world.clock.sleep(retag.DEADLINE + 1)
+    world.retag().run(world.pages(), quiet)
+    assert set(world.classify()) == set(world.bucket.keys)
+
+
+def test_a_parcel_is_one_billed_request() -> None:
+    longest = "ä" * 512
+    bodies = [retag.notification("b" * 63, photo(longest[:340]), document(sequencer="0" * 64))] * PARCEL
+    usual = [
+        retag.notification("photos-of-many-years", photo("2026/holidays/IMG_20260102_101112.jpg"), document())
+    ] * PARCEL
+    assert len("\n".join(bodies).encode()) < 1_048_576
+    assert len("\n".join(usual).encode()) < 65_536
+    assert json.loads(bodies[0])
