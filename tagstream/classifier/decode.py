@@ -29,6 +29,7 @@ from tagstream.classifier.headers import (
     check_canvas,
     check_png_chunks,
     check_scans,
+    check_webp_chunks,
     first_page,
     gif_canvas,
     too_many_bytes,
@@ -54,6 +55,8 @@ _ROTATIONS = {
 }
 _ROWS_PER_STRIP, _TILE_WIDTH, _TILE_LENGTH = 278, 322, 323
 _BMP_UNCOMPRESSED = (0, 3)
+# EXIF of more bytes is not asked for the orientation: Pillow unpacks a tag as long as it says it is, in 20 s for 48 MB.
+_LONGEST_EXIF = 1_000_000
 # A JPEG is scaled down while it is decoded, but not below this: smaller ones begin to change the answers.
 _DRAFT_SIDE = 512
 # The whole picture that is handed on is reduced by a whole number, so that its long side is this to not quite twice it.
@@ -229,6 +232,7 @@ def _open(data: bytes, limits: Limits) -> Image.Image:
     elif data[:4] == b"\x89PNG":
         check_png_chunks(data)
     elif data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        check_webp_chunks(data)
         # Pillow takes memory for the whole canvas as soon as it opens a WebP.
         check_canvas(*webp_canvas(data), limits)
     elif data[:4] == b"GIF8":
@@ -257,6 +261,8 @@ def _orientation(image: Image.Image) -> int:
     """The EXIF orientation still to be applied, 1 to 8; 1 if there is none, or none that can be read."""
     if image.format in ("TIFF", "HEIF"):
         return 1  # applied while loading
+    if len(image.info.get("exif") or b"") > _LONGEST_EXIF:
+        return 1
     try:
         value = image.getexif().get(ExifTags.Base.Orientation, 1)
     except MemoryError:

@@ -18,6 +18,7 @@ __all__ = [
     "check_canvas",
     "check_png_chunks",
     "check_scans",
+    "check_webp_chunks",
     "first_page",
     "gif_canvas",
     "too_many_bytes",
@@ -27,6 +28,15 @@ __all__ = [
 # Files of more parts (chunks, segments, blocks) before the first pixel are not parsed: Pillow takes microseconds for
 # each, and a file may hold millions. Photos have some hundreds, a PNG of 64 MB in the usual chunks 8,000.
 _MAX_PARTS = 100_000
+# What is kept of a file besides its pixels (EXIF, XMP, colour profiles, texts), twice and more by some decoders.
+_MAX_METADATA = 16_000_000
+# Pillow joins the EXIF of a JPEG segment by segment, each time copying all so far; what cameras write fits into one.
+_MAX_EXIF_SEGMENTS = 16
+# The chunks of a PNG that Pillow unpacks as it opens the file, each to up to 1 MB, which takes 3 ms.
+_PACKED_CHUNKS = (b"iCCP", b"iTXt", b"zTXt")
+_MAX_PACKED_CHUNKS = 100
+_PIXEL_CHUNKS = (b"IDAT", b"fdAT")
+_WEBP_METADATA = (b"EXIF", b"ICCP", b"XMP ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +84,11 @@ def _check_parts(count: int) -> None:
         raise ImageRejected(f"the file has more than {_MAX_PARTS:,} parts: it would take too long")
 
 
+def _check_metadata(count: int) -> None:
+    if count > _MAX_METADATA:
+        raise ImageRejected(f"the file has {count:,} bytes of metadata and more, and {_MAX_METADATA:,} are allowed")
+
+
 # Without the fill bytes that may precede it, which would cost their number squared where no marker follows; nor the
 # markers that stand alone.
 _MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")
@@ -83,10 +98,12 @@ _SEQUENTIAL = {0xC0, 0xC1, 0xC9}  # frames that are not progressive
 def check_scans(data: bytes, limits: Limits) -> None:
     """Count the scans (SOS markers) of a JPEG, as far as its end-of-image marker; what follows is no part of it.
 
+    Before the first scan, segments are counted too, those of EXIF among them, and their bytes.
+
     Of most photos only the head is looked at: libjpeg reads no other scan after one that holds all components of a
     sequential image.
     """
-    position, parts, scans, components = 2, 0, 0, 0
+    position, parts, scans, components, exif, metadata = 2, 0, 0, 0, 0, 0
     while True:
         found = _MARKER.search(data, position)
         if scans == 0:
@@ -98,6 +115,14 @@ def check_scans(data: bytes, limits: Limits) -> None:
         marker, position = found[1][0], found.end()
         if marker == 0xD9:
             return
+        if scans == 0:
+            metadata += int.from_bytes(data[position : position + 2])
+            _check_metadata(metadata)
+            exif += marker == 0xE1 and data[position + 2 : position + 8] == b"Exif\0\0"
+            if exif > _MAX_EXIF_SEGMENTS:
+                raise ImageRejected(
+                    f"the JPEG has more than {_MAX_EXIF_SEGMENTS} segments of EXIF: it would take too long"
+                )
         if marker in _SEQUENTIAL:
             components = int.from_bytes(data[position + 7 : position + 8])
         if marker == 0xDA:
@@ -113,11 +138,31 @@ def check_scans(data: bytes, limits: Limits) -> None:
 
 
 def check_png_chunks(data: bytes) -> None:
-    position, parts = 8, 0
+    position, parts, packed, metadata = 8, 0, 0, 0
     while position < len(data):
         parts += 1
         _check_parts(parts)
-        position += 12 + int.from_bytes(data[position : position + 4])
+        kind, length = data[position + 4 : position + 8], int.from_bytes(data[position : position + 4])
+        if kind not in _PIXEL_CHUNKS:
+            metadata += min(length, len(data) - position)
+            _check_metadata(metadata)
+        packed += kind in _PACKED_CHUNKS
+        if packed > _MAX_PACKED_CHUNKS:
+            raise ImageRejected(f"the PNG has more than {_MAX_PACKED_CHUNKS} packed texts: it would take too long")
+        position += 12 + length
+
+
+def check_webp_chunks(data: bytes) -> None:
+    """libwebp keeps a note of each chunk, and Pillow copies those of metadata."""
+    position, parts, metadata = 12, 0, 0
+    while position < len(data):
+        parts += 1
+        _check_parts(parts)
+        kind, length = data[position : position + 4], int.from_bytes(data[position + 4 : position + 8], "little")
+        if kind in _WEBP_METADATA:
+            metadata += min(length, len(data) - position)
+            _check_metadata(metadata)
+        position += 8 + length + length % 2
 
 
 def webp_canvas(data: bytes) -> tuple[int, int]:

@@ -258,8 +258,8 @@ def test_scans_are_limited() -> None:
         look(many_scans(33))
 
 
-def empty_chunk(kind: bytes) -> bytes:
-    return struct.pack(">I", 0) + kind + struct.pack(">I", zlib.crc32(kind))
+def chunk(name: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
 
 @pytest.mark.parametrize(
@@ -270,8 +270,9 @@ def empty_chunk(kind: bytes) -> bytes:
         (b"\xff\xd8", b"\xff\x00"),
         (b"\xff\xd8", b"\xff\xfe\x00\x00"),
         (b"\xff\xd8", b"\xff\xfe\x00\x02"),
-        (encode(Image.new("RGB", (9, 9)), "PNG")[:33], empty_chunk(b"teXt")),
-        (encode(Image.new("RGB", (9, 9)), "PNG")[:33], empty_chunk(b"IDAT")),
+        (encode(Image.new("RGB", (9, 9)), "PNG")[:33], chunk(b"teXt", b"")),
+        (encode(Image.new("RGB", (9, 9)), "PNG")[:33], chunk(b"IDAT", b"")),
+        (encode(Image.new("RGB", (9, 9)), "WEBP"), b"none\x00\x00\x00\x00"),
         (b"GIF89a\x09\x00\x09\x00\x00\x00\x00", b"!\xfe\x00"),
         (b"GIF89a\x09\x00\x09\x00\x00\x00\x00!\xfe", b"\x01a"),
     ],
@@ -280,6 +281,41 @@ def test_millions_of_tiny_parts_are_not_walked_through(head: bytes, part: bytes)
     # Parsed one by one, these would take from several seconds to hours.
     with pytest.raises(ImageRejected, match="more than 100,000 parts"):
         look(head + part * (40_000_000 // len(part)))
+
+
+def segment(body: bytes) -> bytes:
+    return b"\xff\xe1" + struct.pack(">H", 2 + len(body)) + body
+
+
+PACKED = zlib.compress(bytes(1_000_000))
+
+
+@pytest.mark.parametrize(
+    ("kind", "head", "part", "many", "reason"),
+    [
+        # Each part alone takes next to nothing; in these numbers Pillow takes from 10 s to many minutes for them.
+        ("JPEG", 2, segment(b"Exif\0\0" + bytes(600)), 17, "16 segments of EXIF"),
+        ("JPEG", 2, segment(b"http://ns.adobe.com/xap/1.0/\0" + bytes(65_000)), 300, "of metadata"),
+        ("PNG", 33, chunk(b"iCCP", b"sRGB\0\0" + PACKED), 101, "100 packed"),
+        ("PNG", 33, chunk(b"zTXt", b"\0\0" + PACKED), 101, "100 packed"),
+        ("PNG", 33, chunk(b"iTXt", b"key\0\1\0\xff\0\0" + PACKED), 101, "100 packed"),
+        ("PNG", 33, chunk(b"eXIf", bytes(17_000_000)), 1, "of metadata"),
+        ("WEBP", 12, b"EXIF" + struct.pack("<I", 17_000_000) + bytes(17_000_000), 1, "of metadata"),
+    ],
+)
+def test_no_more_metadata_is_read_than_any_photo_has(kind: str, head: int, part: bytes, many: int, reason: str) -> None:
+    photo = encode(scene(), kind)
+    with pytest.raises(ImageRejected, match=reason):
+        look(photo[:head] + part * many + photo[head:])
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_exif_that_is_too_long_to_be_unpacked_is_no_reason_to_reject(kind: str) -> None:
+    # An orientation of a million fractions, which Pillow takes seconds to unpack.
+    fractions = b"\6\0\0\0\1\0\0\0" * 1_000_000
+    exif = b"Exif\0\0II*\0" + struct.pack("<IHHHIII", 8, 1, 0x0112, 5, 1_000_000, 26, 0) + fractions
+    seen = look(encode(scene(), kind, exif=exif))
+    assert (seen.width, seen.height, seen.exif) == (320, 240, {})
 
 
 def test_a_jpeg_may_have_some_filling_before_a_marker() -> None:
@@ -303,10 +339,6 @@ def png(width: int, height: int, depth: int, colour: int, rows: bytes, *, extra:
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
     chunks = chunk(b"IHDR", header) + extra + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + chunks
-
-
-def chunk(name: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
 
 def tiff(width: int, height: int, body: bytes, tags: dict[int, int]) -> bytes:
