@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Vectors: TypeAlias = NDArray[np.float32]
 
-FLOOR = 0.52
+FLOOR = 0.55
 """The least similarity of a related tag, chosen by looking: docs/vocabulary.md."""
 LEAST_OF_BEST = 0.8
 """And the least share of the best one's."""

@@ -21,6 +21,7 @@ MEANT: Mapping[str, tuple[str, ...]] = {
     # WordNet's apparel; of all clothes, only jeans are below it.
     "clothes": ("clothing",),
     # The young are below "young mammal" and "young bird", and not below what they become.
+    "pup": ("dog",),
     "kitten": ("cat",),
     "calf": ("ox",),
     "lamb": ("ram",),
