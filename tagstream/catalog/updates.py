@@ -18,7 +18,7 @@ from tagstream.tags import Tag
 __all__ = ["CatalogUpdate", "document_id"]
 
 _TEXTS = ("bucket", "key", "sequencer", "event_time")
-_OPTIONAL_TEXTS = ("version_id", "etag", "model", "vocabulary", "reason", "processed_at")
+_OPTIONAL_TEXTS = ("version_id", "etag", "model", "vocabulary", "reason", "processed_at", "look")
 _BOUNDS = {"size": 2**63, "width": 2**31, "height": 2**31}
 """What the index' long and integer fields hold."""
 
@@ -31,7 +31,8 @@ class CatalogUpdate:
     people see it), ``rejected`` (``reason`` says why it can never be classified) or ``removed``.
     ``facts`` is what analysers say besides (:data:`tagstream.analysis.FIELDS`), some of it or nothing.
     ``vocabulary`` is the version of the tree that gave the tags their ancestors, if any.
-    ``event_kind`` and ``sequencer`` are those of the S3 event that caused it.
+    ``event_kind`` and ``sequencer`` are those of the S3 event that caused it. ``look`` tells the looks at one event
+    apart; it is not kept.
     """
 
     kind: Literal["classified", "rejected", "removed"]
@@ -50,6 +51,7 @@ class CatalogUpdate:
     tags: tuple[Tag, ...] = ()
     reason: str | None = None
     processed_at: str | None = None
+    look: str | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -60,7 +62,7 @@ class CatalogUpdate:
     @property
     def deduplication_id(self) -> str:
         """Equal for updates that say the same: the event delivered twice, the function run twice."""
-        seen_by = (self.model or "", self.vocabulary or "", self.reason or "")
+        seen_by = (self.model or "", self.vocabulary or "", self.reason or "", self.look or "")
         parts = (self.bucket, self.key, self.sequencer, self.event_kind, self.kind, *seen_by)
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 

@@ -15,8 +15,12 @@ from urllib.parse import unquote_plus
 from tagstream.catalog.order import MAX_SEQUENCER
 from tagstream.errors import NotAnEvent
 
-__all__ = ["ObjectEvent", "parse_notification"]
+__all__ = ["RETAG", "ObjectEvent", "parse_notification"]
 
+RETAG = "ObjectCreated:Retag"
+"""The name of an event that is no news from S3, but asks for another look at an object."""
+
+_LONGEST_LOOK = 64
 _LOST = "ReducedRedundancyLostObject"
 _REMOVALS = ("ObjectRemoved:", "LifecycleExpiration:", _LOST)
 _SEQUENCER = re.compile(f"[0-9A-Fa-f]{{1,{MAX_SEQUENCER}}}")
@@ -28,7 +32,8 @@ class ObjectEvent:
 
     ``key`` is decoded (S3 sends it URL-encoded). ``sequencer`` is a hexadecimal string that orders the
     events of one key; strings of different length are compared after right-padding with zeros
-    (:func:`tagstream.catalog.order.newer`). ``size`` is in bytes; removals have neither size nor etag.
+    (:func:`tagstream.catalog.order.newer`). ``size`` is in bytes; removals have neither size nor etag. ``look`` tells
+    the looks at one event apart that :mod:`tagstream.pipeline.retag` asks for.
     """
 
     bucket: str
@@ -39,6 +44,7 @@ class ObjectEvent:
     version_id: str | None = None
     etag: str | None = None
     size: int | None = None
+    look: str | None = None
 
 
 def parse_notification(body: str) -> list[ObjectEvent | NotAnEvent]:
@@ -85,6 +91,7 @@ def _event(record: Any) -> ObjectEvent | NotAnEvent:
             version_id=_text(item.get("versionId") or "") or None,
             etag=_text(item.get("eTag") or "") or None,
             size=None if size is None else int(size),
+            look=_text(s3.get("configurationId") or "")[:_LONGEST_LOOK] if name == RETAG else None,
         )
         if not _SEQUENCER.fullmatch(event.sequencer):
             raise ValueError(f"sequencer {event.sequencer[: MAX_SEQUENCER + 1]!r}")

@@ -16,6 +16,7 @@ import collections
 import itertools
 import json
 import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,6 +24,7 @@ from typing import Any
 from urllib.parse import quote_plus
 
 from tagstream.errors import TagstreamError
+from tagstream.pipeline.events import RETAG
 from tagstream.topics import Message, Outgoing, Topics
 
 __all__ = [
@@ -126,7 +128,7 @@ def is_outdated(photo: Photo, document: Document | None, looked: Looked, *, sinc
     return (document.get("model"), document.get("vocabulary")) != (looked.model, looked.vocabulary)
 
 
-def notification(bucket: str, photo: Photo, document: Document | None) -> str:
+def notification(bucket: str, photo: Photo, document: Document | None, *, look: str) -> str:
     """The body of a message that makes the pipeline look at ``photo`` again, as if S3 had just told of it.
 
     It stands in the image's history where the event stood that its document tells of, as a second look. If that is of
@@ -136,9 +138,11 @@ def notification(bucket: str, photo: Photo, document: Document | None) -> str:
     known = document is not None and document.get("etag") == photo.etag and document.get("sequencer")
     modified = photo.modified.astimezone(UTC)
     event = {
-        "eventName": "ObjectCreated:Retag",
+        "eventName": RETAG,
         "eventTime": (known and document and document.get("uploaded_at")) or f"{modified:%Y-%m-%dT%H:%M:%S.000Z}",
         "s3": {
+            # Or the catalog's queue would drop what it was told within the last five minutes, whatever became of it.
+            "configurationId": look,
             "bucket": {"name": bucket},
             "object": {
                 "key": quote_plus(photo.key, safe="/"),
@@ -173,6 +177,7 @@ class Retag:
 
     def __post_init__(self) -> None:
         self.tally = Tally()
+        self._look = uuid.uuid4().hex
         self._due = self.clock()
         self._unlooked = MOST_WAITING
 
@@ -239,7 +244,7 @@ class Retag:
                 if self.everything or is_outdated(photo, document, self.looked, since=self.since):
                     self.tally.outdated += 1
                     self.tally.such = photo.key
-                    yield notification(self.bucket, photo, document)
+                    yield notification(self.bucket, photo, document, look=self._look)
 
     def _send(self, parcel: Message, report: Callable[[Tally], object]) -> None:
         lines = parcel.body.split("\n")

@@ -28,5 +28,6 @@ def update_of(
         "version_id": event.version_id,
         "etag": event.etag,
         "size": event.size,
+        "look": event.look,
     }
     return CatalogUpdate(kind=kind, **(base | fields))  # type: ignore[arg-type]

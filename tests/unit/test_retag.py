@@ -15,6 +15,7 @@ from tagstream.errors import TagstreamError
 from tagstream.pipeline import retag
 from tagstream.pipeline.events import ObjectEvent, parse_notification
 from tagstream.pipeline.retag import LOOKUP, PARCEL, Looked, Photo, QueueStuck, Retag, Tally, inventory, is_outdated
+from tagstream.pipeline.updates import update_of
 from tagstream.topics import Topics
 from tagstream.topics.testing import MemorySqs, VirtualClock
 
@@ -59,7 +60,7 @@ def test_what_is_outdated(known: dict[str, Any] | None, outdated: bool) -> None:
 
 
 def event_of(one: Photo, known: dict[str, Any] | None) -> ObjectEvent:
-    (event,) = parse_notification(retag.notification("photos", one, known))
+    (event,) = parse_notification(retag.notification("photos", one, known, look="1"))
     assert isinstance(event, ObjectEvent)
     return event
 
@@ -80,6 +81,16 @@ def test_what_the_catalog_does_not_know_stands_before_its_true_event(known: dict
     assert newer(true, event.sequencer)
     assert newer(event.sequencer, f"00{seconds - 1:08X}FFFFFFFF")
     assert event.time == "2026-11-24T12:00:00.000Z"
+
+
+def test_two_looks_at_one_event_are_two_updates() -> None:
+    first, again, usual = (
+        update_of(event, "classified", processed_at=None).deduplication_id
+        for look in ("1", "2", None)
+        for event in parse_notification(retag.notification("photos", photo(), document(), look=look or ""))
+        if isinstance(event, ObjectEvent)
+    )
+    assert len({first, again, usual}) == 3
 
 
 class Bucket:
@@ -276,9 +287,11 @@ def test_what_the_queue_refuses_stays_in_the_topic(monkeypatch: pytest.MonkeyPat
 
 def test_a_parcel_is_one_billed_request() -> None:
     longest = "ä" * 512
-    bodies = [retag.notification("b" * 63, photo(longest[:340]), document(sequencer="0" * 64))] * PARCEL
+    bodies = [retag.notification("b" * 63, photo(longest[:340]), document(sequencer="0" * 64), look="0" * 32)] * PARCEL
     usual = [
-        retag.notification("photos-of-many-years", photo("2026/holidays/IMG_20260102_101112.jpg"), document())
+        retag.notification(
+            "photos-of-many-years", photo("2026/holidays/IMG_20260102_101112.jpg"), document(), look="0" * 32
+        )
     ] * PARCEL
     assert len("\n".join(bodies).encode()) < 1_048_576
     assert len("\n".join(usual).encode()) < 65_536
