@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn, ParamSpec, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from tagstream.cli.signals import Interrupted, begin, exit_code, finish
 from tagstream.errors import ConfigurationError, TagstreamError
@@ -114,6 +115,11 @@ class Aws:
     region: str | None
     profile: str | None
 
+    @property
+    def is_local(self) -> bool:
+        """Whether this leads to the cloud that ``tagstream local up`` started."""
+        return self.endpoint_url is None and self.stage == "local" and self.profile is None
+
     @functools.cached_property
     def _session(self) -> Any:
         import boto3
@@ -138,14 +144,14 @@ class Aws:
         # botocore would wait a minute for each connection, too.
         bounds = {"connect_timeout": 10, "read_timeout": 60} | dict(settings)
         config = Config(retries={"mode": "standard", "max_attempts": 5}, **bounds)
-        if self.endpoint_url is None and self.stage == "local" and self.profile is None:
+        if self.is_local:
             from tagstream.local.cloud import connection
 
             return self._session.client(service, config=config, **connection().client_settings())
         try:
             return self._session.client(service, endpoint_url=self.endpoint_url, config=config)
         except ValueError as error:
-            if not self.endpoint_url:
+            if self.endpoint_url is None:
                 raise
             raise ConfigurationError(
                 f"--endpoint-url {self.endpoint_url!r} is no address: give one such as http://127.0.0.1:4566, or none."
@@ -190,7 +196,11 @@ def aws_options(command: Callable[..., R]) -> Callable[..., R]:
         profile: str | None,
         **kwargs: Any,
     ) -> R:
-        return command(*args, aws=Aws(stage, endpoint_url, region, profile), **kwargs)
+        aws = Aws(stage, endpoint_url, region, profile)
+        context = click.get_current_context()
+        if aws.is_local and context.get_parameter_source("region") is ParameterSource.COMMANDLINE:
+            raise click.UsageError("the local cloud has no regions: --region needs a --stage or --profile of AWS.")
+        return command(*args, aws=aws, **kwargs)
 
     return wrapper
 

@@ -85,6 +85,8 @@ class Topics:
 
     def urls(self, prefix: str = "") -> dict[str, str]:
         """The URLs of all topics by their names, or of those whose name starts with ``prefix``."""
+        if not isinstance(prefix, str):
+            raise TopicError(f"a prefix is the text that names start with: not {prefix!r}.")
         return {name_of(url): url for url in self._list_urls(prefix)}
 
     def _list_urls(self, prefix: str) -> Iterator[str]:
@@ -100,7 +102,7 @@ class Topics:
 
     def exists(self, topic: str) -> bool:
         """Whether there is a topic of that name."""
-        self._calls.urls.pop(topic, None)
+        self._calls.urls.pop(topic_of(topic), None)
         try:
             self.url(topic)
         except TopicNotFound:
@@ -134,7 +136,7 @@ class Topics:
         Use :meth:`purge` to empty a topic and keep its settings. With ``exist_ok`` what exists stays as it is; a topic
         that has no dead-letter topic is given one.
         """
-        fifo = is_fifo(topic)
+        fifo = is_fifo(topic_of(topic))
         wanted: dict[str, str] = {"VisibilityTimeout": str(visibility_timeout)}
         dead_wanted = {"MessageRetentionPeriod": "1209600"}  # 14 days, the longest: time to look into what failed
         if fifo:
@@ -271,6 +273,8 @@ class Topics:
 
     def delete_all(self, topics: Iterable[str]) -> list[str]:
         """Delete these topics, and nothing that has come meanwhile; returns the names of those that were there."""
+        if isinstance(topics, str):
+            raise TopicError(f"delete_all takes several topics, such as a list: not {topics!r} (delete takes one).")
         deleted = []
         for name in topics:
             try:

@@ -4,6 +4,7 @@ TopicError                  (in :mod:`tagstream.errors`)
 ├── TopicNotFound           there is no such topic
 ├── TopicExists             a queue of that name exists with other attributes
 ├── TopicBusy               SQS wants a wait: deleted or purged less than 60 s ago
+├── Misuse                  an argument, a file or a step that can't be used so; a ConfigurationError as well
 ├── InvalidTopic            a name, an attribute or a setting that SQS would refuse; all problems at once
 ├── LookCounts              a look at a topic's messages would count as a receive
 ├── MessageTooLarge         a message, or a line of a file, that fits no message
@@ -19,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tagstream.errors import TopicError
+from tagstream.errors import ConfigurationError, TopicError
 
 if TYPE_CHECKING:
     from tagstream.topics.messages import PublishResult
@@ -30,6 +31,7 @@ __all__ = [
     "InvalidTopic",
     "LookCounts",
     "MessageTooLarge",
+    "Misuse",
     "ParcelDamaged",
     "PublishFailed",
     "StepFailed",
@@ -57,6 +59,10 @@ class TopicExists(TopicError):
 
 class TopicBusy(TopicError):
     """SQS wants a wait: the topic was deleted or purged less than 60 s ago."""
+
+
+class Misuse(TopicError, ConfigurationError):
+    """An argument, a setting, a file or a step that cannot be used so; the message says what was expected."""
 
 
 class InvalidTopic(TopicError):

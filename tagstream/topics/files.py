@@ -12,8 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, cast
 
-from tagstream.errors import ConfigurationError
-from tagstream.topics.errors import MessageTooLarge
+from tagstream.topics.errors import MessageTooLarge, Misuse
 from tagstream.topics.parcels import MAX_PARCEL_BYTES
 
 __all__ = ["Snapshot", "content_chunks", "measure", "open_lines"]
@@ -73,14 +72,16 @@ def _too_long(name: str, line: int) -> MessageTooLarge:
 def measure(path: str | Path, name: str, decompress: bool) -> tuple[int, int]:
     """Lines and bytes of a file, read to its end: what cannot be uploaded is found before anything is sent.
 
-    Raises :class:`ConfigurationError` for what cannot be read, or not twice: pipes and devices.
+    Raises :class:`Misuse` for what cannot be read, or not twice: pipes and devices.
     """
     lines = size = 0
     tail = 0  # length so far of the line that the last block ended in
     try:
+        if Path(path).is_dir():
+            raise Misuse(f"{name} is a folder, and an upload takes files: name those in it.")
         # /dev/null is as good as an empty file.
         if not stat.S_ISREG(Path(path).stat().st_mode) and not Path(path).samefile(os.devnull):
-            raise ConfigurationError(
+            raise Misuse(
                 f"{name} is no file that can be read twice, once to check it and once to send it: give its content as "
                 "standard input, with - in the place of the name."
             )
@@ -94,7 +95,7 @@ def measure(path: str | Path, name: str, decompress: bool) -> tuple[int, int]:
                 lines += block.count(b"\n")
                 size += len(block)
     except (OSError, EOFError, zlib.error) as error:
-        raise ConfigurationError(f"{name} cannot be read: {error}") from error
+        raise Misuse(f"{name} cannot be read: {error}") from error
     return lines + (tail > 0), size
 
 

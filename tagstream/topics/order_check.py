@@ -11,9 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from tagstream.errors import ConfigurationError
 from tagstream.topics.client import Topics
-from tagstream.topics.errors import PublishFailed, TopicNotFound
+from tagstream.topics.errors import Misuse, PublishFailed, TopicNotFound
 from tagstream.topics.messages import Message, Outgoing
 from tagstream.topics.names import dead_letter_name
 
@@ -62,7 +61,7 @@ def order_check(
     When ``stopped`` says so, this ends soon, with the reports that are complete.
     """
     if messages < 1 or groups < 1 or consumers < 1:
-        raise ConfigurationError("messages, groups and consumers are 1 or more.")
+        raise Misuse("messages, groups and consumers are 1 or more.")
     reports = []
     name = f"tagstream-order-check-{secrets.token_hex(4)}"
     with _made(topics, [name, f"{name}.fifo"]) as made:

@@ -21,9 +21,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from tagstream.errors import ConfigurationError
 from tagstream.topics.compression import BZ2, SMALL_BYTES, ZSTD, Compression, Packed, compress, decompress
-from tagstream.topics.errors import ParcelDamaged
+from tagstream.topics.errors import Misuse, ParcelDamaged
 from tagstream.topics.messages import (
     BATCH_ENTRIES,
     BILLED_BYTES,
@@ -70,15 +69,15 @@ class ParcelSettings:
 
     def __post_init__(self) -> None:
         if self.max_lines is not None and self.max_lines < 1:
-            raise ConfigurationError("a parcel needs at least 1 line: give a larger max_lines.")
+            raise Misuse("a parcel needs at least 1 line: give a larger max_lines.")
         if not 1 <= self.max_bytes <= MAX_PARCEL_BYTES:
-            raise ConfigurationError(f"a parcel has 1 to {MAX_PARCEL_BYTES:,} bytes of lines: change max_bytes.")
+            raise Misuse(f"a parcel has 1 to {MAX_PARCEL_BYTES:,} bytes of lines: change max_bytes.")
         if self.encoding not in ("auto", "plain", "bz2"):
-            raise ConfigurationError("a parcel's encoding is auto, plain or bz2.")
+            raise Misuse("a parcel's encoding is auto, plain or bz2.")
         if self.compression not in ("fast", "small", "none"):
-            raise ConfigurationError("a parcel's compression is fast, small or none.")
+            raise Misuse("a parcel's compression is fast, small or none.")
         if self.batch_size is not None and self.batch_size < 1:
-            raise ConfigurationError("a batch needs at least 1 line: give a larger batch_size.")
+            raise Misuse("a batch needs at least 1 line: give a larger batch_size.")
 
     @property
     def bytes_at_most(self) -> int:

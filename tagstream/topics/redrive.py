@@ -16,11 +16,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from tagstream.errors import TopicError
-from tagstream.topics.arguments import expect_topics, seconds_of, whole_number
+from tagstream.topics.arguments import expect_topics, seconds_of, topic_of, whole_number
 from tagstream.topics.client import Topics
 from tagstream.topics.errors import PublishFailed
 from tagstream.topics.messages import BATCH_ENTRIES, MAX_BYTES, Attribute, Failed, Message, Outgoing, PublishResult
-from tagstream.topics.names import dead_letter_name, is_dead_letter_name, is_fifo, main_name, name_of
+from tagstream.topics.names import dead_letter_name, is_dead_letter_name, is_deployed, is_fifo, main_name, name_of
 
 __all__ = ["RedriveResult", "redrive"]
 
@@ -80,7 +80,7 @@ def redrive(
     expect_topics(topics)
     seconds_of(idle, "idle")
     whole_number(visibility_timeout, "visibility_timeout", 1)
-    dead, target = _from(topics, topic, to), to or topic
+    dead, target = _from(topics, topic_of(topic), to), topic if to is None else topic_of(to)
     if is_fifo(dead) != is_fifo(target):
         raise TopicError(
             f"the dead letters in {dead!r} cannot go to {target!r}: both must be FIFO topics, or none of them.",
@@ -88,7 +88,7 @@ def redrive(
         )
     if topics.url(dead) == topics.url(target):
         raise TopicError(f"topic {dead!r} cannot be redriven to itself: name another one.", topic=topic)
-    if rate is not None and (not isinstance(rate, int | float) or rate <= 0):
+    if rate is not None and (not isinstance(rate, int | float) or not rate > 0):
         raise TopicError(f"a rate is more than 0 messages a second: not {rate!r}.", topic=topic)
     run = _Run(topics, dead, target, int((time.time() + _CLOCKS_DIFFER) * 1000))
     try:
@@ -120,6 +120,12 @@ def _from(topics: Topics, topic: str, to: str | None) -> str:
             raise TopicError(
                 f"topic {topic!r} has dead letters, and none of its own: name the topic that they come from, "
                 f"{main_name(name_of(topic))!r}.",
+                topic=topic,
+            )
+        if is_deployed(name_of(topic)):
+            raise TopicError(
+                f"topic {topic!r} has no dead-letter topic of its own: if it has dead letters, name the queue that "
+                "they come from, as 'tagstream topics list --all' shows it.",
                 topic=topic,
             )
         raise TopicError(

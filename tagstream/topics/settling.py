@@ -8,6 +8,7 @@ import math
 import queue
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -23,6 +24,9 @@ from tagstream.topics.totals import Totals
 __all__ = ["Job", "Result", "Settling"]
 
 _log = logging.getLogger(__name__)
+
+_TOLD = 5
+"""Failures of a kind that are told one by one: what ails one input often ails thousands."""
 
 
 class Job:
@@ -80,6 +84,7 @@ class Settling:
         self._publisher = threading.Thread(target=self._publish_on, name="publish", daemon=True)
         self._lock = threading.Lock()
         self._totals = Totals()
+        self._told: Counter[str] = Counter()
         self._started = time.monotonic()
         self._error: BaseException | None = None
 
@@ -109,6 +114,14 @@ class Settling:
     def failed(self) -> None:
         """Count a run of a step that went wrong."""
         self._count(Totals(failed=1))
+
+    def tell(self, level: int, about: str, what: str) -> None:
+        """Log what is done about a failure; from the sixth time on that the same is done, for the curious only."""
+        with self._lock:
+            self._told[what] += 1
+            count = self._told[what]
+        last = " Further ones are logged at level INFO (-v)." if count == _TOLD else ""
+        _log.log(level if count <= _TOLD else logging.INFO, "%s %s%s", about, what, last)
 
     def _publish_on(self) -> None:
         while (first := self._results.get()) is not None:
@@ -180,12 +193,16 @@ class Settling:
         message = held.message
         about = f"topic {self._input}: message {message.id} (receive {message.receive_count}): {failure}"
         if isinstance(failure, StepFailed) and (last_words := failure.stderr.strip().splitlines()[-1:]):
-            about = f"{about} It printed last: {last_words[0]!r}."
+            about += (
+                ""
+                if str(failure).removesuffix(".").endswith(last_words[0])
+                else f" It printed last: {last_words[0]!r}."
+            )
         if message.receive_count >= self.max_receives and self._dead_letters is not None:
             letter = dead_letter(message, failure, fifo=self._fifo)
             try:
                 if letter is not None and not self._topics.publish_all(self._dead_letters, [letter]).failed:
-                    _log.error("%s Moved to %s.", about, self._dead_letters)
+                    self.tell(logging.ERROR, about, f"Moved to {self._dead_letters}.")
                     refused = self._topics.acknowledge(self._input, [message]) if is_ours(held) else []
                     self._leases.drop([held])
                     self._count(Totals(dead_lettered=1, lost=len(refused)), job)
@@ -193,9 +210,9 @@ class Settling:
                     return
             except TopicError as error:
                 _log.warning("topic %s takes no dead letter from here: %s", self._dead_letters, error)
-            _log.error("%s SQS moves it to %s, without this reason.", about, self._dead_letters)
+            self.tell(logging.ERROR, about, f"SQS moves it to {self._dead_letters}, without this reason.")
         else:
-            _log.warning("%s Given back to be tried again.", about)
+            self.tell(logging.WARNING, about, "Given back to be tried again.")
         self.release(job, [held], delay=self._retry_delay, failed=True)
 
     def release(self, job: Job, held: Sequence[Held], *, delay: int = 0, failed: bool = False) -> None:

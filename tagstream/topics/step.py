@@ -35,8 +35,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
 
-from tagstream.errors import ConfigurationError
-from tagstream.topics.errors import StepFailed
+from tagstream.topics.errors import Misuse, StepFailed
 from tagstream.topics.guard import guard
 
 __all__ = ["Step"]
@@ -55,7 +54,7 @@ class Step:
     ``program`` is the name of a step that comes with Tagstream, a path to an executable file or to a
     ``.py`` file (which then runs on this interpreter), or the name of a program on the ``PATH``, in this
     order. ``timeout`` is in seconds; ``environment`` is added to the caller's. Raises
-    :class:`ConfigurationError` where there is no such program.
+    :class:`Misuse` where there is no such program.
 
     >>> Step("cp").run(b"C1CCCCC1\\nCCO\\n")
     b'C1CCCCC1\\nCCO\\n'
@@ -74,7 +73,7 @@ class Step:
         environment: Mapping[str, str] | None = None,
     ) -> None:
         if timeout <= 0:
-            raise ConfigurationError(f"a step's time limit of {timeout} s leaves it no time; give more.")
+            raise Misuse(f"a step's time limit of {timeout} s leaves it no time; give more.")
         self.command = _command(os.fspath(program))
         self.name = Path(program).stem
         self.workflow_id = workflow_id
@@ -90,7 +89,7 @@ class Step:
         """What the step makes of ``data``; ``timeout`` in seconds shortens the step's own limit.
 
         Raises :class:`StepFailed` when this run went wrong (exit code, time limit, no output file), and
-        :class:`ConfigurationError` when no run can go right (the program can't be executed).
+        :class:`Misuse` when no run can go right (the program can't be executed).
         """
         with guard().folder() as folder:
             source, target = Path(folder, "input"), Path(folder, "output")
@@ -191,7 +190,7 @@ class Step:
                 )
             except OSError as error:
                 if error.errno in _NOT_RUNNABLE:
-                    raise ConfigurationError(
+                    raise Misuse(
                         f"step {self.name} cannot be run ({error.strerror}): check the first line (#!) and the "
                         f"permissions of {command[0]}."
                     ) from error
@@ -219,10 +218,10 @@ def _command(program: str) -> tuple[str, ...]:
             return (str(path),)
         if path.suffix == ".py":
             return (sys.executable, str(path))
-        raise ConfigurationError(f"step {program} is not executable: run 'chmod +x {program}'.")
+        raise Misuse(f"step {program} is not executable: run 'chmod +x {program}'.")
     found = shutil.which(program) if path.name == program else None
     if found is None:
-        raise ConfigurationError(
+        raise Misuse(
             f"there is no step {program}: give a step of tagstream.steps, the path of a file, or a program on the PATH."
         )
     return (found,)
@@ -230,7 +229,7 @@ def _command(program: str) -> tuple[str, ...]:
 
 def _existing(path: Path) -> Path:
     if not path.is_file():
-        raise ConfigurationError(f"there is no settings file {path}.")
+        raise Misuse(f"there is no settings file {path}.")
     return path.absolute()
 
 

@@ -15,10 +15,10 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tagstream.errors import ConfigurationError, TopicError
+from tagstream.errors import TopicError
 from tagstream.topics.arguments import expect_topics, files_of
 from tagstream.topics.client import Topics
-from tagstream.topics.errors import PublishFailed
+from tagstream.topics.errors import Misuse, PublishFailed
 from tagstream.topics.files import Snapshot, content_chunks, measure, open_lines
 from tagstream.topics.messages import Outgoing, PublishResult
 from tagstream.topics.names import is_fifo
@@ -78,7 +78,7 @@ def upload(
     names, are read as what is in them, unless ``decompress`` is false.
 
     All files are read once before anything is sent: a line that fits no message (more than 1,046,528 bytes with its
-    newline) raises :class:`MessageTooLarge`, a file that cannot be read or decompressed :class:`ConfigurationError`.
+    newline) raises :class:`MessageTooLarge`, a file that cannot be read or decompressed :class:`Misuse`.
     What is sent is what was there then: of a file that grows meanwhile, the rest is left, with a warning.
 
     Each file is an upload of its own, ``ID`` for one file, ``ID-0000``, ``ID-0001`` … for several; a download puts them
@@ -208,6 +208,6 @@ def new_upload_id() -> str:
 
 def _upload_ids(count: int, upload_id: str) -> list[str]:
     if not isinstance(upload_id, str) or not is_upload_id(upload_id) or len(upload_id) > 70:
-        raise ConfigurationError("an upload id has 1 to 70 letters, digits, hyphens and underscores.")
+        raise Misuse("an upload id has 1 to 70 letters, digits, hyphens and underscores.")
     digits = max(4, len(str(count - 1)))
     return [upload_id] if count == 1 else [f"{upload_id}-{number:0{digits}}" for number in range(count)]

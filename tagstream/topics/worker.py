@@ -26,9 +26,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from typing import TypedDict, Unpack, cast
 
-from tagstream.errors import ConfigurationError, TopicError
+from tagstream.errors import TopicError
 from tagstream.topics.client import Topics
-from tagstream.topics.errors import MessageTooLarge, ParcelDamaged, StepFailed
+from tagstream.topics.errors import MessageTooLarge, Misuse, ParcelDamaged, StepFailed
 from tagstream.topics.functions import FunctionStep
 from tagstream.topics.leases import Held, Leases
 from tagstream.topics.messages import BATCH_ENTRIES
@@ -85,8 +85,11 @@ class WorkerSettings:
             wrong.append(f"deadline is {self.deadline} s, and must be from 1 to 43,200")
         if not 0 <= self.retry_delay <= 43_200:
             wrong.append(f"retry delay is {self.retry_delay} s, and must be from 0 to 43,200")
+        # Also what is no number at all, and would never be reached.
+        if self.idle_timeout is not None and not self.idle_timeout >= 0:
+            wrong.append(f"idle timeout is {self.idle_timeout} s, and must be 0 or more")
         if wrong:
-            raise ConfigurationError("; ".join(wrong) + ".")
+            raise Misuse("; ".join(wrong) + ".")
 
     def _check_types(self) -> None:
         for name in ("workers", "batch_size", "deadline", "retry_delay", "idle_timeout"):
@@ -129,8 +132,6 @@ class Worker:
         ):
             if not isinstance(value, kind):
                 raise TopicError(f"{wanted}, and not {value!r}.")
-        if input_topic == output_topic:
-            raise ConfigurationError(f"topic {input_topic!r} can't be both input and output: it would never be empty.")
         self._topics = topics
         self._input = input_topic
         self._output = output_topic
@@ -165,7 +166,8 @@ class Worker:
         Raises what makes going on pointless (:class:`TopicNotFound`, :class:`PublishFailed`, a step that can't be
         executed, no connection), after everything held was given back.
         """
-        self._topics.url(self._output)
+        if self._topics.url(self._output) == self._topics.url(self._input):
+            raise Misuse(f"topic {self._input!r} can't be both input and output: it would never be empty.")
         with self._leases, self._settling, ThreadPoolExecutor(self._settings.workers, "step") as pool:
             try:
                 self._pull_on(pool)
@@ -294,7 +296,7 @@ class Worker:
                 return
             self._settling.failed()
             if len(held) > 1:
-                _log.warning("topic %s: %s Trying the %d inputs one by one.", self._input, failure, len(held))
+                self._settling.tell(logging.WARNING, f"topic {self._input}: {failure}", "Trying its inputs one by one.")
                 for item in held:
                     self._process(job, [item])
             else:
@@ -417,6 +419,8 @@ def process(
     names = [item.name for item in fields(WorkerSettings)]
     if unknown := [name for name in options if name not in names]:
         raise TopicError(f"process takes no {unknown[0]}: its options are {', '.join(names)}.")
+    if settings is not None and not isinstance(settings, WorkerSettings):
+        raise TopicError(f"settings are a WorkerSettings, and not {settings!r}: a file for the step is settings_file.")
     chosen = replace(settings or WorkerSettings(), **options)
     program: AnyStep
     if isinstance(step, str | os.PathLike):

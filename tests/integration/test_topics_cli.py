@@ -213,7 +213,7 @@ def test_what_cannot_be_an_upload_is_told(run: Run, topics: Topics, tmp_path: Pa
     assert b"with - in the place of the name" in pipe.stderr
 
 
-@pytest.mark.parametrize("address", ["nonsense", "http://", "ftp//x", "http://a b/"])
+@pytest.mark.parametrize("address", ["", "nonsense", "http://", "ftp//x", "http://a b/"])
 def test_an_endpoint_that_is_no_address_is_one_line(run: Run, address: str) -> None:
     done = run("list", "--endpoint-url", address)
     assert done.returncode == 1
@@ -268,6 +268,9 @@ def test_the_stacks_own_queues_are_neither_shown_nor_cleared(run: Run, topics: T
     assert owned.encode() in run("list", "--all").stdout
     for arguments in (("tagstream-",), ("--all",)):
         assert run("clear", *arguments, "--yes").returncode in (0, 3)
+    assert topics.list_topics() == [owned]
+    assert b"'topics purge' empties it" in run("create", owned, "--yes").stderr
+    assert b"name the queue that they come from" in run("redrive", owned).stderr
     assert topics.list_topics() == [owned]
     topics.delete(owned)
 

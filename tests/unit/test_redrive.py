@@ -84,8 +84,11 @@ def test_what_cannot_be_redriven_is_told() -> None:
     ):
         with pytest.raises(TopicError, match=words):
             redrive(topics, *arguments)
-    with pytest.raises(TopicError, match="more than 0"):
-        redrive(topics, "smiles", rate=0)
+    for rate in (0, float("nan")):
+        with pytest.raises(TopicError, match="more than 0"):
+            redrive(topics, "smiles", rate=rate)
+    with pytest.raises(TopicError, match="a topic is its name"):
+        redrive(topics, "smiles", to=3)  # type: ignore[arg-type]
 
 
 def test_a_message_that_fails_again_at_once_is_moved_once() -> None:

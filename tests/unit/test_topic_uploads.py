@@ -251,6 +251,9 @@ def test_what_is_no_upload_says_what_is_expected(tmp_path: Path) -> None:
     misuse: list[tuple[Callable[[], object], str]] = [
         (lambda: upload(topics, "smiles", 5), "takes a path, or a list of at least one: not an int"),  # type: ignore[arg-type]
         (lambda: upload(topics, "smiles", []), "not an empty list"),
+        (lambda: upload(topics, "smiles", tmp_path), "is a folder, and an upload takes files"),
+        (lambda: upload(topics, "smiles", tmp_path / "none"), "cannot be read"),
+        (lambda: upload(topics, "smiles", source, upload_id="a b"), "an upload id has 1 to 70"),
         (lambda: upload(topics, "smiles", [None]), "takes paths: not None"),  # type: ignore[list-item]
         (lambda: upload(topics, "smiles", b"CCO"), "not bytes"),  # type: ignore[arg-type]
         (lambda: upload(topics, "smiles", ""), "not an empty text"),

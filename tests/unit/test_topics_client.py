@@ -364,6 +364,10 @@ def test_what_is_no_message_says_what_is_expected() -> None:
         (lambda: topics.refresh_deadline("smiles", [], 50_000), "from 0 to 43,200: not 50000"),
         (lambda: topics.pull(None), "a topic is its name or its URL"),  # type: ignore[arg-type]
         (lambda: topics.counts("a b"), "1 to 80 letters"),
+        (lambda: topics.create(None), "a topic is its name or its URL"),  # type: ignore[arg-type]
+        (lambda: topics.exists([]), "a topic is its name or its URL"),  # type: ignore[arg-type]
+        (lambda: topics.list_topics(3), "a prefix is the text"),  # type: ignore[arg-type]
+        (lambda: topics.delete_all("smiles"), "delete takes one"),
         (lambda: Topics("eu-west-1"), "a boto3 SQS client"),
         (lambda: topics.create("x", max_receives="2"), "max_receives must be a whole number"),  # type: ignore[arg-type]
         (lambda: topics.create("x", attributes=["DelaySeconds"]), "names with values"),  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 
 import pytest
@@ -84,3 +85,31 @@ def test_a_region_that_does_not_exist_is_no_matter_of_the_local_cloud() -> None:
     assert "--region" in said("https://sqs.nonsense.amazonaws.com/")
     assert "local cloud" not in said("https://sqs.nonsense.amazonaws.com/")
     assert "local cloud" in said("http://127.0.0.1:4566/")
+
+
+def test_publish_takes_standard_input_by_its_usual_name(topics: Topics) -> None:
+    topics.create("smiles")
+    done = CliRunner().invoke(main, ["topics", "publish", "smiles", "-"], input="CCO\nC\n")
+    assert done.exit_code == 0
+    assert {message.body for message in topics.pull("smiles", min_messages=2)} == {"CCO", "C"}
+
+
+def test_verbose_may_stand_at_the_end(topics: Topics, caplog: pytest.LogCaptureFixture) -> None:
+    topics.create("smiles")
+    topics.publish("smiles-dead-letter", "CCO")
+    root = logging.getLogger()
+    before = root.level
+    assert run("redrive", "smiles", "--idle", "1", "-v").exit_code == 0
+    assert "redrove 1 messages" in caplog.text
+    assert root.level == before
+
+
+def test_a_region_of_the_local_cloud_is_refused(topics: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "TAGSTREAM_STAGE"):
+        monkeypatch.delenv(name, raising=False)
+    topics.create("smiles")
+    refused = run("list", "--region", "eu-west-1")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "--region needs a --stage or --profile" in refused.stderr
+    assert run("list", "--region", "eu-west-1", "--stage", "dev").exit_code == 0
+    assert CliRunner().invoke(main, ["topics", "list"], env={"AWS_REGION": "eu-west-1"}).exit_code == 0

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from tagstream.errors import ConfigurationError
 from tagstream.topics import Message, Outgoing, Parcel, Place, Topics, TopicSettings, download, outgoing, parcels_of
-from tagstream.topics.errors import PublishFailed, TopicError, TopicNotFound
+from tagstream.topics.errors import Misuse, PublishFailed, TopicError, TopicNotFound
 from tagstream.topics.functions import by_line
 from tagstream.topics.step import Step
 from tagstream.topics.testing import Chaos, MemorySqs
@@ -239,6 +239,19 @@ def test_a_message_without_room_for_the_reason_is_left_to_sqs(body: str, caplog:
     assert "exit code 1" in caplog.text
 
 
+def test_failures_of_a_kind_are_told_one_by_one_only_at_first(caplog: pytest.LogCaptureFixture) -> None:
+    topics = make()
+    topics.publish_all("in", [f"bad {number}" for number in range(20)])
+    with caplog.at_level(logging.INFO, logger="tagstream.topics"):
+        run(topics, "false")
+    told = [record for record in caplog.records if record.levelno > logging.INFO]
+    assert len([record for record in told if "Given back" in record.getMessage()]) == 5
+    moved = [record.getMessage() for record in told if "Moved to in-dead-letter." in record.getMessage()]
+    assert len(moved) == 5
+    assert moved[-1].endswith("Moved to in-dead-letter. Further ones are logged at level INFO (-v).")
+    assert caplog.text.count("Moved to in-dead-letter.") == 20
+
+
 def test_a_step_that_cannot_run_stops_the_worker_and_costs_no_message(sh: Script) -> None:
     topics = make()
     put(topics, lines_of(30), max_lines=1)
@@ -266,8 +279,9 @@ def test_what_cannot_be_published_is_not_acknowledged() -> None:
 
 def test_wrong_topics_are_said_before_anything_is_received() -> None:
     topics = make()
-    with pytest.raises(ConfigurationError, match="both input and output"):
-        Worker(topics, "in", "in", Step("cp"))
+    for output in ("in", topics.url("in")):
+        with pytest.raises(Misuse, match="both input and output"):
+            Worker(topics, "in", output, Step("cp")).run()
     for names in (("in", "missing"), ("missing", "out")):
         with pytest.raises(TopicNotFound, match="missing"):
             Worker(topics, *names, Step("cp")).run()
@@ -340,7 +354,13 @@ def test_a_function_that_returns_something_else_ends_the_worker_and_costs_no_mes
         ({"batch_size": "50"}, "batch size is '50', and must be a whole number or None"),
         ({"workers": None}, "workers is None, and must be a whole number"),
         ({"idle_timeout": "1"}, "must be a number of seconds or None"),
+        ({"idle_timeout": float("nan")}, "idle timeout is nan s, and must be 0 or more"),
+        ({"idle_timeout": -1}, "idle timeout is -1 s, and must be 0 or more"),
+        ({"workers": 0}, "workers is 0, and must be 1 or more"),
+        ({"settings": "x"}, "settings are a WorkerSettings"),
         ({"settings_file": "x"}, "are for programs"),
+        ({"step": "no-such-program"}, "there is no step no-such-program"),
+        ({"output_topic": "in"}, "both input and output"),
         ({"step": 7}, "a step is"),
         ({"input_topic": None}, "the input topic is a name"),
         ({"topics": "in"}, "the topics come first"),

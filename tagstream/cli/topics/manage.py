@@ -104,14 +104,19 @@ def create(
       tagstream topics create updates.fifo --visibility-timeout 60
       tagstream topics create smiles --attribute MessageRetentionPeriod=1209600
     """
-    from tagstream.topics.errors import InvalidTopic
-    from tagstream.topics.names import check_name, dead_letter_name
+    from tagstream.topics.errors import InvalidTopic, TopicExists
+    from tagstream.topics.names import check_name, dead_letter_name, is_deployed
 
     problems = check_name(topic, with_dead_letters=True)
     if problems:
         raise InvalidTopic(topic, problems)
     client = client_of(aws)
     existing = [] if exist_ok else [name for name in (topic, dead_letter_name(topic)) if client.exists(name)]
+    if existing and is_deployed(topic):
+        raise TopicExists(
+            f"topic {topic!r} belongs to a stack, which would lose what it is tied to: 'topics purge' empties it.",
+            topic=topic,
+        )
     if existing:
         held = sum(client.counts(name).total for name in existing)
         confirm(f"{' and '.join(existing)} exist, with about {held} messages. Replace, and lose these?", yes)

@@ -41,7 +41,7 @@ def publish(
     as_json: bool,
     aws: Aws,
 ) -> None:
-    """Publish MESSAGES, or each line of standard input as a message, and print the ids that SQS gave them.
+    """Publish MESSAGES, or each line of standard input (-) as a message, and print the ids that SQS gave them.
 
     Exit code 4 when only some were accepted.
 
@@ -55,6 +55,8 @@ def publish(
     """
     from tagstream.topics import Outgoing, PublishFailed
 
+    if list(messages) == ["-"]:
+        messages = ()
     if deduplication_id and len(messages) != 1:
         raise click.UsageError("--deduplication-id is for one message: others with the same id would be dropped.")
     bodies: Iterable[str] = messages or (

@@ -14,7 +14,7 @@ import click
 
 from tagstream.cli.common import DONE_IN_PART, FAILED, Aws, aws_options, emit, json_option, progress
 from tagstream.cli.signals import answered, exit_code
-from tagstream.cli.topics.shared import client_of, complete_topic, compression_option
+from tagstream.cli.topics.shared import client_of, complete_topic, compression_option, verbose_option
 
 if TYPE_CHECKING:
     from tagstream.topics.worker import Worker
@@ -62,6 +62,7 @@ __all__ = ["order_check", "process"]
     help="Seconds for which INPUT must be empty, in flight messages included: the end.",
 )
 @click.option("--forever", is_flag=True, help="Go on when INPUT is empty.")
+@verbose_option
 @json_option
 @aws_options
 def process(
@@ -165,7 +166,7 @@ def _answers(worker: Worker) -> tuple[Callable[[], None], Callable[[], None]]:
 
 def _environment(aws: Aws) -> Mapping[str, str]:
     """What leads a step to the same cloud as this command."""
-    if aws.endpoint_url is None and aws.stage == "local" and aws.profile is None:
+    if aws.is_local:
         from tagstream.local.cloud import connection
 
         return connection().environment()

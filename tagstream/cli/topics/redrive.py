@@ -11,7 +11,7 @@ import click
 from tagstream.cli.common import DONE_IN_PART, FAILED, NOTHING_FOUND, Aws, aws_options, emit, json_option
 from tagstream.cli.common import progress as bar_of
 from tagstream.cli.signals import answered, exit_code
-from tagstream.cli.topics.shared import client_of, complete_topic, topic_argument
+from tagstream.cli.topics.shared import client_of, complete_topic, topic_argument, verbose_option
 
 if TYPE_CHECKING:
     from tagstream.topics import RedriveResult
@@ -30,6 +30,7 @@ _REASONS_SHOWN = 5
 @click.option(
     "--idle", type=click.FloatRange(0), default=5.0, show_default=True, help="Seconds without another one: the end."
 )
+@verbose_option
 @json_option
 @aws_options
 def redrive(*, topic: str, to: str | None, rate: float | None, idle: float, as_json: bool, aws: Aws) -> None:

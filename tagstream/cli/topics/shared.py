@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -13,7 +14,16 @@ from tagstream.cli.common import Aws
 if TYPE_CHECKING:
     from tagstream.topics import Topics
 
-__all__ = ["client_of", "complete_topic", "compression_option", "confirm", "pairs", "topic_argument", "yes_option"]
+__all__ = [
+    "client_of",
+    "complete_topic",
+    "compression_option",
+    "confirm",
+    "pairs",
+    "topic_argument",
+    "verbose_option",
+    "yes_option",
+]
 
 
 def client_of(aws: Aws) -> Topics:
@@ -40,6 +50,24 @@ compression_option = click.option(
     default="fast",
     show_default=True,
     help="fast takes least time and money in all; small costs a third fewer requests; none is readable for others.",
+)
+
+
+def _say_more(ctx: click.Context, _parameter: click.Parameter, verbose: bool) -> None:
+    root = logging.getLogger()
+    if verbose and root.level > logging.INFO:
+        ctx.call_on_close(lambda level=root.level: root.setLevel(level))
+        root.setLevel(logging.INFO)
+
+
+# As of the group: for what takes long, people type it at the end.
+verbose_option = click.option(
+    "-v",
+    "--verbose",
+    is_flag=True,
+    expose_value=False,
+    callback=_say_more,
+    help="Say what happens, with the time, on standard error.",
 )
 yes_option = click.option("-y", "--yes", is_flag=True, help="Don't ask.")
 

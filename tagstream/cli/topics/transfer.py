@@ -15,7 +15,7 @@ import click
 
 from tagstream.cli.common import DONE_IN_PART, FAILED, Aws, aws_options, emit, json_option
 from tagstream.cli.topics.claims import only_download_of
-from tagstream.cli.topics.shared import client_of, compression_option, topic_argument
+from tagstream.cli.topics.shared import client_of, compression_option, topic_argument, verbose_option
 
 if TYPE_CHECKING:
     from tagstream.topics import DownloadResult
@@ -46,6 +46,7 @@ _GAPS_SHOWN = 20
     is_flag=True,
     help="With --upload-id, to a FIFO topic: also what SQS would drop as sent within 5 minutes.",
 )
+@verbose_option
 @json_option
 @aws_options
 def upload(
@@ -163,6 +164,7 @@ def _standard_input(files: Sequence[str]) -> Iterator[list[str]]:
 @click.option("--partial", is_flag=True, help="Write the file even when parcels are missing.")
 @click.option("--overwrite", is_flag=True, help="Replace FILE when it exists.")
 @click.option("--shared", is_flag=True, help="Also while another download takes a part of TOPIC into another file.")
+@verbose_option
 @json_option
 @aws_options
 def download(
