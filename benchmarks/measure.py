@@ -13,6 +13,9 @@ from typing import Any
 
 __all__ = ["Contestant", "cores", "interleaved", "pinned", "say"]
 
+_END_SECONDS = 30.0
+"""For a call that was under way."""
+
 
 def say(text: str) -> None:
     """Tell whoever waits what is going on."""
@@ -64,7 +67,7 @@ class Contestant:
         try:
             failure, result = self._pipe.recv()
         except EOFError:
-            self._process.join()
+            self._process.join(_END_SECONDS)
             raise RuntimeError(f"a benchmark process ended with exit code {self._process.exitcode}") from None
         if failure is not None:
             raise RuntimeError(f"a benchmark process failed: {failure}")
@@ -72,7 +75,8 @@ class Contestant:
 
     def close(self) -> None:
         self._pipe.close()
-        self._process.join()
+        self._process.join(_END_SECONDS)
+        self._process.kill()
 
     def __enter__(self) -> Contestant:
         return self

@@ -45,6 +45,8 @@ __all__ = [
 HOME = Path(os.environ.get("TAGSTREAM_LOCAL_HOME") or ROOT / "build" / "local").resolve()
 """Where the cloud that stays keeps its state; another folder there is another cloud beside it."""
 DEFAULT_PORT = 4566
+_STOP_SECONDS = 30.0
+"""For what takes a supervisor about 10 s at most."""
 
 Report = Callable[[str], None]
 
@@ -161,7 +163,16 @@ class LocalCloud:
             return
         self._close()
         # Ctrl-C here would only stop the waiting: the supervisor does its work all the same.
-        self._supervisor.wait()
+        try:
+            self._supervisor.wait(timeout=_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            import shutil
+
+            from tagstream.local.supervisor import stop_trees
+
+            stop_trees([self._supervisor.pid])
+            self._supervisor.poll()
+            shutil.rmtree(self._directory / "private", ignore_errors=True)
         self._supervisor = None
         self._connection = None
 

@@ -21,6 +21,9 @@ ROOT = Path(__file__).resolve().parents[2]
 STAGE = "local"
 _REGION = "us-east-1"
 _ACCOUNT = "000000000000"
+_END_SECONDS = 5.0
+_LONGEST_SECONDS = 3600.0
+"""For a command of the CDK CLI: bundling for the first time takes minutes, and longer on a slow network."""
 
 
 def _nobody_watches(_pid: int) -> None:
@@ -100,6 +103,7 @@ class _Command:
                 start_new_session=True,
             )
         self.pid = self._process.pid
+        self._deadline = time.monotonic() + _LONGEST_SECONDS
 
     def lines(self) -> Iterator[str]:
         """What it prints, a line at a time, until it ends."""
@@ -114,19 +118,31 @@ class _Command:
                         partial = ""
                 if ended:
                     return
+                if time.monotonic() > self._deadline:
+                    raise self._hangs()
                 time.sleep(0.1)
 
     def finish(self) -> None:
         """Wait for its end; raises :class:`LocalCloudError` with the lines that say why if it failed."""
-        if self._process.wait() != 0:
+        try:
+            returncode = self._process.wait(timeout=max(self._deadline - time.monotonic(), 0.0))
+        except subprocess.TimeoutExpired:
+            raise self._hangs() from None
+        if returncode != 0:
             text = self._log.read_text(errors="replace").splitlines()
             telling = [line for line in text if "❌" in line or "rror" in line] or text
             reason = "".join(f"\n  {line.strip()}" for line in telling[-8:])
             raise LocalCloudError(f"cdk {self._name} failed:{reason}\nAll that it said is in {self._log}")
+
+    def _hangs(self) -> LocalCloudError:
+        return LocalCloudError(
+            f"cdk {self._name} did not end within {_LONGEST_SECONDS:g} s, and is stopped: {self._log} has what it said"
+        )
 
     def end(self) -> None:
         """Stop it, and all that it has started, if it has not ended by itself."""
         if self._process.poll() is None:
             # As Ctrl-C would: the app removes what it was writing.
             stop_trees([self._process.pid], signal.SIGINT)
-            self._process.wait()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout=_END_SECONDS)

@@ -92,7 +92,8 @@ def main(arguments: list[str]) -> int:
         stop_trees([process.pid for process in watched if process.is_running()], signal.SIGINT)
         stop_trees([child.pid for child in children])
         for child in children:
-            child.wait()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(timeout=_STOP_SECONDS)
         shutil.rmtree(settings.temporary, ignore_errors=True)
         # The folder of a command that was killed: nobody else is left to remove it. It stays if it holds anything.
         with contextlib.suppress(OSError):

@@ -14,6 +14,7 @@ import pytest
 
 from tagstream.errors import LocalCloudError
 from tagstream.local.cloud import LocalCloud, connection, down, status, up
+from tagstream.local.deployment import _Command
 
 
 @pytest.fixture
@@ -67,6 +68,31 @@ def test_the_end_of_its_owner_is_its_end(tmp_path: Path) -> None:
     _, left = psutil.wait_procs(processes, timeout=15)
     assert left == []
     assert not folder.exists()
+
+
+def test_a_supervisor_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tagstream.local.cloud._STOP_SECONDS", 0.1)
+    with LocalCloud(tmp_path) as cloud:
+        processes = [psutil.Process(pid) for pid in cloud.pids.values()]
+        processes[0].suspend()
+    _, left = psutil.wait_procs(processes, timeout=15)
+    assert left == []
+    assert not (tmp_path / "private").exists()
+
+
+def test_a_command_of_the_cdk_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tagstream.local.deployment._LONGEST_SECONDS", 0.1)
+    command = _Command("deploy", ["sleep", "600"], cwd=tmp_path, env=os.environ, log=tmp_path / "deploy.log")
+    try:
+        with pytest.raises(
+            LocalCloudError, match=r"cdk deploy did not end within 0.1 s, .*deploy\.log has what it said"
+        ):
+            list(command.lines())
+        with pytest.raises(LocalCloudError, match="did not end"):
+            command.finish()
+    finally:
+        command.end()
+    assert not psutil.pid_exists(command.pid)
 
 
 def test_without_a_cloud_commands_say_how_to_get_one(tmp_path: Path) -> None:

@@ -78,8 +78,8 @@ def upload(
                 advance()
                 if as_json and not (wait and outcome.etag):
                     emit([_row(outcome, bucket)], as_json=True)
-    except KeyboardInterrupt:
-        click.echo(f"{_told(outcomes, len(uploads))}; the same command goes on with the rest.", err=True)
+    except KeyboardInterrupt as interrupt:
+        interrupt.add_note(f"{_told(outcomes, len(uploads))}; the same command goes on with the rest.")
         raise
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
     if not as_json:
@@ -141,9 +141,9 @@ def _wait(aws: Aws, bucket: str, outcomes: Sequence[Outcome], timeout: float, *,
                 advance()
                 if as_json:
                     emit([row], as_json=True)
-    except KeyboardInterrupt:
-        told = f"All are uploaded, {len(outcomes) - len(left)} of {len(outcomes)} can be searched so far."
-        click.echo(told, err=True)
+    except KeyboardInterrupt as interrupt:
+        told = f"{len(outcomes) - len(left)} of {len(outcomes)} can be searched so far"
+        interrupt.add_note(f"All are uploaded, {told}: the same command goes on waiting.")
         raise
     missing = [_row(outcome, bucket) | {"status": "missing"} for outcome in left.values()]
     if as_json:
