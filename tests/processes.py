@@ -1,4 +1,7 @@
-"""Commands as processes of their own, whose output can be waited for: no wait without an end, nothing left behind."""
+"""Commands as processes of their own, whose output can be waited for: no wait without an end, nothing left behind.
+
+And the server that they talk to.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-__all__ = ["SECONDS", "TAGSTREAM", "Command", "running"]
+from moto.server import ThreadedMotoServer
+
+__all__ = ["SECONDS", "TAGSTREAM", "Command", "aws_server", "running"]
 
 TAGSTREAM = Path(sys.executable).with_name("tagstream")
 SECONDS = 60.0
@@ -71,3 +76,15 @@ def running(*arguments: str | Path, environment: Mapping[str, str] | None = None
         yield command
     finally:
         command.close()
+
+
+@contextmanager
+def aws_server() -> Iterator[str]:
+    """The URL of an empty AWS, by moto, on a free port of this machine until the end of the block."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        yield f"http://{host}:{port}"
+    finally:
+        server.stop()

@@ -30,9 +30,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import boto3
-from moto.server import ThreadedMotoServer
 
 from tagstream.topics import ParcelSettings, Topics, TopicSettings, upload
+from tests.processes import aws_server
 
 __all__ = ["Soak"]
 
@@ -79,18 +79,12 @@ class Soak:
     failures: list[str] = field(default_factory=list)
 
     def run(self) -> None:
-        server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-        server.start()
-        host, port = server.get_host_and_port()
-        endpoint = f"http://{host}:{port}"
         until = time.monotonic() + self.seconds
-        try:
-            with tempfile.TemporaryDirectory(prefix="tagstream-soak-") as folder, ThreadPoolExecutor(2) as pool:
-                sides = [pool.submit(self._side, side, endpoint, Path(folder), until) for side in range(2)]
-                for ended in sides:
-                    ended.result(self.seconds + 10 * _LATEST)
-        finally:
-            server.stop()
+        folders = tempfile.TemporaryDirectory(prefix="tagstream-soak-")
+        with aws_server() as endpoint, folders as folder, ThreadPoolExecutor(2) as pool:
+            sides = [pool.submit(self._side, side, endpoint, Path(folder), until) for side in range(2)]
+            for ended in sides:
+                ended.result(self.seconds + 10 * _LATEST)
 
     def _side(self, side: int, endpoint: str, folder: Path, until: float) -> None:
         chance = random.Random(f"{self.seed} {side}")

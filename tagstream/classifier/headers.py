@@ -143,6 +143,8 @@ def check_png_chunks(data: bytes) -> None:
         parts += 1
         _check_parts(parts)
         kind, length = data[position + 4 : position + 8], int.from_bytes(data[position : position + 4])
+        if kind == b"IEND":
+            return
         if kind not in _PIXEL_CHUNKS:
             metadata += min(length, len(data) - position)
             _check_metadata(metadata)
@@ -155,12 +157,13 @@ def check_png_chunks(data: bytes) -> None:
 def check_webp_chunks(data: bytes) -> None:
     """libwebp keeps a note of each chunk, and Pillow copies those of metadata."""
     position, parts, metadata = 12, 0, 0
-    while position < len(data):
+    end = min(len(data), 8 + int.from_bytes(data[4:8], "little"))
+    while position < end:
         parts += 1
         _check_parts(parts)
         kind, length = data[position : position + 4], int.from_bytes(data[position + 4 : position + 8], "little")
         if kind in _WEBP_METADATA:
-            metadata += min(length, len(data) - position)
+            metadata += min(length, end - position)
             _check_metadata(metadata)
         position += 8 + length + length % 2
 

@@ -45,9 +45,9 @@ def up(port: int | None) -> None:
     command = called_as()
     photos = photos_at_hand(cloud.ROOT / "build" / "photos")
     typed = [
-        (f"{command} images upload {photos or 'FOLDER'}", "photos in" if photos else "your photos in"),
+        (f"{command} images upload {photos or 'FOLDER'} --wait", "photos in" if photos else "your photos in"),
         (f"{command} images search cat", "found by what they show"),
-        (f"{command} topics list", "queues the PubSub way"),
+        (f"{command} topics create numbers", "a queue, the PubSub way"),
         (f"{command} local down", "stop it and delete what it holds"),
     ]
     click.echo(steps(typed))

@@ -20,6 +20,7 @@ from opensearchpy import OpenSearch
 from osmem_server import OsmemServer
 
 from tagstream.catalog.client import connect
+from tests.processes import aws_server
 
 INDEX = "imagerepository"
 REAL = os.environ.get("OPENSEARCH_URL")
@@ -94,6 +95,13 @@ def opensearch(osmem_clone: Any) -> Iterator[OpenSearch]:
     client = connect(osmem_clone.url)
     yield client
     client.close()
+
+
+@pytest.fixture
+def endpoint() -> Iterator[str]:
+    """The URL of an empty AWS of the test's own: for commands in processes of theirs."""
+    with aws_server() as url:
+        yield url
 
 
 @pytest.fixture

@@ -15,11 +15,11 @@ from pathlib import Path
 import boto3
 import pytest
 from click.testing import CliRunner
-from moto.server import ThreadedMotoServer
 
 from tagstream.cli import main
 from tagstream.topics import Outgoing, ParcelSettings, Topics, upload
 from tests.documents import undocumented
+from tests.processes import aws_server
 
 _KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "eu-west-1"}
 _MAIN = "from tagstream.cli import main; main()"
@@ -28,11 +28,8 @@ Run = Callable[..., subprocess.CompletedProcess[bytes]]
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    started = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    started.start()
-    host, port = started.get_host_and_port()
-    yield f"http://{host}:{port}"
-    started.stop()
+    with aws_server() as url:
+        yield url
 
 
 @pytest.fixture

@@ -12,22 +12,12 @@ from pathlib import Path
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from tagstream.topics import Message, ParcelSettings, Topics, TopicSettings, download, upload
 from tests.gate import Gate
 from tests.processes import SECONDS, TAGSTREAM, Command, running
 
 Start = Callable[..., Command]
-
-
-@pytest.fixture
-def endpoint() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
 
 
 @pytest.fixture

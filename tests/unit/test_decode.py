@@ -272,7 +272,10 @@ def chunk(name: bytes, body: bytes) -> bytes:
         (b"\xff\xd8", b"\xff\xfe\x00\x02"),
         (encode(Image.new("RGB", (9, 9)), "PNG")[:33], chunk(b"teXt", b"")),
         (encode(Image.new("RGB", (9, 9)), "PNG")[:33], chunk(b"IDAT", b"")),
-        (encode(Image.new("RGB", (9, 9)), "WEBP"), b"none\x00\x00\x00\x00"),
+        (
+            b"RIFF" + struct.pack("<I", 40_000_000) + encode(Image.new("RGB", (9, 9)), "WEBP")[8:],
+            b"none\x00\x00\x00\x00",
+        ),
         (b"GIF89a\x09\x00\x09\x00\x00\x00\x00", b"!\xfe\x00"),
         (b"GIF89a\x09\x00\x09\x00\x00\x00\x00!\xfe", b"\x01a"),
     ],
@@ -305,8 +308,11 @@ PACKED = zlib.compress(bytes(1_000_000))
 )
 def test_no_more_metadata_is_read_than_any_photo_has(kind: str, head: int, part: bytes, many: int, reason: str) -> None:
     photo = encode(scene(), kind)
+    photo = photo[:head] + part * many + photo[head:]
+    if kind == "WEBP":
+        photo = b"RIFF" + struct.pack("<I", len(photo) - 8) + photo[8:]
     with pytest.raises(ImageRejected, match=reason):
-        look(photo[:head] + part * many + photo[head:])
+        look(photo)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])
@@ -316,6 +322,12 @@ def test_exif_that_is_too_long_to_be_unpacked_is_no_reason_to_reject(kind: str) 
     exif = b"Exif\0\0II*\0" + struct.pack("<IHHHIII", 8, 1, 0x0112, 5, 1_000_000, 26, 0) + fractions
     seen = look(encode(scene(), kind, exif=exif))
     assert (seen.width, seen.height, seen.exif) == (320, 240, {})
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_a_file_may_go_on_after_the_photo(kind: str) -> None:
+    # Some cameras append a film.
+    assert look(encode(scene(), kind) + bytes(20_000_000)).width == 320
 
 
 def test_a_jpeg_may_have_some_filling_before_a_marker() -> None:
