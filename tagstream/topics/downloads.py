@@ -184,6 +184,13 @@ def _drain(  # noqa: PLR0917
         if patience is None:
             # What others hold may come back; and SQS' count may be a minute old.
             patience = float(topics.attributes(topic).get("VisibilityTimeout", 30)) if left else 0.0
+            if left:
+                log.warning(
+                    "topic %s: about %d messages are in other hands: waiting %.0f s for them to come back",
+                    topic,
+                    left,
+                    patience,
+                )
             if spool.unsettled:
                 # Left in the topic, they would be in the way of the next download.
                 patience = max(patience, float(visibility_timeout))

@@ -57,6 +57,14 @@ def test_a_redrive_that_leaves_something_ends_with_it(topics: Topics) -> None:
     assert "About 1 messages are in smiles-dead-letter" in done.stderr
 
 
+def test_a_download_says_what_it_waits_for(topics: Topics, caplog: pytest.LogCaptureFixture) -> None:
+    topics.create("smiles", visibility_timeout=70)
+    topics.publish("smiles", "CCO")
+    topics.pull("smiles", visibility_timeout=40_000)
+    assert run("download", "smiles", "out", "--idle", "1").exit_code == 4
+    assert caplog.text.count("about 1 messages are in other hands: waiting 70 s for them to come back") == 1
+
+
 def test_many_gaps_are_cut_and_none_is_told_twice(topics: Topics) -> None:
     topics.create("smiles")
     messages = [outgoing(parcel) for parcel in parcels_of("u", (b"%d\n" % n for n in range(100)))]
