@@ -5,7 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Tag"]
+__all__ = ["STEPS", "Tag", "kept_score"]
+
+STEPS = 10_000
+"""Scores are kept in so many steps: finer than any model is sure of, and few enough that a search can count them
+together with what else it ranks by, in a whole number that 32 bits hold."""
+
+
+def kept_score(score: float) -> float:
+    """The score as the catalog keeps it.
+
+    >>> kept_score(0.93451234)
+    0.9345
+    """
+    return round(score * STEPS) / STEPS
 
 
 @dataclass(frozen=True, slots=True)

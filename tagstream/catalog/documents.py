@@ -8,6 +8,7 @@ from typing import Any
 
 from tagstream.catalog.order import Position, position
 from tagstream.catalog.updates import CatalogUpdate
+from tagstream.tags import kept_score
 
 __all__ = ["POSITION_FIELDS", "document", "position_of", "position_of_document"]
 
@@ -41,7 +42,7 @@ def document(update: CatalogUpdate, *, indexed_at: str) -> dict[str, Any]:
         known |= {"tags": [], "removed_at": update.processed_at}
     else:
         known |= {
-            "tags": [{"tag": tag.tag, "score": tag.score, "kind": tag.kind} for tag in update.tags],
+            "tags": [{"tag": tag.tag, "score": kept_score(tag.score), "kind": tag.kind} for tag in update.tags],
             "etag": update.etag,
             "size": update.size,
             "width": update.width,

@@ -32,13 +32,14 @@ from tagstream.catalog.language import (
     Type,
 )
 from tagstream.errors import QueryError
+from tagstream.tags import STEPS
 
 __all__ = ["WEAK_BELOW", "Found", "Match", "Search", "Term", "Vocabulary", "float32", "fold", "understand"]
 
 WEAK_BELOW = 0.2
 """Matches with a lower score come after all others, unless asked otherwise: one in ten of them is right at best."""
 
-TIERS = {"name": 4, "alias": 4, "below": 3, "head": 3, "modifier": 2, "spelling": 1, "related": 0}
+TIERS = {"name": 5, "alias": 5, "below": 4, "head": 4, "modifier": 3, "spelling": 2, "related": 1}
 """How well a tag fits a word, by how it was found: "dog" is the dog first, then the guard dog, then the dog sled."""
 
 # Of several terms, the scores are compared in such steps before they are compared as they are.
@@ -163,12 +164,8 @@ class Search:
         if not self.wanted:
             # Nothing but filters: all are as good, so the newest first.
             return [{"uploaded_at": {"order": "desc", "missing": "_last"}}]
-        first = self.wanted[0]
-        best = [name for name, tier in _tiers(first) if tier == max(tier for _, tier in _tiers(first))]
-        # An image may have both a tag that fits and a surer one that fits less: the former's score is what counts.
-        several = len(self.wanted) == 1 and len(best) < len(first.meanings)
-        fitting = [_by_score(first, _named(best))] if several else []
-        return [{"_score": "desc"}, *fitting, *(_by_score(term) for term in self.wanted[:_SORTED_BY])]
+        scores = [] if self._single else [_by_score(term) for term in self.wanted[:_SORTED_BY]]
+        return [{"_score": "desc"}, *scores]
 
     def found(self, tags: Iterable[Mapping[str, Any]]) -> Found:
         """Why an image with these tags was found."""
@@ -177,30 +174,40 @@ class Search:
 
     # The number that OpenSearch sorts by first. It is whole, so that it is exact in 32 bits, and a page can begin just
     # where the one before ended. For each term it has the tier, times a step, and, unless the match is weak, more than
-    # all else together. With several terms it counts bands of score, too: a photo that shows both of two things comes
-    # before one that shows one of them surely and the other hardly. Between photos that are equal in this the scores
-    # of the terms decide, as they are in the index. Of either part, the shorter one is given what the longer can have
-    # more, so that both can be as good.
+    # all else together. The score of a single term is in it as well, in steps (tagstream.tags.STEPS): a product that is
+    # a little off is put right when it is added to a tier's larger number. Of several terms it counts bands of score: a
+    # photo that shows both of two things comes before one that shows one of them surely and the other hardly. Between
+    # photos that are equal in this the scores of the terms decide, as they are in the index. Of either part, the
+    # shorter one is given what the longer can have more, so that both can be as good.
+
+    @property
+    def _single(self) -> bool:
+        return len(self.wanted) == 1
 
     @property
     def _bands(self) -> tuple[float, ...]:
-        return _BANDS if len(self.wanted) > 1 else ()
+        return () if self._single else _BANDS
+
+    @property
+    def _finest(self) -> int:
+        """What the score of one term counts, at most."""
+        return STEPS if self._single else len(_BANDS)
 
     @property
     def _step(self) -> int:
-        return len(self.wanted) * len(self._bands) + 1
+        return len(self.wanted) * self._finest + 1
 
     @property
     def _strong(self) -> int:
-        return len(self.wanted) * (max(TIERS.values()) * self._step + len(self._bands)) + 1
+        return len(self.wanted) * (max(TIERS.values()) * self._step + self._finest) + 1
 
     @property
     def _most(self) -> int:
         return self._strong + max(TIERS.values()) * self._step + len(self._bands)
 
     def _value(self, tier: int, score: float) -> int:
-        bands = sum(float32(score) >= float32(band) for band in self._bands)
-        return (0 if self._is_weak(score) else self._strong) + tier * self._step + bands
+        counted = round(score * STEPS) if self._single else sum(float32(score) >= float32(band) for band in _BANDS)
+        return (0 if self._is_weak(score) else self._strong) + tier * self._step + counted
 
     def _is_weak(self, score: float) -> bool:
         return float32(score) < float32(self.weak_below)
@@ -253,7 +260,11 @@ class Search:
             least[self.weak_below] += self._strong
         adding = [_constant({"range": {_SCORE: {"gte": score}}}, value) for score, value in least.items()]
         tags = {"bool": {"filter": [condition, *_score_condition(term)]}}
-        return {"bool": {"must": [_constant(tags, tier * self._step)], "should": [*adding, *more]}}
+        valued = {"bool": {"must": [_constant(tags, tier * self._step)], "should": [*adding, *more]}}
+        if not self._single:
+            return valued
+        steps = {"field": _SCORE, "factor": STEPS, "missing": 0}
+        return {"function_score": {"query": valued, "field_value_factor": steps, "boost_mode": "sum"}}
 
     def _certainly(self, query: Query) -> Json:
         """Images that are so for certain: what filters keep, and :class:`Not` leaves out."""
@@ -410,9 +421,9 @@ def _tiers(term: Term) -> list[tuple[str, int]]:
     return [(meaning.tag, TIERS[meaning.how]) for meaning in term.meanings]
 
 
-def _by_score(term: Term, condition: Json | None = None) -> Json:
-    """Sorts by the highest score of the tags that the term, or the condition, is about."""
-    about = condition or _any_of([_named([name for name, _ in _tiers(term)]), _own_labels(term)])
+def _by_score(term: Term) -> Json:
+    """Sorts by the highest score of the tags that the term is about."""
+    about = _any_of([_named([name for name, _ in _tiers(term)]), _own_labels(term)])
     same_tag = {"bool": {"filter": [about, *_score_condition(term)]}}
     return {_SCORE: {"order": "desc", "mode": "max", "missing": -1, "nested": {"path": "tags", "filter": same_tag}}}
 

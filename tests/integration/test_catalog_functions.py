@@ -123,6 +123,7 @@ def test_search_answers_in_the_agreed_form(functions: dict[str, Handler], opense
                 "width": 4,
                 "height": 3,
                 "size": 7,
+                "sequencer": "0A",
                 "model": "lite0",
                 "uploaded_at": "2026-01-01T00:00:00Z",
                 "classified_at": "2026-01-01T00:00:01Z",
