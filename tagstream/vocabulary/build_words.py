@@ -236,8 +236,9 @@ def _add_tags(table: _Table, wordnet: WordNet, tree: Tree, meanings: _Meanings, 
     # The commonest spelling of a key is the one that is shown.
     for written in sorted(wordnet.senses.keys() - MEANT.keys(), key=lambda one: (-frequency(one), one)):
         for sense in _worth_showing(meanings.senses(written), meanings):
-            wide = written in tree.concepts and any(map(meanings.is_broad, sense.tags))
-            if sense.how == "a" or (not wide and frequency(written) >= _least(written, sense.tags)):
+            # Who looks for a tag by its name looks for no sweater with a turtle's neck.
+            is_name = written in tree.concepts
+            if sense.how == "a" or (not is_name and frequency(written) >= _least(written, sense.tags)):
                 table.add(written, sense.how, sense.tags)
     for concept in tree.concepts.values():
         for written in (*concept.aliases, *concept.broader):

@@ -155,7 +155,7 @@ def related_tags(
         near = [
             (tag, cosine)
             for tag, cosine in sorted(near, key=lambda one: (-one[1], len(tree.concepts[one[0]].parents), one[0]))
-            if not shares_a_part(word, tag) or describes(word, tree.concepts[tag], definition)
+            if word in ABOUT or not shares_a_part(word, tag) or describes(word, tree.concepts[tag], definition)
         ]
         least = 0 if word in ABOUT else LEAST_OF_BEST * max((cosine for _, cosine in near), default=0)
         kept: list[tuple[str, float]] = []

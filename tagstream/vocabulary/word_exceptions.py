@@ -34,8 +34,25 @@ MEANT: Mapping[str, tuple[str, ...]] = {
     "tadpole": ("frog",),
     # A fish first in WordNet; the mammal's only class here is the killer whale.
     "dolphin": ("killer whale",),
-    # As people call it in Britain; WordNet knows the sculpture only.
+    # As people call them in Britain; WordNet knows the sculpture, and the horse-drawn wagon first.
     "mobile": ("mobile phone",),
+    "lorry": ("truck",),
+    # Newer than WordNet 3.0.
+    "smartphone": ("mobile phone",),
+    # Any tool and device is one in WordNet, guillotines among them.
+    "instrument": ("musical instrument",),
+    # Both can be shown, and are looked for as often; WordNet counts the machine.
+    "crane": ("crane bird", "construction crane"),
+    # WordNet's airplane is above the airliner alone.
+    "plane": ("airliner", "military aircraft"),
+    "airplane": ("airliner", "military aircraft"),
+    "aeroplane": ("airliner", "military aircraft"),
+    # WordNet's domestic fowl is above neither hen nor rooster.
+    "chicken": ("hen", "rooster"),
+    # The Playboy's come first in WordNet.
+    "bunny": ("rabbit",),
+    # Of cups, ImageNet has these two, and tableware has plates as well.
+    "cup": ("tea cup", "coffee mug"),
 }
 """Words whose tags are chosen by hand, best first."""
 
@@ -44,5 +61,16 @@ ABOUT: Mapping[str, tuple[str, ...]] = {
     "pet": ("dog", "cat", "rabbit", "hamster"),
     # By their definitions water bottles and water towers are for water; neither shows any.
     "water": ("fountain", "beach", "lakeshore", "geyser"),
+    # What has the word in its name is what is meant, and not all.
+    "kitchen": ("kitchen appliance", "utensil", "pan"),
+    "farm": ("barn", "farm machine", "hay"),
+    # Near for the model, and no answer to anybody: woodwinds, buckets, desserts, flies, pillows, snakes, food.
+    "forest": (),
+    "cloud": (),
+    "desert": (),
+    "sky": (),
+    "skull": (),
+    "cactus": (),
+    "money": (),
 }
-"""Words that are related to these tags, and to no others."""
+"""Words that are related to these tags, and to no others, whatever the names of these have in common with them."""
