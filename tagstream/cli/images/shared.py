@@ -48,6 +48,7 @@ IMAGE_FIELDS = (
     "height",
     "size",
     "etag",
+    "sequencer",
     "model",
     "uploaded_at",
     "classified_at",
