@@ -66,6 +66,7 @@ MOST_PICTURE_SIDE = 2 * _PICTURE_SIDE - 1
 
 # Canvases above this many pixels (64 MB and more) are decoded one at a time, whatever the number of threads.
 _LARGE = 16_000_000
+_LARGE_HEIC = 16 * 1024 * 1024
 _one_large_at_a_time = threading.Lock()
 
 # Pillow warns of garbled EXIF and of large canvases; neither keeps a photo from being decoded, within our limits.
@@ -211,11 +212,14 @@ def _is_suspicious(data: bytes) -> bool:
     """Whether neither the time nor the memory that a file will take can be told from its header.
 
     TIFF is many formats, whose decoders print, and some of them hardly end. An AVIF may hold a picture much larger
-    than its canvas. Pillow decodes compressed BMPs in Python.
+    than its canvas. Pillow decodes compressed BMPs in Python. Of a large HEIC nearly all may be metadata, which its
+    library copies several times.
     """
     if data[:2] == b"BM":
         return int.from_bytes(data[30:34], "little") not in _BMP_UNCOMPRESSED
-    return data[:2] in (b"II", b"MM") or (data[4:8] == b"ftyp" and b"avif" in data[8:64])
+    if data[4:8] == b"ftyp":
+        return b"avif" in data[8:64] or len(data) > _LARGE_HEIC
+    return data[:2] in (b"II", b"MM")
 
 
 def _may_take_long(image: Image.Image, data: bytes) -> bool:

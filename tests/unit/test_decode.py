@@ -580,3 +580,26 @@ def test_photos_in_processes_of_their_own_keep_the_rest_of_this_one_as_it_is(
 def test_a_colour_profile_is_no_obstacle() -> None:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     assert far(look(encode(scene(), "JPEG", icc_profile=profile)).pixels, expected(scene())) < 2.5
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the most memory that a process has had is told by Linux")
+def test_a_heic_that_is_nearly_all_metadata_takes_none_of_this_process_memory(tmp_path: Path) -> None:
+    """Its library keeps several copies of them."""
+    code = (
+        "import sys; from pathlib import Path; from tagstream.classifier.decode import decode\n"
+        "most = lambda: int(Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0]) * 1024\n"
+        "photo = Path(sys.argv[1]).read_bytes()\n"
+        "before = most()\n"
+        "seen = decode(photo, size=64, crop=0.875, interpolation='bicubic')\n"
+        "print(seen.width, most() - before)\n"
+    )
+    written = from_pillow(scene())
+    written.info["xmp"] = bytes(20 * 1024 * 1024)
+    photo = tmp_path / "a.heic"
+    written.save(photo, format="HEIF")
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code, photo], capture_output=True, text=True, timeout=120, check=True
+    )
+    width, taken = map(int, done.stdout.split())
+    assert width == 320
+    assert taken < 20 * 1024 * 1024
