@@ -31,8 +31,10 @@ READY := $(VENV) $(CLOUD) $(NODE) $(MODEL)
 # -qq: only errors. Warnings about package indexes would be the first thing that a newcomer sees.
 PIP := -m pip install -qq --disable-pip-version-check --no-input
 PYTEST := .venv/bin/python -m pytest -q
+# Tests that share nothing run on all cores; the stacks are deployed once, so that the e2e tier does not.
+PARALLEL := -n logical --maxprocesses 4 --dist worksteal
 
-.PHONY: help setup demo up down test unit infra integration contract e2e lint synth bench fuzz soak vocabulary lock clean
+.PHONY: help setup demo up down test unit infra integration long contract e2e lint synth bench fuzz soak vocabulary lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,13 +54,16 @@ down: $(VENV) ## Stop the local cloud
 test: unit infra integration e2e ## Run every tier of tests
 
 unit: $(VENV) $(MODEL) ## Tests that touch no network, not even this machine's
-	$(PYTEST) tests/unit
+	$(PYTEST) $(PARALLEL) tests/unit
 
 infra: $(READY) ## Tests of the synthesised templates of every stage
 	$(PYTEST) tests/infra
 
 integration: $(READY) ## Tests against S3, SQS and OpenSearch stand-ins
-	$(PYTEST) tests/integration
+	$(PYTEST) $(PARALLEL) tests/integration
+
+long: $(READY) ## Tests that take a while: models converted anew, workers and downloads killed again and again
+	$(PYTEST) $(PARALLEL) -m long tests
 
 contract: $(READY) ## The catalog's tests against a real, empty OpenSearch (OPENSEARCH_URL=http://127.0.0.1:9200)
 	@if [ -z "$(OPENSEARCH_URL)" ]; then \

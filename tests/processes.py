@@ -11,7 +11,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import IO
 
@@ -85,6 +86,10 @@ def aws_server() -> Iterator[str]:
     server.start()
     try:
         host, port = server.get_host_and_port()
+        # What is in it is the process', and outlives a server.
+        with closing(HTTPConnection(host, port, timeout=SECONDS)) as connection:
+            connection.request("POST", "/moto-api/reset")
+            assert connection.getresponse().status == 200
         yield f"http://{host}:{port}"
     finally:
         server.stop()

@@ -43,6 +43,7 @@ def test_known_photos_get_the_right_tag(photos: list[Path], photo: Photo) -> Non
     assert set(top) & photo.tags
 
 
+@pytest.mark.long
 def test_the_converted_net_agrees_with_keras(photos: list[Path], fast: Classifier, tmp_path: Path) -> None:
     plain = Classifier(build_model("efficientnet-lite0", quantize="none", root=tmp_path))
     spec = MODELS["efficientnet-lite0"]
@@ -66,6 +67,7 @@ def test_scaling_while_decoding_and_fp16_keep_the_top_tag(photos: list[Path], fa
     assert sure >= 5
 
 
+@pytest.mark.long
 def test_a_damaged_model_is_built_again_the_same_and_in_one_step(tmp_path: Path, fast: Classifier) -> None:
     shutil.copytree(find_model("efficientnet-lite0"), tmp_path / "efficientnet-lite0")
     (tmp_path / "efficientnet-lite0" / "model.tflite").write_bytes(b"")
@@ -83,6 +85,7 @@ def test_a_damaged_model_is_built_again_the_same_and_in_one_step(tmp_path: Path,
     np.testing.assert_allclose(Classifier(made).scores(noise), fast.scores(noise), atol=1e-6)
 
 
+@pytest.mark.long
 def test_int8_of_the_small_nets_is_integers_throughout(photos: list[Path], tmp_path: Path) -> None:
     made = build_model("efficientnet-lite0", quantize="int8", samples=photos, root=tmp_path)
     small = Classifier(made)

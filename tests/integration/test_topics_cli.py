@@ -153,6 +153,7 @@ def test_a_long_line_is_named(run: Run, topics: Topics, tmp_path: Path) -> None:
     assert topics.counts("smiles").total == 0
 
 
+@pytest.mark.long
 def test_killed_again_and_again_a_download_is_still_exact(
     server: str, run: Run, topics: Topics, tmp_path: Path
 ) -> None:

@@ -41,6 +41,7 @@ def everything_in(topics: Topics, topic: str) -> list[Message]:
     return topics.pull(topic, min_messages=0, max_messages=1000, timeout=0)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("suffix", ["", ".fifo"])
 def test_workers_killed_again_and_again_leave_nothing_undone_and_nothing_doubled(
     suffix: str, start: Start, topics: Topics, tmp_path: Path
