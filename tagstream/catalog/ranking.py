@@ -496,6 +496,7 @@ def _filter(query: Query) -> Json:  # noqa: PLR0911 (one for each filter)
             raise QueryError(f"{query} cannot be asked for here: it is for searches.")
 
 
+@functools.lru_cache(maxsize=8192)
 def fold(text: str) -> str:
     """Without regard to case and accents, as the index compares whole tags.
 
