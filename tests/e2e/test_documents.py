@@ -24,6 +24,7 @@ _NOT_HERE = (
     (re.compile(r"git clone"), "the clone is the one that the tests are in"),
     (re.compile(r"\. \.venv/bin/activate"), "the tests' shell finds it without"),
     (re.compile(r"docker "), "needs a container engine"),
+    (re.compile(r".* --model efficientnet-lite2"), "needs a model that takes a minute to build"),
     (NEEDS_AN_ACCOUNT, "needs an account: tests/infra/test_documents.py"),
 )
 
@@ -50,7 +51,8 @@ def home(tmp_path: Path, photos: dict[str, Path]) -> Path:
 def environment(pipeline: Pipeline, home: Path) -> Iterator[dict[str, str]]:
     """A shell in which the local cloud is found, and after which no topic is left."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    yield clean_environment(**pipeline.connection.environment()) | {"PATH": path, "HOME": str(home), "COLUMNS": "120"}
+    more = {"PATH": path, "HOME": str(home), "COLUMNS": "120", "TAGSTREAM_IDLE_TIMEOUT": "3"}
+    yield clean_environment(**pipeline.connection.environment()) | more
     for url in pipeline.sqs.list_queues().get("QueueUrls", []):
         if not url.rsplit("/", 1)[1].startswith("tagstream-"):
             pipeline.sqs.delete_queue(QueueUrl=url)

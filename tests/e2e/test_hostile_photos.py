@@ -84,6 +84,7 @@ def little_memory(pipeline: Pipeline) -> Iterator[list[int]]:
 
 
 @pytest.mark.timeout(400)
+@pytest.mark.long
 def test_a_photo_that_ends_its_function_takes_nobody_with_it(pipeline: Pipeline, photos: dict[str, Path]) -> None:
     # Longer than a batch takes one by one on a busy machine, or it would be delivered twice.
     pipeline.retry_after(pipeline.ingest_queue, 30)

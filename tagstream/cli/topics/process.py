@@ -59,6 +59,7 @@ __all__ = ["order_check", "process"]
     type=click.FloatRange(0),
     default=20.0,
     show_default=True,
+    envvar="TAGSTREAM_IDLE_TIMEOUT",
     help="Seconds for which INPUT must be empty, in flight messages included: the end.",
 )
 @click.option("--forever", is_flag=True, help="Go on when INPUT is empty.")

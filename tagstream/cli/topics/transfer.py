@@ -156,7 +156,12 @@ def _standard_input(files: Sequence[str]) -> Iterator[list[str]]:
 @topic_argument
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option(
-    "--idle", type=click.FloatRange(0), default=20.0, show_default=True, help="Seconds without news: the end."
+    "--idle",
+    type=click.FloatRange(0),
+    default=20.0,
+    show_default=True,
+    envvar="TAGSTREAM_IDLE_TIMEOUT",
+    help="Seconds without news: the end.",
 )
 @click.option(
     "--visibility-timeout", type=click.IntRange(1, 43200), default=60, show_default=True, help="Seconds to store ten."
