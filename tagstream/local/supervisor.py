@@ -88,17 +88,29 @@ def main(arguments: list[str]) -> int:
     finally:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
-        Path(settings.state).unlink(missing_ok=True)
-        stop_trees([process.pid for process in watched if process.is_running()], signal.SIGINT)
-        stop_trees([child.pid for child in children])
-        for child in children:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                child.wait(timeout=_STOP_SECONDS)
-        shutil.rmtree(settings.temporary, ignore_errors=True)
-        # The folder of a command that was killed: nobody else is left to remove it. It stays if it holds anything.
-        with contextlib.suppress(OSError):
-            Path(settings.temporary).parent.rmdir()
+        try:
+            Path(settings.state).unlink(missing_ok=True)
+            stop_trees([process.pid for process in watched if process.is_running()], signal.SIGINT)
+            stop_trees([child.pid for child in children])
+            for child in children:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    child.wait(timeout=_STOP_SECONDS)
+        finally:
+            _remove(Path(settings.temporary))
+            # The folder of a command that was killed: nobody else is left to remove it. It stays if it holds anything.
+            with contextlib.suppress(OSError):
+                Path(settings.temporary).parent.rmdir()
     return 0
+
+
+def _remove(folder: Path) -> None:
+    """Remove it with all that is in it, and again if a process on its way out has written into it meanwhile."""
+    end = time.monotonic() + _STOP_SECONDS
+    while True:
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists() or time.monotonic() > end:
+            return
+        time.sleep(0.1)
 
 
 def _say(answer: dict[str, object]) -> None:
