@@ -22,6 +22,8 @@ def other():
     threading.Event().wait(60)
 
 lock = threading.Lock()
+# Whoever started the tests with nohup ignores it.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 signals.listen()
 try:
     signals.begin()
