@@ -62,8 +62,8 @@ infra: $(READY) ## Tests of the synthesised templates of every stage
 integration: $(READY) ## Tests against S3, SQS and OpenSearch stand-ins
 	$(PYTEST) $(PARALLEL) tests/integration
 
-long: $(READY) ## Tests that take a while: models converted anew, workers and downloads killed again and again
-	$(PYTEST) $(PARALLEL) -m long tests
+long: $(READY) ## Tests that take a while: models converted anew; clouds, workers and downloads killed again and again
+	$(PYTEST) -m long tests
 
 contract: $(READY) ## The catalog's tests against a real, empty OpenSearch (OPENSEARCH_URL=http://127.0.0.1:9200)
 	@if [ -z "$(OPENSEARCH_URL)" ]; then \

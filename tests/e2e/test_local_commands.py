@@ -18,6 +18,8 @@ import pytest
 from tests.documents import undocumented
 from tests.e2e.conftest import TAGSTREAM, clean_environment, eventually
 
+pytestmark = pytest.mark.long
+
 
 def free_port() -> int:
     with socket.socket() as probe:

@@ -13,6 +13,8 @@ from osmem_server import resolve_binary
 
 from tests.e2e.conftest import Pipeline, deployed, eventually
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
