@@ -272,8 +272,7 @@ class Retag:
             self._until_at_most(MOST_WAITING, lambda: self.topics.counts(self.queue).visible)
 
     def _until_at_most(self, most: int, left: Callable[[], int]) -> None:
-        least, since = left(), self.clock()
-        now = least
+        now, since = left(), self.clock()
         while now > most:
             if self.clock() - since > _STUCK_SECONDS:
                 raise QueueStuck(
@@ -281,9 +280,10 @@ class Retag:
                     "the log of the classify function, then start again; what was done stays done."
                 )
             self.sleep(_LOOK_SECONDS)
-            now = left()
-            if now < least:
-                least, since = now, self.clock()
+            before, now = now, left()
+            # Fewer than a moment ago, and not than ever: uploads go on, and may bring more than what is taken.
+            if now < before:
+                since = self.clock()
 
 
 def _moment(text: str | None) -> datetime:

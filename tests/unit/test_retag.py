@@ -250,6 +250,29 @@ def test_a_queue_that_nobody_takes_from_is_told(monkeypatch: pytest.MonkeyPatch)
         world.retag().wait(["ingest"], quiet)
 
 
+def test_a_queue_that_uploads_keep_full_is_not_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retag, "MOST_WAITING", 20)
+    world = World(100)
+    uploads = itertools.count()
+
+    def working(seconds: float) -> None:
+        world.clock.sleep(seconds)
+        number = next(uploads)
+        if number < 950:
+            world.topics.publish_all(
+                "ingest", [retag.notification("photos", photo(f"new{number}-{i}"), None, look="") for i in range(3)]
+            )
+            world.classify(most=4 if number % 2 else 1)
+        else:
+            world.classify(most=50)
+
+    world.topics.publish_all(
+        "ingest", [retag.notification("photos", photo(f"old{i}"), None, look="") for i in range(100)]
+    )
+    world.retag(sleep=working).run(world.pages(), quiet)
+    assert world.clock.now() > retag._STUCK_SECONDS
+
+
 def test_waiting_ends_when_nothing_is_left() -> None:
     world = World(10)
     world.retag().run(world.pages(), quiet)
