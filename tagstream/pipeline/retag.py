@@ -119,10 +119,11 @@ def _filter(configuration: Mapping[str, Any]) -> tuple[str, str]:
 def is_outdated(photo: Photo, document: Document | None, looked: Looked, *, since: datetime) -> bool:
     """Whether the deployed functions would write something else than ``document``.
 
-    What was rejected names no model: it is looked at again unless that was done ``since`` then.
+    What was rejected names no model: it is looked at again unless that was done ``since`` then. What was uploaded
+    ``since`` then has its own notification on the way.
     """
     if document is None or document.get("etag") != photo.etag:
-        return True
+        return photo.modified <= since
     if document["status"] == "rejected":
         return _moment(document.get("classified_at")) < since
     return (document.get("model"), document.get("vocabulary")) != (looked.model, looked.vocabulary)

@@ -59,6 +59,13 @@ def test_what_is_outdated(known: dict[str, Any] | None, outdated: bool) -> None:
     assert is_outdated(photo(), known, LOOKED, since=NOW) is outdated
 
 
+@pytest.mark.parametrize("known", [None, document(etag="e0")])
+def test_what_is_uploaded_meanwhile_has_its_own_notification(known: dict[str, Any] | None) -> None:
+    new = Photo("cat.jpg", "e1", 1000, NOW + timedelta(seconds=1))
+    assert not is_outdated(new, known, LOOKED, since=NOW)
+    assert is_outdated(new, known, LOOKED, since=NOW + timedelta(minutes=1))
+
+
 def event_of(one: Photo, known: dict[str, Any] | None) -> ObjectEvent:
     (event,) = parse_notification(retag.notification("photos", one, known, look="1"))
     assert isinstance(event, ObjectEvent)
