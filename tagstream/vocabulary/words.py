@@ -229,7 +229,7 @@ class Words:
         """Keys that may be at most ``most`` letters, one or two, from ``wanted``.
 
         They begin with the same letter or sound, or differ in the first two letters only. With two letters wrong, one
-        of three parts of the word is right.
+        of three parts of the word is right; but two letters that changed places may be of two parts.
         """
         size = max(len(wanted) // (most + 1), 1)
         one, two, three = wanted[:size], wanted[size : 2 * size], wanted[most * size :]
@@ -241,9 +241,9 @@ class Words:
             for other in self._keys(initial)
             if shortest <= len(other) <= longest and (one in other or two in other or three in other)
         }
-        first = [wanted[1:], wanted[1] + wanted[0] + wanted[2:]]
-        first += [start + wanted[at:] for start in _ALPHABET for at in (0, 1)]
-        return found.union(other for other in first if self._entry(other))
+        more = [wanted[1:], *(start + wanted[at:] for start in _ALPHABET for at in (0, 1))]
+        more += [wanted[:at] + wanted[at + 1] + wanted[at] + wanted[at + 2 :] for at in range(len(wanted) - 1)]
+        return found.union(other for other in more if self._entry(other))
 
     def _keys(self, start: str) -> list[str]:
         lines = self._data[self._position(start) : self._position(start + _AFTER)].decode().splitlines()

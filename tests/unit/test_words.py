@@ -94,6 +94,12 @@ def test_near_words_go_further_than_what_is_taken_for_a_typo() -> None:
         ("elefant", "elephant"),
         ("strawbery", "strawberry"),
         ("dalmation", "dalmatian"),
+        # Two letters that changed places, wherever they are in the word.
+        ("huose", "house"),
+        ("hrose", "sorrel horse"),
+        ("tbale", "table"),
+        ("wlof", "wolf"),
+        ("tiegr", "tiger"),
         ("piza", "pizza"),
         ("resturant", "restaurant"),
         ("wolves", "wolf"),
