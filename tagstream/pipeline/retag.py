@@ -56,7 +56,7 @@ DEADLINE = 300
 
 _BATCH = 10
 _LOOK_SECONDS = 1.0
-_STUCK_SECONDS = 900.0
+_PATIENCE = 900.0
 _QUIET_LOOKS = 3
 
 Document = Mapping[str, Any]
@@ -220,16 +220,14 @@ class Retag:
     def wait(self, queues: Sequence[str], report: Callable[[int], object]) -> None:
         """Until nothing was left in ``queues`` for some looks in turn; ``report`` gets how much is left.
 
-        SQS' numbers are approximate: another round of :meth:`run` is what tells whether everything is done.
+        A quarter of an hour at most: uploads may go on for ever, and a photo that fails comes back for an hour. SQS'
+        numbers are approximate, too: another round of :meth:`run` is what tells whether everything is done.
         """
-
-        def left() -> int:
-            count = sum(self.topics.counts(queue).total for queue in queues)
-            report(count)
-            return count
-
-        for _ in range(_QUIET_LOOKS):
-            self._until_at_most(0, left)
+        quiet, end = 0, self.clock() + _PATIENCE
+        while quiet < _QUIET_LOOKS and self.clock() < end:
+            left = sum(self.topics.counts(queue).total for queue in queues)
+            report(left)
+            quiet = quiet + 1 if left == 0 else 0
             self.sleep(_LOOK_SECONDS)
 
     def _outdated(self, page: Sequence[Photo]) -> Iterator[str]:
@@ -275,9 +273,9 @@ class Retag:
     def _until_at_most(self, most: int, left: Callable[[], int]) -> None:
         now, since = left(), self.clock()
         while now > most:
-            if self.clock() - since > _STUCK_SECONDS:
+            if self.clock() - since > _PATIENCE:
                 raise QueueStuck(
-                    f"{now} messages have waited for {_STUCK_SECONDS / 60:.0f} minutes, and none was taken: look at "
+                    f"{now} messages have waited for {_PATIENCE / 60:.0f} minutes, and none was taken: look at "
                     "the log of the classify function, then start again; what was done stays done."
                 )
             self.sleep(_LOOK_SECONDS)

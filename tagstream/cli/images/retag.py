@@ -129,7 +129,7 @@ def _rounds(
         try:
             with progress("Looking again", unit="photos") as advance:
                 current.run(photos(), _by_difference(advance))
-            if not wait or current.tally.sent == 0:
+            if not wait or not (current.tally.sent or current.tally.outdated):
                 return sent + current.tally.sent, current.tally
             with progress("Waiting for the queues") as advance:
                 current.wait(queues, lambda _left: advance(0))
