@@ -51,6 +51,15 @@ MEANT: Mapping[str, tuple[str, ...]] = {
     "chicken": ("hen", "rooster"),
     # The Playboy's come first in WordNet.
     "bunny": ("rabbit",),
+    # The class itself, and no marmots; the animal has no class.
+    "mouse": ("computer mouse",),
+    # WordNet begins with the door's.
+    "bell": ("chime",),
+    # The organs of a body come first in WordNet.
+    "organ": ("pipe organ",),
+    # Of the eyes, and not to drink from.
+    "glasses": ("sunglasses", "sunglass"),
+    "men": ("person",),
     # Of cups, ImageNet has these two, and tableware has plates as well.
     "cup": ("tea cup", "coffee mug"),
 }
