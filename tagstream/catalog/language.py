@@ -241,6 +241,10 @@ def _number(value: float | None) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+# As people say it: "dogs without a fence", "dog or cat".
+_LEAVING_OUT = re.compile(r"(?:without|not)\s+(?:(?:an?|the|any)\s+)*(?=[\w\"(])", re.IGNORECASE)
+
+
 @dataclass(frozen=True, slots=True)
 class _Token:
     """``kind`` is ``word``, ``quoted``, ``filter`` (``text`` its name), ``value``, ``compare``, ``end`` or a symbol."""
@@ -279,9 +283,13 @@ def _tokens(text: str) -> list[_Token]:
             at = named.end()
             found.append(_Token("filter", named[1], start, at))
             at = _read_values(text, at, found)
+        elif spoken := _LEAVING_OUT.match(text, at):
+            at = spoken.end()
+            found.append(_Token("-", spoken[0], start, at))
         else:
             at = _word_end(text, at)
-            found.append(_Token("word", text[start:at], start, at))
+            kind = "|" if text[start:at].lower() == "or" else "word"
+            found.append(_Token(kind, text[start:at], start, at))
     found.append(_Token("end", "", len(text), len(text)))
     return found
 

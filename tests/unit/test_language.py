@@ -186,7 +186,24 @@ def test_any_text_is_parsed_or_refused_and_what_is_parsed_can_be_written_down(te
     assert parse(str(meant)) == meant
 
 
-_WORDS = st.from_regex(r"[a-zé猫0-9][a-z'.*-]{0,8}", fullmatch=True)
+@pytest.mark.parametrize(
+    ("spoken", "written"),
+    [
+        ("dog or cat", "dog | cat"),
+        ("Dogs WITHOUT a fence", "Dogs -fence"),
+        ("bird not (duck or goose)", "bird -(duck | goose)"),
+        ('lunch without "hot dog"', 'lunch -"hot dog"'),
+        ("dog and cat", "dog and cat"),
+        ("notebook orchid", "notebook orchid"),
+        ('"dog or cat"', '"dog or cat"'),
+    ],
+)
+def test_what_people_say_is_what_they_mean(spoken: str, written: str) -> None:
+    assert str(parse(spoken)) == written
+
+
+_SPOKEN = ("or", "not", "without")
+_WORDS = st.from_regex(r"[a-zé猫0-9][a-z'.*-]{0,8}", fullmatch=True).filter(lambda word: word not in _SPOKEN)
 _VISIBLE = st.characters(exclude_categories=["C", "Z"])
 _VALUES = st.text(_VISIBLE | st.just(" "), min_size=1, max_size=12).filter(str.strip)
 _SCORES = st.floats(0, 1) | st.sampled_from([0.0, 1.0, 1e-9])
