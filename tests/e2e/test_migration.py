@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from opensearchpy import OpenSearch
 
 from tagstream.catalog.client import connect
 from tests.documents import ROOT
-from tests.e2e.conftest import Pipeline, eventually
+from tests.e2e.conftest import Pipeline, deployed, eventually
 
 OLD_INDEX, ALIAS = "imagerepository-v1", "imagerepository"
+
+
+@pytest.fixture
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
+    """A cloud of its own: an older index is what no other test reckons with."""
+    yield from deployed(tmp_path_factory, "migration")
 
 
 def made_old(client: OpenSearch) -> list[str]:

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -99,11 +100,18 @@ def test_names_and_ids_are_unique_and_parents_are_ancestors_nearest_first() -> N
 
 def test_the_data_is_small_and_read_fast() -> None:
     assert DATA.stat().st_size < 150_000
-    load_tree.cache_clear()
-    started = time.process_time()
-    load_tree()
-    # 4 ms here; a busy machine's CPU time is not that of an idle one.
-    assert time.process_time() - started < 0.2
+
+    def best(work: Callable[[], object]) -> float:
+        times = []
+        for _ in range(5):
+            load_tree.cache_clear()
+            started = time.process_time()
+            work()
+            times.append(time.process_time() - started)
+        return min(times)
+
+    # It is little more than reading JSON: some seven times that, 4 ms where it was measured.
+    assert best(load_tree) < 40 * best(lambda: json.loads(DATA.read_text(encoding="utf-8")))
 
 
 def test_reading_it_needs_no_numpy_and_none_of_what_made_it() -> None:
