@@ -29,7 +29,7 @@ def position(sequencer: str, processed_at: str | None) -> Position:
     >>> position("0A", "2026-01-01T00:00:01Z") > position("0A", "2026-01-01T00:00:00Z")
     True
     """
-    return sequencer.lower().rstrip("0"), _instant(processed_at)
+    return sequencer.lower().rstrip("0"), instant(processed_at)
 
 
 def newer(sequencer: str, other: str) -> bool:
@@ -41,7 +41,8 @@ def newer(sequencer: str, other: str) -> bool:
     return position(sequencer, None) > position(other, None)
 
 
-def _instant(text: str | None) -> float:
+def instant(text: str | None) -> float:
+    """Seconds since 1970 of an ISO 8601 time, in UTC if it names no zone; 0 for what is none."""
     try:
         moment = datetime.fromisoformat(text or "")
     except ValueError:

@@ -23,6 +23,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote_plus
 
+from tagstream.catalog.order import instant
 from tagstream.errors import TagstreamError
 from tagstream.pipeline.events import RETAG
 from tagstream.topics import Message, Outgoing, Topics
@@ -125,7 +126,7 @@ def is_outdated(photo: Photo, document: Document | None, looked: Looked, *, sinc
     if document is None or document.get("etag") != photo.etag:
         return photo.modified <= since
     if document["status"] == "rejected":
-        return _moment(document.get("classified_at")) < since
+        return instant(document.get("classified_at")) < since.timestamp()
     return (document.get("model"), document.get("vocabulary")) != (looked.model, looked.vocabulary)
 
 
@@ -283,11 +284,3 @@ class Retag:
             # Fewer than a moment ago, and not than ever: uploads go on, and may bring more than what is taken.
             if now < before:
                 since = self.clock()
-
-
-def _moment(text: str | None) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text or "")
-    except ValueError:
-        return datetime.min.replace(tzinfo=UTC)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tagstream.cli.common import DONE_IN_PART, Aws, aws_options, emit, json_option, progress
-from tagstream.cli.images.shared import ask, invoke, stack_output
-from tagstream.errors import ConfigurationError, QueryError
+from tagstream.cli.images.shared import ask, images_at, invoke, stack_output
+from tagstream.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from tagstream.pipeline.retag import Photo, Retag, Tally
@@ -75,10 +75,7 @@ def retag(
     started = datetime.now(UTC)
 
     def documents(locations: Sequence[str]) -> list[dict[str, Any]]:
-        answer = invoke(aws, "search", "SearchFunctionName", {"query": "locations", "locations": list(locations)})
-        if "error" in answer:
-            raise QueryError(answer["error"])
-        return list(answer["images"])
+        return images_at(aws, locations)
 
     def photos() -> Iterator[Sequence[Photo]]:
         return inventory(s3, bucket) if where is None else _found(aws, where)

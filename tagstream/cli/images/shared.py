@@ -20,6 +20,7 @@ __all__ = [
     "ask",
     "facts_in_words",
     "image_columns",
+    "images_at",
     "invoke",
     "limit_of",
     "limit_option",
@@ -96,11 +97,21 @@ class Asked(NamedTuple):
 
 def answer_to(aws: Aws, request: dict[str, Any]) -> dict[str, Any]:
     """What the search function answers; raises :class:`QueryError` if the question makes no sense."""
+    answer = _answer(aws, request)
+    if "missing" in answer:
+        raise CatalogError(answer["missing"])
+    return answer
+
+
+def images_at(aws: Aws, locations: Sequence[str]) -> list[dict[str, Any]]:
+    """What the catalog has of some S3 locations, up to a hundred; nothing where there is no catalog yet."""
+    return list(_answer(aws, {"query": "locations", "locations": list(locations)})["images"])
+
+
+def _answer(aws: Aws, request: dict[str, Any]) -> dict[str, Any]:
     answer = invoke(aws, "search", "SearchFunctionName", request)
     if "error" in answer:
         raise QueryError(answer["error"])
-    if "missing" in answer:
-        raise CatalogError(answer["missing"])
     return answer
 
 

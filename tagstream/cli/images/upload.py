@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tagstream.cli.common import DONE_IN_PART, FAILED, Aws, aws_options, emit, json_option, progress
-from tagstream.cli.images.shared import invoke, nothing_found, stack_output
-from tagstream.errors import QueryError
+from tagstream.cli.images.shared import images_at, nothing_found, stack_output
 
 if TYPE_CHECKING:
     from tagstream.pipeline.uploads import Outcome, Upload
@@ -120,11 +119,7 @@ def _wait(aws: Aws, bucket: str, outcomes: Sequence[Outcome], timeout: float, *,
     from tagstream.pipeline.arrivals import arrivals
 
     def ask(locations: Sequence[str]) -> list[dict[str, Any]]:
-        request = {"query": "locations", "locations": list(locations)}
-        answer = invoke(aws, "search", "SearchFunctionName", request)
-        if "error" in answer:
-            raise QueryError(answer["error"])
-        return list(answer["images"])
+        return images_at(aws, locations)
 
     left = {f"s3://{bucket}/{outcome.upload.key}": outcome for outcome in outcomes}
     expected = {location: outcome.etag or "" for location, outcome in left.items()}
