@@ -21,7 +21,7 @@ def catalog(rounds: int) -> Results:
 
     from tagstream.catalog.client import connect
     from tagstream.catalog.documents import POSITION_FIELDS, document, position_of, position_of_document
-    from tagstream.catalog.store import Catalog
+    from tagstream.catalog.store import CatalogStore
     from tagstream.catalog.updates import CatalogUpdate
     from tagstream.tags import Tag
 
@@ -48,7 +48,7 @@ def catalog(rounds: int) -> Results:
 
     with OsmemServer.start(japanese=False) as server:
         client = connect(server.url)
-        subject = Catalog(client, INDEX)
+        subject = CatalogStore(client, INDEX)
         for first in range(0, STORED, 100):
             _all_written(subject, [update(image) for image in range(first, first + 100)])
 

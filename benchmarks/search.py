@@ -41,11 +41,11 @@ QUESTIONS = (
 def search(rounds: int) -> Results:
     """Each question once a round, through all that the search function does: look up words, ask, say why."""
     from tagstream.catalog.queries import parse_request
-    from tagstream.catalog.store import Catalog
+    from tagstream.catalog.store import CatalogStore
 
     rows = []
     with _endpoint() as (client, engine, used):
-        catalog = Catalog(client, INDEX)
+        catalog = CatalogStore(client, INDEX)
         sizes = SIZES if engine == "OpenSearch" else SMALL
         stored = 0
         before = used()

@@ -9,7 +9,7 @@ from functools import cache
 from opensearchpy import OpenSearch
 
 from tagstream.catalog.client import connect
-from tagstream.catalog.store import Catalog
+from tagstream.catalog.store import CatalogStore
 
 __all__ = ["Connection"]
 
@@ -31,8 +31,8 @@ class Connection:
         return _client(self.endpoint, self.timeout)
 
     @property
-    def catalog(self) -> Catalog:
-        return Catalog(self.client, self.index)
+    def catalog(self) -> CatalogStore:
+        return CatalogStore(self.client, self.index)
 
 
 @cache

@@ -27,7 +27,7 @@ from tagstream.catalog.updates import CatalogUpdate
 from tagstream.errors import CatalogError, QueryError
 from tagstream.vocabulary.words import load_words
 
-__all__ = ["Catalog", "Outcome"]
+__all__ = ["CatalogStore", "Outcome"]
 
 _ROUNDS = 4
 """Reads and writes of one batch, at most; more than one only after a conflict or a refused document."""
@@ -68,7 +68,7 @@ class _Plan:
     winner: int | None
 
 
-class Catalog:
+class CatalogStore:
     """The documents behind the alias ``alias``, over an injected client."""
 
     def __init__(self, client: OpenSearch, alias: str, *, vocabulary: Callable[[], Vocabulary] = load_words) -> None:

@@ -13,7 +13,7 @@ from tagstream.catalog import mapping
 from tagstream.catalog.client import connect
 from tagstream.catalog.queries import parse_request
 from tagstream.catalog.reindex import SLICES, reindex_step
-from tagstream.catalog.store import Catalog
+from tagstream.catalog.store import CatalogStore
 from tagstream.catalog.updates import CatalogUpdate
 from tagstream.errors import CatalogError
 from tagstream.tags import Tag
@@ -42,13 +42,13 @@ def contents(opensearch: OpenSearch) -> dict[str, str]:
 
 
 @pytest.fixture
-def catalog(opensearch: OpenSearch) -> Catalog:
-    made = Catalog(opensearch, INDEX)
+def catalog(opensearch: OpenSearch) -> CatalogStore:
+    made = CatalogStore(opensearch, INDEX)
     made.apply([update(f"{n}.jpg") for n in range(300)])
     return made
 
 
-def test_everything_moves_and_the_alias_with_it(catalog: Catalog, opensearch: OpenSearch) -> None:
+def test_everything_moves_and_the_alias_with_it(catalog: CatalogStore, opensearch: OpenSearch) -> None:
     catalog.apply([update("0.jpg", "0B"), update("gone.jpg", kind="removed")])
     before = contents(opensearch)
     moved = reindex_step(opensearch, INDEX, version=NEW)
@@ -66,7 +66,7 @@ def test_everything_moves_and_the_alias_with_it(catalog: Catalog, opensearch: Op
     assert reindex_step(opensearch, INDEX, version=NEW)["state"] == "done"
 
 
-def test_steps_are_bounded_and_can_be_repeated_or_begun_anew(catalog: Catalog, opensearch: OpenSearch) -> None:
+def test_steps_are_bounded_and_can_be_repeated_or_begun_anew(catalog: CatalogStore, opensearch: OpenSearch) -> None:
     before = contents(opensearch)
     ticks: Iterator[int] = iter(range(10**6))
     progress: dict[str, Any] | None = None
@@ -89,7 +89,7 @@ def test_steps_are_bounded_and_can_be_repeated_or_begun_anew(catalog: Catalog, o
 
 
 def test_a_writer_that_read_before_the_switch_does_not_write_after_it(
-    catalog: Catalog, opensearch: OpenSearch, osmem_clone: Any
+    catalog: CatalogStore, opensearch: OpenSearch, osmem_clone: Any
 ) -> None:
     class SlowWriter:
         def __init__(self, client: OpenSearch) -> None:
@@ -101,19 +101,21 @@ def test_a_writer_that_read_before_the_switch_does_not_write_after_it(
                 reindex_step(opensearch, INDEX, version=NEW)
             return self.client.bulk(**arguments)
 
-    slow = Catalog(SlowWriter(connect(osmem_clone.url)), INDEX)  # type: ignore[arg-type]
+    slow = CatalogStore(SlowWriter(connect(osmem_clone.url)), INDEX)  # type: ignore[arg-type]
     batch = [update("0.jpg", "0B"), update("new.jpg")]
     assert {outcome.state for outcome in slow.apply(batch)} == {"failed"}
     assert {outcome.state for outcome in slow.apply(batch)} == {"applied"}
     assert contents(opensearch)["0.jpg"] == "0B"
 
 
-def test_nothing_is_lost_under_concurrent_writers(catalog: Catalog, opensearch: OpenSearch, osmem_clone: Any) -> None:
+def test_nothing_is_lost_under_concurrent_writers(
+    catalog: CatalogStore, opensearch: OpenSearch, osmem_clone: Any
+) -> None:
     stop = threading.Event()
     written: list[dict[str, str]] = [{}, {}]
 
     def write(writer: int) -> None:
-        mine, client = Catalog(connect(osmem_clone.url), INDEX), written[writer]
+        mine, client = CatalogStore(connect(osmem_clone.url), INDEX), written[writer]
         number = 0
         while not stop.is_set():
             number += 1
@@ -137,7 +139,7 @@ def test_nothing_is_lost_under_concurrent_writers(catalog: Catalog, opensearch: 
     assert contents(opensearch) == before | written[0] | written[1]
 
 
-def test_a_failed_switch_opens_the_old_index_again(catalog: Catalog, opensearch: OpenSearch) -> None:
+def test_a_failed_switch_opens_the_old_index_again(catalog: CatalogStore, opensearch: OpenSearch) -> None:
     # A document that the new index can't take: the copy must stop, and say so, with the catalog as it was.
     class Broken:
         def __init__(self) -> None:
@@ -156,7 +158,7 @@ def test_a_failed_switch_opens_the_old_index_again(catalog: Catalog, opensearch:
     assert contents(opensearch)["after.jpg"] == "0A"
 
 
-def test_older_code_does_not_move_the_catalog_back(catalog: Catalog, opensearch: OpenSearch) -> None:
+def test_older_code_does_not_move_the_catalog_back(catalog: CatalogStore, opensearch: OpenSearch) -> None:
     reindex_step(opensearch, INDEX, version=NEWER)
     with pytest.raises(CatalogError, match="deploy the new code"):
         reindex_step(opensearch, INDEX, version=NEW)
@@ -167,7 +169,7 @@ def test_without_a_catalog_there_is_nothing_to_move(opensearch: OpenSearch) -> N
         reindex_step(opensearch, INDEX, version=NEW)
 
 
-def test_the_purge_drops_replaced_indexes_only(catalog: Catalog, opensearch: OpenSearch) -> None:
+def test_the_purge_drops_replaced_indexes_only(catalog: CatalogStore, opensearch: OpenSearch) -> None:
     reindex_step(opensearch, INDEX, version=NEW)
     opensearch.indices.create(index=f"{INDEX}-v{NEWER}")  # being filled
     assert catalog.purge(older_than_days=1) == {"tombstones": 0, "indexes": [f"{INDEX}-v{OLD}"]}

@@ -14,7 +14,7 @@ from tagstream.catalog import store
 from tagstream.catalog.client import connect
 from tagstream.catalog.mapping import index_name
 from tagstream.catalog.queries import parse_request
-from tagstream.catalog.store import Catalog, Outcome
+from tagstream.catalog.store import CatalogStore, Outcome
 from tagstream.catalog.updates import CatalogUpdate
 from tagstream.tags import Tag
 
@@ -70,8 +70,8 @@ def requests(opensearch: OpenSearch) -> Requests:
 
 
 @pytest.fixture
-def catalog(requests: Requests) -> Catalog:
-    made = Catalog(requests, INDEX)  # type: ignore[arg-type]
+def catalog(requests: Requests) -> CatalogStore:
+    made = CatalogStore(requests, INDEX)  # type: ignore[arg-type]
     made.create_index()
     return made
 
@@ -80,7 +80,7 @@ def stored(opensearch: OpenSearch, one: CatalogUpdate) -> dict[str, Any]:
     return dict(opensearch.get(index=INDEX, id=one.document_id)["_source"])
 
 
-def test_a_batch_is_one_read_and_one_write(catalog: Catalog, requests: Requests, opensearch: OpenSearch) -> None:
+def test_a_batch_is_one_read_and_one_write(catalog: CatalogStore, requests: Requests, opensearch: OpenSearch) -> None:
     batch = [update(f"{n}.jpg") for n in range(10)]
     assert states(catalog.apply(batch)) == ["applied"] * 10
     assert requests.made == ["mget", "bulk"]
@@ -90,13 +90,13 @@ def test_a_batch_is_one_read_and_one_write(catalog: Catalog, requests: Requests,
     assert requests.made == ["mget"]
 
 
-def test_an_empty_batch_asks_nothing(catalog: Catalog, requests: Requests) -> None:
+def test_an_empty_batch_asks_nothing(catalog: CatalogStore, requests: Requests) -> None:
     assert catalog.apply([]) == []
     assert requests.made == []
 
 
 @pytest.mark.parametrize("in_one_batch", [True, False])
-def test_the_newest_wins_whatever_the_order(catalog: Catalog, opensearch: OpenSearch, in_one_batch: bool) -> None:
+def test_the_newest_wins_whatever_the_order(catalog: CatalogStore, opensearch: OpenSearch, in_one_batch: bool) -> None:
     # 0B0 is newer than 0AFF although shorter, and than 0a although that has another case.
     late, early, mid = update(sequencer="0B0", model="late"), update(sequencer="0a"), update(sequencer="0AFF")
     if in_one_batch:
@@ -106,7 +106,7 @@ def test_the_newest_wins_whatever_the_order(catalog: Catalog, opensearch: OpenSe
     assert stored(opensearch, late)["model"] == "late"
 
 
-def test_a_late_creation_does_not_resurrect_but_a_new_one_does(catalog: Catalog, opensearch: OpenSearch) -> None:
+def test_a_late_creation_does_not_resurrect_but_a_new_one_does(catalog: CatalogStore, opensearch: OpenSearch) -> None:
     assert states(catalog.apply([update(sequencer="0C", kind="removed")])) == ["applied"]
     assert states(catalog.apply([update(sequencer="0B")])) == ["stale"]
     tombstone = stored(opensearch, update())
@@ -118,7 +118,7 @@ def test_a_late_creation_does_not_resurrect_but_a_new_one_does(catalog: Catalog,
 
 
 def test_another_look_at_the_same_event_is_applied_and_an_earlier_one_is_not(
-    catalog: Catalog, opensearch: OpenSearch
+    catalog: CatalogStore, opensearch: OpenSearch
 ) -> None:
     first = update(model="lite0")
     again = update(model="lite2", processed_at="2026-01-02T00:00:00Z")
@@ -132,7 +132,7 @@ def test_two_functions_create_the_index_at_once(opensearch: OpenSearch, osmem_cl
     outcomes: list[list[Outcome]] = []
 
     def work(n: int) -> None:
-        catalog = Catalog(connect(osmem_clone.url), INDEX)
+        catalog = CatalogStore(connect(osmem_clone.url), INDEX)
         barrier.wait()
         outcomes.append(catalog.apply([update(f"{n}.jpg")]))
 
@@ -147,14 +147,14 @@ def test_two_functions_create_the_index_at_once(opensearch: OpenSearch, osmem_cl
     assert opensearch.count(index=INDEX)["count"] == 8
 
 
-def test_the_shard_of_an_index_made_just_now_is_waited_for(catalog: Catalog, requests: Requests) -> None:
+def test_the_shard_of_an_index_made_just_now_is_waited_for(catalog: CatalogStore, requests: Requests) -> None:
     requests.unready = 2
     assert states(catalog.apply([update()])) == ["applied"]
     assert requests.made == ["mget"] * 3 + ["bulk"]
 
 
 def test_a_shard_that_never_comes_is_a_failure(
-    catalog: Catalog, requests: Requests, monkeypatch: pytest.MonkeyPatch
+    catalog: CatalogStore, requests: Requests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store.time, "sleep", lambda _: None)
     requests.unready = 100
@@ -166,13 +166,13 @@ def test_a_shard_that_never_comes_is_a_failure(
 
 def test_an_index_without_its_alias_is_a_clear_failure(opensearch: OpenSearch) -> None:
     opensearch.indices.create(index=index_name(INDEX))
-    (outcome,) = Catalog(opensearch, INDEX).apply([update()])
+    (outcome,) = CatalogStore(opensearch, INDEX).apply([update()])
     assert outcome.state == "failed"
     assert "add the alias" in str(outcome.error)
 
 
-def test_a_conflict_is_decided_again(catalog: Catalog, requests: Requests, opensearch: OpenSearch) -> None:
-    rival = Catalog(opensearch, INDEX)
+def test_a_conflict_is_decided_again(catalog: CatalogStore, requests: Requests, opensearch: OpenSearch) -> None:
+    rival = CatalogStore(opensearch, INDEX)
     requests.before_bulk = lambda: rival.apply([update(sequencer="0C", model="rival")])
     assert states(catalog.apply([update(sequencer="0B"), update("other.jpg")])) == ["stale", "applied"]
     assert stored(opensearch, update())["model"] == "rival"
@@ -181,8 +181,8 @@ def test_a_conflict_is_decided_again(catalog: Catalog, requests: Requests, opens
     assert stored(opensearch, update())["model"] == "mine"
 
 
-def test_endless_conflicts_end_in_a_failure(catalog: Catalog, requests: Requests, opensearch: OpenSearch) -> None:
-    rival, sequencers = Catalog(opensearch, INDEX), iter(range(0x10, 0xFF))
+def test_endless_conflicts_end_in_a_failure(catalog: CatalogStore, requests: Requests, opensearch: OpenSearch) -> None:
+    rival, sequencers = CatalogStore(opensearch, INDEX), iter(range(0x10, 0xFF))
     requests.before_bulk = lambda: rival.apply([update(sequencer=f"{next(sequencers):x}")])
     outcomes = catalog.apply([update(sequencer="FF"), update("other.jpg")])
     assert states(outcomes) == ["failed", "applied"]
@@ -190,11 +190,11 @@ def test_endless_conflicts_end_in_a_failure(catalog: Catalog, requests: Requests
 
 
 def test_two_writers_of_one_image_leave_the_newest(opensearch: OpenSearch, osmem_clone: Any) -> None:
-    Catalog(opensearch, INDEX).create_index()
+    CatalogStore(opensearch, INDEX).create_index()
     barrier = threading.Barrier(2, timeout=60)
 
     def work(numbers: range) -> None:
-        catalog = Catalog(connect(osmem_clone.url), INDEX)
+        catalog = CatalogStore(connect(osmem_clone.url), INDEX)
         barrier.wait()
         for number in numbers:
             one = update(sequencer=f"{number:x}", model=f"m{number:x}")
@@ -214,7 +214,7 @@ def test_two_writers_of_one_image_leave_the_newest(opensearch: OpenSearch, osmem
 
 
 def test_a_refused_document_fails_alone_with_the_later_ones_of_its_image(
-    catalog: Catalog, opensearch: OpenSearch
+    catalog: CatalogStore, opensearch: OpenSearch
 ) -> None:
     good, refused, later = update(sequencer="0A"), update(sequencer="0B", size=2**70), update(sequencer="0A1")
     outcomes = catalog.apply([good, update("other.jpg"), refused, later])
@@ -224,7 +224,7 @@ def test_a_refused_document_fails_alone_with_the_later_ones_of_its_image(
 
 
 def test_opensearch_away_fails_everything_and_loses_nothing(
-    catalog: Catalog, requests: Requests, opensearch: OpenSearch
+    catalog: CatalogStore, requests: Requests, opensearch: OpenSearch
 ) -> None:
     def away() -> None:
         raise NoConnection("N/A", "refused", OSError())
@@ -234,18 +234,18 @@ def test_opensearch_away_fails_everything_and_loses_nothing(
     assert states(outcomes) == ["failed", "failed"]
     requests.before_bulk = lambda: None
     assert states(catalog.apply([update(), update("other.jpg")])) == ["applied", "applied"]
-    nowhere = Catalog(connect("http://127.0.0.1:1"), INDEX)
+    nowhere = CatalogStore(connect("http://127.0.0.1:1"), INDEX)
     assert states(nowhere.apply([update()])) == ["failed"]
 
 
-def test_a_closed_index_is_a_failure_to_be_tried_again(catalog: Catalog, opensearch: OpenSearch) -> None:
+def test_a_closed_index_is_a_failure_to_be_tried_again(catalog: CatalogStore, opensearch: OpenSearch) -> None:
     opensearch.indices.put_settings(index=INDEX, body={"index.blocks.write": True})
     assert states(catalog.apply([update()])) == ["failed"]
     opensearch.indices.put_settings(index=INDEX, body={"index.blocks.write": False})
     assert states(catalog.apply([update()])) == ["applied"]
 
 
-def test_a_key_of_1024_bytes_is_stored_and_found(catalog: Catalog, opensearch: OpenSearch) -> None:
+def test_a_key_of_1024_bytes_is_stored_and_found(catalog: CatalogStore, opensearch: OpenSearch) -> None:
     long = update("ö" * 511 + "/a")
     assert states(catalog.apply([long])) == ["applied"]
     opensearch.indices.refresh(index=INDEX)
@@ -254,31 +254,31 @@ def test_a_key_of_1024_bytes_is_stored_and_found(catalog: Catalog, opensearch: O
 
 
 def catalog_search(opensearch: OpenSearch, request: dict[str, Any]) -> dict[str, Any]:
-    return Catalog(opensearch, INDEX).search(parse_request(request))
+    return CatalogStore(opensearch, INDEX).search(parse_request(request))
 
 
 def test_a_search_without_an_index_finds_nothing_and_says_what_is_missing(opensearch: OpenSearch) -> None:
     found = catalog_search(opensearch, {"query": "tag", "tag": "cat"})
     assert "no index behind the alias" in found.pop("missing")
     assert found == {"total": 0, "images": [], "after": None}
-    assert Catalog(opensearch, INDEX).purge(older_than_days=1) == {"tombstones": 0, "indexes": []}
+    assert CatalogStore(opensearch, INDEX).purge(older_than_days=1) == {"tombstones": 0, "indexes": []}
 
 
-def test_a_search_without_the_alias_is_no_empty_answer(catalog: Catalog, opensearch: OpenSearch) -> None:
+def test_a_search_without_the_alias_is_no_empty_answer(catalog: CatalogStore, opensearch: OpenSearch) -> None:
     catalog.apply([update("cat.jpg")])
     (name,) = opensearch.indices.get_alias(name=INDEX)
     opensearch.indices.delete_alias(index=name, name=INDEX)
     assert INDEX in catalog_search(opensearch, {"query": "tag", "tag": "cat"})["missing"]
 
 
-def test_old_tombstones_are_purged_and_nothing_else(catalog: Catalog, opensearch: OpenSearch) -> None:
+def test_old_tombstones_are_purged_and_nothing_else(catalog: CatalogStore, opensearch: OpenSearch) -> None:
     old, young, alive = update("old.jpg", kind="removed"), update("young.jpg", kind="removed"), update("alive.jpg")
-    Catalog(opensearch, INDEX).apply([old, young, alive])
+    CatalogStore(opensearch, INDEX).apply([old, young, alive])
     for one in (old, alive):
         long_ago = {"doc": {"indexed_at": "2020-01-01T00:00:00.000Z"}}
         opensearch.update(index=INDEX, id=one.document_id, body=long_ago)
     opensearch.indices.refresh(index=INDEX)
-    assert Catalog(opensearch, INDEX).purge(older_than_days=30) == {"tombstones": 1, "indexes": []}
+    assert CatalogStore(opensearch, INDEX).purge(older_than_days=30) == {"tombstones": 1, "indexes": []}
     ids = [old.document_id, young.document_id, alive.document_id]
     docs = opensearch.mget(index=INDEX, body={"ids": ids})["docs"]
     assert [doc["found"] for doc in docs] == [False, True, True]

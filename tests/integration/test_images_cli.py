@@ -20,7 +20,7 @@ from opensearchpy import OpenSearch
 from werkzeug.serving import make_server
 
 from tagstream.catalog.mapping import index_name
-from tagstream.catalog.store import Catalog
+from tagstream.catalog.store import CatalogStore
 from tagstream.catalog.updates import CatalogUpdate
 from tagstream.cli import main
 from tagstream.cli.images import shared
@@ -135,7 +135,7 @@ def fill(opensearch: OpenSearch, count: int) -> None:
         for number in range(count)
     ]
     bad = CatalogUpdate("rejected", BUCKET, "notes.jpg", "0A", "created", "", reason="it is a text")
-    assert {outcome.state for outcome in Catalog(opensearch, INDEX).apply([*updates, bad])} == {"applied"}
+    assert {outcome.state for outcome in CatalogStore(opensearch, INDEX).apply([*updates, bad])} == {"applied"}
     opensearch.indices.refresh(index=INDEX)
 
 
@@ -209,7 +209,7 @@ def test_columns_are_chosen(run: Run, opensearch: OpenSearch) -> None:
 @pytest.mark.parametrize("arguments", [["search", "cat"], ["show", "x.jpg"], ["rejected"]])
 @pytest.mark.parametrize("json_", [[], ["--json"]])
 def test_nothing_found_is_3(run: Run, opensearch: OpenSearch, arguments: list[str], json_: list[str]) -> None:
-    Catalog(opensearch, INDEX).create_index()
+    CatalogStore(opensearch, INDEX).create_index()
     result = run(*arguments, *json_)
     assert result.exit_code == 3
     assert result.stdout == ""
@@ -262,7 +262,7 @@ def test_show_says_what_a_photo_says_besides(run: Run, opensearch: OpenSearch) -
         "brightness": 0.25,
         "sharpness": 0.5,
     }
-    Catalog(opensearch, INDEX).apply([picture("a.jpg", "a", **facts)])
+    CatalogStore(opensearch, INDEX).apply([picture("a.jpg", "a", **facts)])
     opensearch.indices.refresh(index=INDEX)
     shown = run("show", "a.jpg").stdout
     assert "taken 2025-06-12 14:03:11+02:00 with <b>NIKON</b> [red]D850 at 48.2082, 16.3738\n" in shown
@@ -271,7 +271,7 @@ def test_show_says_what_a_photo_says_besides(run: Run, opensearch: OpenSearch) -
 
 
 def test_duplicates(run: Run, opensearch: OpenSearch) -> None:
-    catalog = Catalog(opensearch, INDEX)
+    catalog = CatalogStore(opensearch, INDEX)
     catalog.apply([picture("a.jpg", "a", phash="0f" * 8), picture("b.jpg", "b", phash="f0" * 8)])
     opensearch.indices.refresh(index=INDEX)
     none = run("duplicates")
@@ -401,7 +401,7 @@ def index(opensearch: OpenSearch, key: str, content: bytes, *, reason: str | Non
         reason=reason,
         processed_at="2026-01-01T00:00:01Z",
     )
-    Catalog(opensearch, INDEX).apply([update])
+    CatalogStore(opensearch, INDEX).apply([update])
     opensearch.indices.refresh(index=INDEX)
 
 
@@ -513,7 +513,7 @@ def show_things(opensearch: OpenSearch) -> None:
         )
         for key, tags in shown.items()
     ]
-    assert {outcome.state for outcome in Catalog(opensearch, INDEX).apply(updates)} == {"applied"}
+    assert {outcome.state for outcome in CatalogStore(opensearch, INDEX).apply(updates)} == {"applied"}
     opensearch.indices.refresh(index=INDEX)
 
 
@@ -547,7 +547,7 @@ def test_mistakes_in_a_query_are_pointed_at(run: Run, opensearch: OpenSearch) ->
 
 
 def test_nothing_found_says_what_there_is(run: Run, opensearch: OpenSearch) -> None:
-    Catalog(opensearch, INDEX).create_index()
+    CatalogStore(opensearch, INDEX).create_index()
     assert "The catalog is empty" in run("search", "dog").stderr
     assert "The catalog is empty" in run("tags").stderr
     assert "The catalog is empty" in run("export").stderr

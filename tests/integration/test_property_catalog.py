@@ -23,7 +23,7 @@ from osmem_server import OsmemServer
 
 from tagstream.catalog.client import connect
 from tagstream.catalog.mapping import index_name
-from tagstream.catalog.store import Catalog
+from tagstream.catalog.store import CatalogStore
 from tagstream.catalog.updates import CatalogUpdate
 from tagstream.pipeline.events import ObjectEvent
 from tagstream.pipeline.updates import update_of
@@ -117,7 +117,7 @@ class Pipeline(RuleBasedStateMachine):
         # An index of its own is all that one example needs; a server each would cost more time.
         self.alias = f"photos-{next(_indexes)}"
         self.flaky = Flaky(self.client)
-        self.catalog = Catalog(self.flaky, self.alias)  # type: ignore[arg-type]
+        self.catalog = CatalogStore(self.flaky, self.alias)  # type: ignore[arg-type]
         self.bucket = Bucket()
         self.notified: list[ObjectEvent] = []
         self.queued: list[CatalogUpdate] = []

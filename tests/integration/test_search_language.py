@@ -10,7 +10,7 @@ from opensearchpy import OpenSearch
 
 from tagstream.catalog import mapping
 from tagstream.catalog.queries import parse_request, search_of
-from tagstream.catalog.store import Catalog
+from tagstream.catalog.store import CatalogStore
 from tagstream.errors import QueryError
 from tagstream.tags import kept_score
 from tests.words import FewWords
@@ -36,8 +36,8 @@ IMAGES: list[tuple[str, dict[str, float], dict[str, Any]]] = [
 
 
 @pytest.fixture
-def catalog(opensearch: OpenSearch) -> Catalog:
-    made = Catalog(opensearch, INDEX, vocabulary=FewWords)
+def catalog(opensearch: OpenSearch) -> CatalogStore:
+    made = CatalogStore(opensearch, INDEX, vocabulary=FewWords)
     body = mapping.settings_and_mappings()
     opensearch.indices.create(index=mapping.index_name(INDEX), body=body | {"aliases": {INDEX: {}}})
     for key, tags, more in IMAGES:
@@ -54,7 +54,7 @@ def _put(opensearch: OpenSearch, key: str, tags: dict[str, float], **more: Any) 
     opensearch.index(index=INDEX, id=key, body=known | {"tags": listed} | more)
 
 
-def ask(catalog: Catalog, text: str, **more: Any) -> dict[str, Any]:
+def ask(catalog: CatalogStore, text: str, **more: Any) -> dict[str, Any]:
     return catalog.search(parse_request({"query": "search", "q": text} | more))
 
 
@@ -117,13 +117,13 @@ def keys(answer: dict[str, Any]) -> str:
         ("title:rex | title:fido", "ab"),
     ],
 )
-def test_who_is_found_in_which_order(catalog: Catalog, text: str, found: str) -> None:
+def test_who_is_found_in_which_order(catalog: CatalogStore, text: str, found: str) -> None:
     answer = ask(catalog, text)
     assert keys(answer) == found
     assert answer["total"] == len(found.replace("|", ""))
 
 
-def test_options(catalog: Catalog) -> None:
+def test_options(catalog: CatalogStore) -> None:
     assert keys(ask(catalog, "ocean", related=False)) == ""
     assert keys(ask(catalog, "ocean", min_score=0.5)) == "b"
     assert keys(ask(catalog, "dog | beach>0.5", min_score=0.9)) == "agbl"
@@ -134,7 +134,7 @@ def test_options(catalog: Catalog) -> None:
     assert keys(ask(catalog, "dog", weak_below=0)) == "agbckl"
 
 
-def test_why(catalog: Catalog) -> None:
+def test_why(catalog: CatalogStore) -> None:
     answer = ask(catalog, "puppy ocean")
     assert [(term["term"], [meaning["tag"] for meaning in term["means"]]) for term in answer["terms"]] == [
         ("puppy", ["dog"]),
@@ -148,7 +148,7 @@ def test_why(catalog: Catalog) -> None:
     ]
 
 
-def test_nothing_found_says_what_there_is(catalog: Catalog) -> None:
+def test_nothing_found_says_what_there_is(catalog: CatalogStore) -> None:
     misspelt = ask(catalog, "dogg")
     assert misspelt["total"] == 0
     assert misspelt["catalog"] == len(IMAGES)
@@ -171,13 +171,13 @@ def test_nothing_found_says_what_there_is(catalog: Catalog) -> None:
 
 
 def test_an_empty_catalog_says_so(opensearch: OpenSearch) -> None:
-    catalog = Catalog(opensearch, INDEX, vocabulary=FewWords)
+    catalog = CatalogStore(opensearch, INDEX, vocabulary=FewWords)
     assert "no index" in ask(catalog, "dog")["missing"]
     catalog.create_index()
     assert ask(catalog, "dog")["catalog"] == 0
 
 
-def test_facets(catalog: Catalog) -> None:
+def test_facets(catalog: CatalogStore) -> None:
     found = ask(catalog, "dog | cat | car", facets=True, limit=1)
     assert found["facets"]["tags"][0] == {"tag": "dog", "images": 3}
     assert found["facets"]["colors"] == [{"color": "blue", "images": 1}]
@@ -186,7 +186,7 @@ def test_facets(catalog: Catalog) -> None:
     assert "facets" not in ask(catalog, "dog")
 
 
-def test_tags_of_this_catalog(catalog: Catalog) -> None:
+def test_tags_of_this_catalog(catalog: CatalogStore) -> None:
     def tags(**more: Any) -> list[tuple[str, int]]:
         answer = catalog.search(parse_request({"query": "tags"} | more))
         return [(entry["tag"], entry["images"]) for entry in answer["tags"]]
@@ -200,7 +200,7 @@ def test_tags_of_this_catalog(catalog: Catalog) -> None:
     assert (len(limited["tags"]), limited["more"], limited["images"]) == (2, True, len(IMAGES))
 
 
-def test_stats_and_list(catalog: Catalog) -> None:
+def test_stats_and_list(catalog: CatalogStore) -> None:
     stats = catalog.search(parse_request({"query": "stats"}))
     assert (stats["classified"], stats["rejected"], stats["bytes"]) == (len(IMAGES), 0, 6_001_000)
     assert stats["last_taken"].startswith("2025-06-01T10:00:00")
@@ -227,7 +227,7 @@ QUERIES = [
 def test_pages_are_in_the_order_that_the_answers_give_reasons_for(opensearch: OpenSearch, limit: int) -> None:
     """What OpenSearch sorts by is worked out again from the tags: both must agree, for many tags and close scores."""
     chance = random.Random(7)
-    catalog = Catalog(opensearch, INDEX, vocabulary=FewWords)
+    catalog = CatalogStore(opensearch, INDEX, vocabulary=FewWords)
     catalog.create_index()
     names = [*FewWords.tags, "xyz", "big XYZ", "xyz thing"]
     everything = {}
@@ -281,7 +281,7 @@ def test_the_old_index_is_searched_all_the_same(opensearch: OpenSearch) -> None:
     opensearch.indices.create(index=f"{INDEX}-v1", body=body | {"aliases": {INDEX: {}}})
     _put(opensearch, "a.jpg", {"dog": 0.9})
     opensearch.indices.refresh(index=INDEX)
-    catalog = Catalog(opensearch, INDEX, vocabulary=FewWords)
+    catalog = CatalogStore(opensearch, INDEX, vocabulary=FewWords)
     assert keys(ask(catalog, "puppy", facets=True)) == "a"
     for nothing in ("near:1,1", "color:red", "camera:eos", "after:2020", "dog near:1,1"):
         assert keys(ask(catalog, nothing)) == ""
@@ -289,7 +289,7 @@ def test_the_old_index_is_searched_all_the_same(opensearch: OpenSearch) -> None:
     assert catalog.search(parse_request({"query": "stats"}))["classified"] == 1
 
 
-def test_similar(catalog: Catalog) -> None:
+def test_similar(catalog: CatalogStore) -> None:
     answer = ask(catalog, "similar:rex.jpg")
     assert {"b", "g"} <= set(keys(answer))
     assert "both show dog (0.95, 0.90)" in next(image for image in answer["images"] if image["key"][0] == "g")["why"]
@@ -307,6 +307,6 @@ def test_similar(catalog: Catalog) -> None:
         ("similar:nobody.jpg", "no image called 'nobody.jpg'"),
     ],
 )
-def test_what_cannot_be_similar_is_said(catalog: Catalog, text: str, sentence: str) -> None:
+def test_what_cannot_be_similar_is_said(catalog: CatalogStore, text: str, sentence: str) -> None:
     with pytest.raises(QueryError, match=sentence):
         ask(catalog, text)

@@ -8,7 +8,7 @@ import pytest
 from opensearchpy import OpenSearch
 
 from tagstream.catalog.queries import parse_request
-from tagstream.catalog.store import Catalog
+from tagstream.catalog.store import CatalogStore
 from tagstream.catalog.updates import CatalogUpdate
 from tagstream.tags import Tag
 
@@ -48,14 +48,14 @@ IMAGES = [
 
 
 @pytest.fixture
-def catalog(opensearch: OpenSearch) -> Catalog:
-    made = Catalog(opensearch, INDEX)
+def catalog(opensearch: OpenSearch) -> CatalogStore:
+    made = CatalogStore(opensearch, INDEX)
     assert {outcome.state for outcome in made.apply(IMAGES)} == {"applied"}
     opensearch.indices.refresh(index=INDEX)
     return made
 
 
-def found(catalog: Catalog, **request: Any) -> list[tuple[str, float | None]]:
+def found(catalog: CatalogStore, **request: Any) -> list[tuple[str, float | None]]:
     return [(image["key"], image.get("score")) for image in catalog.search(parse_request(request))["images"]]
 
 
@@ -76,11 +76,11 @@ def found(catalog: Catalog, **request: Any) -> list[tuple[str, float | None]]:
         ("waterfall", []),
     ],
 )
-def test_by_tag_best_first(catalog: Catalog, tag: str, keys: list[str]) -> None:
+def test_by_tag_best_first(catalog: CatalogStore, tag: str, keys: list[str]) -> None:
     assert [key for key, _ in found(catalog, query="tag", tag=tag)] == keys
 
 
-def test_scores_are_of_the_tag_that_was_asked_for(catalog: Catalog) -> None:
+def test_scores_are_of_the_tag_that_was_asked_for(catalog: CatalogStore) -> None:
     assert found(catalog, query="tag", tag="hot dog") == [("lunch.jpg", 0.6), ("dinner.jpg", 0.05)]
     answer = catalog.search(parse_request({"query": "tag", "tag": "cat"}))
     assert [image["tag"] for image in answer["images"]] == ["Egyptian cat", "cats"]
@@ -102,11 +102,11 @@ def test_scores_are_of_the_tag_that_was_asked_for(catalog: Catalog) -> None:
         ("cats", 0.5, ["a/Tom_and-Jerry.CAT.jpg"]),
     ],
 )
-def test_the_minimum_holds_for_the_same_tag(catalog: Catalog, tag: str, min_score: float, keys: list[str]) -> None:
+def test_the_minimum_holds_for_the_same_tag(catalog: CatalogStore, tag: str, min_score: float, keys: list[str]) -> None:
     assert [key for key, _ in found(catalog, query="tag", tag=tag, min_score=min_score)] == keys
 
 
-def test_exact_tags_match_as_a_whole(catalog: Catalog) -> None:
+def test_exact_tags_match_as_a_whole(catalog: CatalogStore) -> None:
     assert [key for key, _ in found(catalog, query="tag", tag="CATS", exact=True)] == ["lunch.jpg"]
     assert found(catalog, query="tag", tag="cat", exact=True) == []
 
@@ -127,11 +127,13 @@ def test_exact_tags_match_as_a_whole(catalog: Catalog) -> None:
         ("gone.jpg", True, []),
     ],
 )
-def test_by_title(catalog: Catalog, title: str, exact: bool, keys: list[str]) -> None:
+def test_by_title(catalog: CatalogStore, title: str, exact: bool, keys: list[str]) -> None:
     assert [key for key, _ in found(catalog, query="title", title=title, exact=exact)] == keys
 
 
-def test_rejected_are_listed_newest_first_and_nowhere_among_the_tags(catalog: Catalog, opensearch: OpenSearch) -> None:
+def test_rejected_are_listed_newest_first_and_nowhere_among_the_tags(
+    catalog: CatalogStore, opensearch: OpenSearch
+) -> None:
     catalog.apply([image("later.jpg", {"pizza": 1.0}, kind="rejected")])
     earlier = next(one for one in IMAGES if one.key == "notes.jpg").document_id
     opensearch.update(index=INDEX, id=earlier, body={"doc": {"indexed_at": "2025-12-31T00:00:00.000Z"}})
@@ -154,7 +156,7 @@ def test_rejected_are_listed_newest_first_and_nowhere_among_the_tags(catalog: Ca
 )
 @pytest.mark.parametrize("limit", [1, 7, 30, 31, 100])
 def test_pages_together_are_everything_once(opensearch: OpenSearch, request_: dict[str, Any], limit: int) -> None:
-    catalog = Catalog(opensearch, INDEX)
+    catalog = CatalogStore(opensearch, INDEX)
     kind = "rejected" if request_["query"] == "rejected" else "classified"
     # Scores that no float holds exactly, many of them equal.
     catalog.apply([image(f"p {n}.jpg", {"same": (n % 4) / 10 + 0.05, "other": 0.5}, kind) for n in range(31)])
@@ -175,7 +177,7 @@ def test_pages_together_are_everything_once(opensearch: OpenSearch, request_: di
     assert scores == sorted(scores, reverse=True)
 
 
-def test_the_mapping_is_what_the_design_says(catalog: Catalog, opensearch: OpenSearch) -> None:
+def test_the_mapping_is_what_the_design_says(catalog: CatalogStore, opensearch: OpenSearch) -> None:
     (about,) = opensearch.indices.get_mapping(index=INDEX).values()
     mappings = about["mappings"]
     assert str(mappings["dynamic"]).lower() == "false"

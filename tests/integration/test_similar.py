@@ -8,7 +8,7 @@ import pytest
 from opensearchpy import OpenSearch
 
 from tagstream.catalog.similar import frequencies_aggregation, frequencies_of, likeness, similar_query, why
-from tagstream.catalog.store import Catalog
+from tagstream.catalog.store import CatalogStore
 from tagstream.catalog.updates import CatalogUpdate
 from tagstream.tags import Tag
 
@@ -35,7 +35,7 @@ def colors(**shares: float) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def documents(opensearch: OpenSearch) -> dict[str, dict[str, Any]]:
-    outcomes = Catalog(opensearch, INDEX).apply(
+    outcomes = CatalogStore(opensearch, INDEX).apply(
         [
             update("dog.jpg", {"Dalmatian": 0.9, "dog": 0.95}, colors=colors(white=0.6, black=0.3), phash="0f" * 8),
             update("copy.jpg", {"Dalmatian": 0.8, "dog": 0.95}, colors=colors(white=0.6), phash="0f" * 7 + "0e"),
@@ -81,7 +81,7 @@ def test_facts_can_be_searched_and_counted(opensearch: OpenSearch, documents: di
         "brightness": 0.25,
         "sharpness": 0.5,
     }
-    Catalog(opensearch, INDEX).apply([update("vienna.jpg", {"palace": 0.9}, **facts)])
+    CatalogStore(opensearch, INDEX).apply([update("vienna.jpg", {"palace": 0.9}, **facts)])
     opensearch.indices.refresh(index=INDEX)
 
     def found(query: dict[str, Any]) -> list[str]:
