@@ -34,7 +34,7 @@ PYTEST := .venv/bin/python -m pytest -q
 # Tests that share nothing run on all cores; the stacks are deployed once, so that the e2e tier does not.
 PARALLEL := -n logical --maxprocesses 4 --dist worksteal
 
-.PHONY: help setup demo up down test unit infra integration long contract e2e lint synth bench fuzz soak vocabulary lock clean
+.PHONY: help setup demo up down test unit infra integration long contract e2e lint synth bench fuzz soak vocabulary gallery lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -101,6 +101,10 @@ vocabulary: $(VENV) ## Make the vocabulary's data anew from WordNet (WORDNET=dir
 		mkdir -p build/wordnet; cd build/wordnet; echo "Fetching WordNet 3.0 (Debian's package wordnet-base) …"; \
 		apt-get download -qq wordnet-base 2> /dev/null && dpkg -x wordnet-base_*.deb . || true; fi
 	.venv/bin/python -m tagstream.vocabulary.build $(if $(WORDNET),--wordnet "$(WORDNET)")
+
+gallery: $(VENV) $(NODE) ## Copy the gallery's libraries, as package.json pins them, into gallery/vendor
+	@.venv/bin/python gallery/vendor.py
+	@echo "Done: see 'git diff gallery/vendor'."
 
 lock: ## Renew constraints.txt and the local cloud's pins after a change of requirements
 	@$(find_python); rm -rf build/lock; "$$python" -m venv build/lock/tagstream; "$$python" -m venv build/lock/cloud

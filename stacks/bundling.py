@@ -230,12 +230,15 @@ class Bundle:
         with tempfile.TemporaryDirectory(prefix=".making-", dir=self._bundles) as scratch:
             root = Path(scratch, "packages")
             command += ["--target", str(root), "--constraint", str(self.root / "constraints.txt"), *self._requirements]
-            run = subprocess.run(command, capture_output=True, text=True, check=False)
-            if run.returncode:
-                output = (run.stdout + run.stderr).strip()
-                raise BundlingError(f"pip could not install the packages of lambdas/{self.name}:\n{output}")
-            _strip(root)
-            self._compile(root)
+            # pip refuses to install nothing, and nothing is what some functions need.
+            root.mkdir()
+            if self._requirements:
+                run = subprocess.run(command, capture_output=True, text=True, check=False)
+                if run.returncode:
+                    output = (run.stdout + run.stderr).strip()
+                    raise BundlingError(f"pip could not install the packages of lambdas/{self.name}:\n{output}")
+                _strip(root)
+                self._compile(root)
             try:
                 root.rename(finished)
             except OSError:
