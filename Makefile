@@ -34,7 +34,7 @@ PYTEST := .venv/bin/python -m pytest -q
 # Tests that share nothing run on all cores; the stacks are deployed once, so that the e2e tier does not.
 PARALLEL := -n logical --maxprocesses 4 --dist worksteal
 
-.PHONY: help setup demo up down test unit infra integration long contract e2e lint synth bench fuzz soak vocabulary gallery lock clean
+.PHONY: help setup demo up down test unit infra integration long contract e2e lint synth openapi bench fuzz soak vocabulary gallery lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -84,6 +84,11 @@ synth: $(READY) ## Synthesise the stacks of every stage
 		.venv/bin/python -m stacks synth --quiet --no-notices -c stage=$$stage --output build/synth/$$stage \
 			> build/synth/$$stage.log 2>&1 || { cat build/synth/$$stage.log >&2; exit 1; }; \
 	done; echo "All stages synthesised into build/synth/"
+
+openapi: $(VENV) ## Write docs/openapi.json, the description of the HTTP API, as its function generates it
+	@POWERTOOLS_TRACE_DISABLED=1 .venv/bin/python -c 'import json; from lambdas.api.handler import document; \
+		print(json.dumps(document(), indent=2, ensure_ascii=False))' > build/openapi.json
+	@mv build/openapi.json docs/openapi.json
 
 bench: $(READY) ## Measure speed; writes build/bench.json and a plot
 	.venv/bin/python -m benchmarks

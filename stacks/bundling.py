@@ -71,8 +71,6 @@ _STRIPPED = (
     "google",
     "grpc",
     "opensearch",
-    # Powertools: HTTP APIs.
-    "aws_lambda_powertools/event_handler",
 )
 # botocore describes every service of AWS in its data; the functions talk to these, and sign for OpenSearch.
 _SERVICES = frozenset({"s3", "sqs", "sts", "xray"})

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
 from tagstream.catalog.ranking import TIERS, Search, Term, Vocabulary, fold
 
 __all__ = [
+    "completion_answer",
+    "completion_body",
     "facet_aggregations",
     "facets",
+    "meant_words",
     "stats_answer",
     "stats_body",
     "suggestion_body",
@@ -28,6 +31,8 @@ Json: TypeAlias = dict[str, Any]
 
 _FACET_VALUES = 20
 _SUGGESTED = 5
+# A word may mean a dozen tags: so many of them, the best, are enough to say what it means.
+_MEANINGS = 5
 # More than any model has words for; of a catalog with more tags the commonest are enough to suggest from.
 _TAGS_TO_SUGGEST_FROM = 3000
 _CLASSIFIED: Json = {"term": {"status": "classified"}}
@@ -86,6 +91,46 @@ def tags_answer(response: Mapping[str, Any], *, limit: int) -> Json:
         "tags": _listed(counts, "tag", limit),
         "more": len(counts) > limit,
     }
+
+
+def meant_words(prefix: str, vocabulary: Vocabulary, limit: int) -> dict[str, list[str]]:
+    """Words of the vocabulary that begin with ``prefix``, the most useful first, each with the tags that it means."""
+    words = [completion.word for completion in vocabulary.complete(prefix, limit)]
+    meant = {word: [fold(meaning.tag) for meaning in vocabulary.meanings(word, related=False)] for word in words}
+    return {word: list(dict.fromkeys(tags))[:_MEANINGS] for word, tags in meant.items()}
+
+
+def completion_body(prefix: str, meant: Mapping[str, Sequence[str]], *, min_score: float, limit: int) -> Json:
+    """Asks for the tags of :func:`tags_body`, and for how many images show what the words of :func:`meant_words` mean.
+
+    By filters rather than terms, so that the engine compares names as its searches do.
+    """
+    body = tags_body(prefix, min_score=min_score, limit=limit)
+    names = sorted({tag for tags in meant.values() for tag in tags})
+    if names:
+        sure = {"range": {"tags.score": {"gte": min_score}}}
+        named = {name: {"bool": {"filter": [{"term": {"tags.tag.keyword": name}}, sure]}} for name in names}
+        body["aggs"]["meant"] = {"nested": {"path": "tags"}, "aggs": {"named": {"filters": {"filters": named}}}}
+    return body
+
+
+def completion_answer(
+    response: Mapping[str, Any], meant: Mapping[str, Sequence[str]], *, limit: int
+) -> list[dict[str, Any]]:
+    """Tags with the number of images that show them, then words that mean tags of this catalog, with the tags.
+
+    Of the tags that a word means, only those that some image shows are there, the commonest first; its number is that
+    of the first.
+    """
+    listed = _listed(_counted(response["aggregations"]["tags"]["sure"]["names"]), "tag", limit)
+    buckets = response["aggregations"].get("meant", {}).get("named", {}).get("buckets", {})
+    counts = {name: bucket["doc_count"] for name, bucket in buckets.items()}
+    there = {entry["tag"] for entry in listed}
+    for word, tags in meant.items():
+        shown = sorted((tag for tag in tags if counts.get(tag)), key=lambda tag: -counts[tag])
+        if shown and fold(word) not in there:
+            listed.append({"tag": word, "images": counts[shown[0]], "means": shown})
+    return listed[:limit]
 
 
 def facet_aggregations(min_score: float) -> Json:

@@ -37,13 +37,15 @@ _DEFAULT_LIMIT = 20
 _MAX_TEXT = 2048
 _MEANINGS_SHOWN = 10
 _MOST_SORTED_BY = 8
+_NEWEST = {"uploaded_at": "desc"}
 _WRONG_AFTER = "'after' must be the 'after' of the answer before."
 _FIELDS = {
-    "search": {"q", "min_score", "exact", "related", "facets", "weak_below", "limit", "after"},
+    "search": {"q", "min_score", "exact", "related", "facets", "weak_below", "sort", "limit", "after"},
     "list": {"q", "min_score", "exact", "related", "weak_below", "limit", "after"},
     "tag": {"tag", "min_score", "exact", "limit", "after"},
     "title": {"title", "exact", "limit", "after"},
     "rejected": {"limit", "after"},
+    "under": {"prefix", "limit", "after"},
     "locations": {"locations"},
     "tags": {"prefix", "min_score", "limit"},
     "stats": set[str](),
@@ -75,16 +77,18 @@ Json: TypeAlias = dict[str, Any]
 class Request:
     """One page of one question.
 
-    ``search``: images that the query ``parsed`` finds (docs/search.md), best first. ``list``: the same, or all of
-    them, in the order of their keys. ``tag``: images with ``text`` in a tag, best score first. ``title``: the images
-    called ``text``. ``rejected``: what could not be classified, newest first. ``locations``: the images there, ``ids``
-    of them, rejected ones too; at most ``MAX_LIMIT``, in one answer. ``tags``: this catalog's tags with a word that
-    begins with ``text``. ``stats``: what there is, in numbers.
+    ``search``: images that the query ``parsed`` finds (docs/search.md), best first; or, ``newest``, in the order of
+    their uploads, and then also without a query. ``list``: the same, or all of them, in the order of their keys.
+    ``tag``: images with ``text`` in a tag, best score first. ``title``: the images called ``text``. ``rejected``: what
+    could not be classified, newest first. ``under``: what came of the keys that begin with ``text``, in their order,
+    rejected ones too. ``locations``: the images there, ``ids`` of them, rejected ones too; at most ``MAX_LIMIT``, in
+    one answer. ``tags``: this catalog's tags with a word that begins with ``text``. ``stats``: what there is, in
+    numbers.
 
     ``exact`` matches the whole tag or title instead of words in it. ``after`` is the ``after`` of the page before.
     """
 
-    kind: Literal["search", "list", "tag", "title", "rejected", "locations", "tags", "stats"]
+    kind: Literal["search", "list", "tag", "title", "rejected", "under", "locations", "tags", "stats"]
     text: str = ""
     min_score: float | None = None
     exact: bool = False
@@ -94,6 +98,7 @@ class Request:
     related: bool = True
     facets: bool = False
     weak_below: float = WEAK_BELOW
+    newest: bool = False
     ids: tuple[str, ...] = ()
 
 
@@ -112,12 +117,13 @@ def parse_request(request: object) -> Request:
         raise QueryError(f"A query by {kind} has no field {unknown[0]!r}.")
     if kind == "locations":
         return Request(kind="locations", ids=_ids(request), limit=MAX_LIMIT)
+    newest = _newest(request)
     text = ""
     if kind in ("tag", "title"):
         text = _text(request, kind)
-    elif kind == "search" or request.get("q") is not None:
+    elif (kind == "search" and not newest) or request.get("q") is not None:
         text = _text(request, "q")
-    elif request.get("prefix"):
+    elif kind == "under" or request.get("prefix"):
         text = _text(request, "prefix")
     return Request(
         kind=kind,  # type: ignore[arg-type]
@@ -131,6 +137,7 @@ def parse_request(request: object) -> Request:
         related=_flag(request, "related", default=True),
         facets=_flag(request, "facets", default=False),
         weak_below=_given(_score(request, "weak_below"), WEAK_BELOW),
+        newest=newest,
     )
 
 
@@ -173,6 +180,13 @@ def _text(request: Mapping[str, Any], name: str) -> str:
     return text.strip() if name == "tag" else text
 
 
+def _newest(request: Mapping[str, Any]) -> bool:
+    sort = _given(request.get("sort"), "best")
+    if sort not in ("best", "newest"):
+        raise QueryError("'sort' must be 'best' or 'newest'.")
+    return bool(sort == "newest")
+
+
 def _ids(request: Mapping[str, Any]) -> tuple[str, ...]:
     locations = request.get("locations")
     if not isinstance(locations, list) or not 1 <= len(locations) <= MAX_LIMIT:
@@ -212,7 +226,7 @@ def _after(request: Mapping[str, Any]) -> tuple[str | float, ...] | None:
         return None
     if not isinstance(after, list) or not 2 <= len(after) <= _MOST_SORTED_BY:
         raise QueryError(_WRONG_AFTER)
-    first_fits = _is_text if request["query"] in ("title", "list") else _is_number
+    first_fits = _is_text if request["query"] in ("title", "list", "under") else _is_number
     if not all(map(first_fits, after[:-1])) or not _is_text(after[-1]):
         raise QueryError(_WRONG_AFTER)
     return tuple(after)
@@ -249,6 +263,8 @@ def _found_by(request: Request, search: Search) -> tuple[Json, list[Json]]:
     clause, classified = search.clause(), {"term": {"status": "classified"}}
     if request.kind == "list":
         return {"filter": [classified, clause]}, [{"key": "asc"}]
+    if request.newest:
+        return {"filter": [classified, clause]}, [_NEWEST]
     return {"filter": [classified], "must": [clause]}, search.order()
 
 
@@ -276,6 +292,15 @@ def similar_answer(document: Mapping[str, Any], response: Mapping[str, Any], res
         for hit in response["hits"]["hits"]
     ]
     return {"total": len(images), "images": images, "after": None, "terms": []}
+
+
+def _newest_first(_: Request) -> tuple[Json, list[Json]]:
+    return {"filter": [{"term": {"status": "classified"}}]}, [_NEWEST]
+
+
+def _under(request: Request) -> tuple[Json, list[Json]]:
+    below = {"prefix": {"key": request.text}}
+    return {"filter": [{"terms": {"status": ["classified", "rejected"]}}, below]}, [{"key": "asc"}]
 
 
 def _all(_: Request) -> tuple[Json, list[Json]]:
@@ -323,7 +348,15 @@ def _rejected(_: Request) -> tuple[Json, list[Json]]:
     return {"filter": [{"term": {"status": "rejected"}}]}, [{"indexed_at": "desc"}]
 
 
-_BUILDERS = {"list": _all, "tag": _by_tag, "title": _by_title, "rejected": _rejected, "locations": _by_location}
+_BUILDERS = {
+    "search": _newest_first,
+    "list": _all,
+    "tag": _by_tag,
+    "title": _by_title,
+    "rejected": _rejected,
+    "under": _under,
+    "locations": _by_location,
+}
 
 
 def answer(request: Request, response: Mapping[str, Any], search: Search | None = None) -> Json:

@@ -72,6 +72,13 @@ class Meaning(Protocol):
     def similarity(self) -> float: ...
 
 
+class Completion(Protocol):
+    """See :class:`tagstream.vocabulary.words.Completion`."""
+
+    @property
+    def word(self) -> str: ...
+
+
 class Vocabulary(Protocol):
     """What searching needs of :class:`tagstream.vocabulary.words.Words`."""
 
@@ -80,6 +87,7 @@ class Vocabulary(Protocol):
     def meanings(self, phrase: str, *, related: bool = True) -> Sequence[Meaning]: ...
     def segment(self, words: Sequence[str]) -> Sequence[str]: ...
     def near(self, word: str, limit: int = 5) -> Sequence[str]: ...
+    def complete(self, prefix: str, limit: int = 10) -> Sequence[Completion]: ...
 
 
 @dataclass(frozen=True, slots=True)

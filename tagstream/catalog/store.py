@@ -9,19 +9,19 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from opensearchpy import OpenSearch
 from opensearchpy.exceptions import NotFoundError, RequestError
 
 from tagstream.catalog import mapping
 from tagstream.catalog.client import catalog_errors
-from tagstream.catalog.counts import suggestion_body, suggestions
+from tagstream.catalog.counts import completion_answer, completion_body, meant_words, suggestion_body, suggestions
 from tagstream.catalog.documents import POSITION_FIELDS, document, position_of, position_of_document
 from tagstream.catalog.language import Similar
 from tagstream.catalog.order import Position
 from tagstream.catalog.queries import Request, answer, search_body, search_of, similar_answer, similar_body
-from tagstream.catalog.ranking import Search, Vocabulary
+from tagstream.catalog.ranking import WEAK_BELOW, Search, Vocabulary
 from tagstream.catalog.similar import frequencies_aggregation, frequencies_of, similar_query
 from tagstream.catalog.updates import CatalogUpdate
 from tagstream.errors import CatalogError, QueryError
@@ -36,6 +36,9 @@ _PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6)
 """Seconds to wait for the shard of an index that another function has just made: reading it fails until it is there."""
 
 _PURGED_AT_ONCE = 50_000
+
+Document: TypeAlias = Mapping[str, Any]
+"""See :func:`tagstream.catalog.documents.document`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,13 +208,43 @@ class CatalogStore:
             raise
         return found
 
+    def documents(self, ids: Sequence[str]) -> dict[str, Document]:
+        """What is stored of images, by their ids, as it is now: rejected ones and tombstones too."""
+        try:
+            with catalog_errors():
+                docs = self._client.mget(index=self._alias, body={"ids": list(ids)})["docs"]
+        except CatalogError as error:
+            if isinstance(error.__cause__, NotFoundError):
+                return {}
+            raise
+        # There is no index before the first photo.
+        return {doc["_id"]: doc["_source"] for doc in docs if doc.get("found")}
+
+    def similar(self, document: Document, *, limit: int) -> dict[str, Any]:
+        """The images most like the one of this document, and why (:func:`tagstream.catalog.queries.similar_answer`)."""
+        return self._like(document, Request("search", limit=limit), None)
+
+    def complete(self, prefix: str, *, limit: int) -> list[dict[str, Any]]:
+        """This catalog's tags that begin with ``prefix``, and words that mean a tag of it
+        (:func:`tagstream.catalog.counts.completion_answer`)."""
+        meant = meant_words(prefix, self._vocabulary(), limit) if prefix.strip() else {}
+        try:
+            response = self._ask(completion_body(prefix, meant, min_score=WEAK_BELOW, limit=limit))
+        except CatalogError as error:
+            if isinstance(error.__cause__, NotFoundError):
+                return []
+            raise
+        return completion_answer(response, meant, limit=limit)
+
     def _similar(self, request: Request, to: Similar, rest: Search | None) -> dict[str, Any]:
         """The images most like one, and why. Raises :class:`QueryError` if there is none of this name."""
         called = search_body(Request("title", to.key, exact=True, limit=1)) | {"_source": True}
         hits = self._ask(called)["hits"]["hits"]
         if not hits or hits[0]["_source"]["status"] != "classified":
             raise QueryError(f"There is no image called {to.key!r}: similar: takes a key, a location or a file name.")
-        document = hits[0]["_source"]
+        return self._like(hits[0]["_source"], request, rest)
+
+    def _like(self, document: Document, request: Request, rest: Search | None) -> dict[str, Any]:
         count = {"size": 0, "track_total_hits": True, "query": {"term": {"status": "classified"}}}
         counted = self._ask(count | {"aggs": {"tags": frequencies_aggregation(document)}})
         frequencies = frequencies_of(counted["aggregations"]["tags"])

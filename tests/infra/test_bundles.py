@@ -12,7 +12,7 @@ from stacks.bundling import ROOT, Bundle, Target, aws, this_machine
 
 MODEL = ROOT / "build" / "models" / "efficientnet-lite0"
 MODEL_FILES = ("model.tflite", "labels.txt", "model.json")
-FUNCTIONS = ("catalog", "classify", "purge", "search")
+FUNCTIONS = ("api", "catalog", "classify", "purge", "search")
 AARCH64 = 183
 
 

@@ -1,0 +1,290 @@
+"""The HTTP API's function, called with API Gateway's events: a catalog of dictionaries, and an S3 client that only
+signs."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import botocore.session
+import pytest
+from botocore.config import Config
+from pytest_socket import disable_socket, enable_socket
+
+from tagstream.catalog.queries import Request
+from tagstream.catalog.updates import document_id
+from tagstream.errors import CatalogError
+from tagstream.web import answers
+from tagstream.web.service import Service, Settings
+
+ROOT = Path(__file__).parents[2]
+BUCKET = "photos-of-ours"
+NOW = 1_790_000_000.0
+HOSTILE = (
+    '"><img src=x onerror=alert(1)>.jpg',
+    "two\nlines.jpg",
+    "\N{RIGHT-TO-LEFT OVERRIDE}gpj.exe",
+    "%2e%2e/ä ö+&?#.jpg",
+    "x" * 1020 + ".jpg",
+    "日" * 341 + "j",
+)
+
+
+def image(key: str, **more: Any) -> dict[str, Any]:
+    return {
+        "id": document_id(BUCKET, key),
+        "title": key.rpartition("/")[2],
+        "bucket": BUCKET,
+        "key": key,
+        "s3_location": f"s3://{BUCKET}/{key}",
+        "status": "classified",
+        "tags": [{"tag": "dog", "score": 0.9, "kind": "leaf"}],
+        "sequencer": "0A",
+        "uploaded_at": "2026-11-26T00:00:00Z",
+        **more,
+    }
+
+
+@dataclass
+class FewImages:
+    """A catalog that finds all it has, whatever is asked, in the order of keys."""
+
+    stored: list[dict[str, Any]] = field(default_factory=list)
+    asked: list[Request] = field(default_factory=list)
+    broken: Exception | None = None
+
+    def search(self, request: Request) -> dict[str, Any]:
+        if self.broken:
+            raise self.broken
+        self.asked.append(request)
+        left = sorted((one for one in self.stored if one["status"] != "removed"), key=lambda one: one["key"])
+        if request.after is not None:
+            left = [one for one in left if one["key"] > str(request.after[-1])]
+        shown = [dict(one) for one in left[: request.limit]]
+        after = [0, shown[-1]["key"]] if len(left) > len(shown) else None
+        return {"total": len(self.stored), "images": shown, "after": after, "terms": []}
+
+    def similar(self, _: Mapping[str, Any], *, limit: int) -> dict[str, Any]:
+        return {"images": [one | {"likeness": 1.0, "why": ["it is"]} for one in self.stored[:limit]]}
+
+    def documents(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        return {one["id"]: one for one in self.stored if one["id"] in ids}
+
+    def complete(self, _: str, *, limit: int) -> list[dict[str, Any]]:
+        return [{"tag": "dog", "images": 2}, {"tag": "puppy", "images": 2, "means": ["dog"]}][:limit]
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: Mapping[str, str]
+    text: str
+
+    @property
+    def body(self) -> Any:
+        return json.loads(self.text)
+
+
+@dataclass(frozen=True)
+class Context:
+    function_name: str = "api"
+    memory_limit_in_mb: int = 512
+    invoked_function_arn: str = "arn:aws:lambda:eu-west-1:123456789012:function:api"
+    aws_request_id: str = "1"
+
+
+@dataclass
+class Api:
+    """``api(method, path, query)`` calls the function as API Gateway would."""
+
+    module: ModuleType
+    catalog: FewImages
+
+    def __call__(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, Any] | str = "",
+        *,
+        body: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        authorizer: Any = "both scopes",
+    ) -> Answer:
+        raw = query if isinstance(query, str) else urlencode(query)
+        together: dict[str, str] = {}
+        for name, value in parse_qsl(raw, keep_blank_values=True):
+            together[name] = f"{together[name]},{value}" if name in together else value
+        if authorizer == "both scopes":
+            authorizer = token("tagstream/read tagstream/write")
+        event = {
+            "version": "2.0",
+            "rawPath": path,
+            "rawQueryString": raw,
+            "headers": dict(headers or {}),
+            "requestContext": {
+                "http": {"method": method, "path": path},
+                "stage": "$default",
+                **({"authorizer": authorizer} if authorizer is not None else {}),
+            },
+            "isBase64Encoded": False,
+            **({"queryStringParameters": together} if together else {}),
+            **({"body": body} if body is not None else {}),
+        }
+        answered = self.module.handler(event, Context())
+        return Answer(answered["statusCode"], answered["headers"], answered.get("body") or "")
+
+
+def token(scope: str) -> dict[str, Any]:
+    return {"jwt": {"claims": {"scope": scope}, "scopes": None}}
+
+
+@pytest.fixture(scope="module")
+def module() -> Iterator[ModuleType]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {
+            "POWERTOOLS_SERVICE_NAME": "api",
+            "POWERTOOLS_METRICS_NAMESPACE": "Tagstream",
+            "POWERTOOLS_TRACE_DISABLED": "1",
+        }.items():
+            patch.setenv(name, value)
+        spec = importlib.util.spec_from_file_location("function_api", ROOT / "lambdas" / "api" / "handler.py")
+        assert spec is not None
+        assert spec.loader is not None
+        made = importlib.util.module_from_spec(spec)
+        patch.setitem(__import__("sys").modules, spec.name, made)
+        # X-Ray's package opens a socket when it is imported; nothing is sent.
+        enable_socket()
+        spec.loader.exec_module(made)
+        disable_socket()
+        yield made
+
+
+@pytest.fixture
+def signer() -> Any:
+    """An S3 client with credentials of nobody's."""
+    session = botocore.session.get_session()
+    session.set_credentials("AKIDEXAMPLE", "secret", "token")
+    config = Config(signature_version="s3v4", s3={"addressing_style": "virtual"})
+    return session.create_client("s3", region_name="eu-west-1", config=config)
+
+
+@pytest.fixture
+def api(module: ModuleType, monkeypatch: pytest.MonkeyPatch, signer: Any) -> Api:
+    catalog = FewImages()
+    settings = Settings(BUCKET, "thumbnails-of-ours", "in/", "", 1000, 30)
+    service = Service(catalog, signer, settings, clock=lambda: NOW)
+    monkeypatch.setattr(module, "service", lambda: service)
+    return Api(module, catalog)
+
+
+def problem(answer: Answer, status: int, parameter: str | None = None) -> str:
+    """The sentence of an answer, which must be a problem document of this status."""
+    assert answer.status == status, answer.text
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.headers["Cache-Control"] == "no-store"
+    body = answer.body
+    answers.Problem.model_validate(body)
+    assert body["status"] == status
+    assert body.get("parameter") == parameter
+    assert body["detail"].endswith(".")
+    return str(body["detail"])
+
+
+def test_the_description_in_the_docs_is_what_the_function_generates(api: Api) -> None:
+    answer = api("GET", "/openapi.json", authorizer=None)
+    assert answer.status == 200
+    kept = json.loads((ROOT / "docs" / "openapi.json").read_text())
+    assert answer.body == kept, "make openapi writes it anew"
+
+
+def test_images_carry_urls_that_expire(api: Api) -> None:
+    made = {"key": "abc/1", "sizes": {"320": [320, 240], "1024": [1024, 768]}}
+    api.catalog.stored = [image("cat.jpg", thumbnails=made, status="classified")]
+    answer = api("GET", "/images")
+    assert answer.status == 200
+    assert answer.headers["Cache-Control"] == "no-store"
+    answers.Page.model_validate(answer.body)
+    (one,) = answer.body["images"]
+    assert one["picture_url"].startswith(f"https://{BUCKET}.s3.eu-west-1.amazonaws.com/cat.jpg?")
+    assert dict(parse_qsl(urlsplit(one["picture_url"]).query))["response-content-type"] == "image/jpeg"
+    assert one["thumbnails"]["320"].startswith("https://thumbnails-of-ours.s3.eu-west-1.amazonaws.com/abc/1/320.webp?")
+    assert one["thumbnail_sizes"] == made["sizes"]
+    assert one["urls_expire_at"] > "2026-09-21T14:13:20"
+
+
+def test_without_a_query_the_newest_come_first(api: Api) -> None:
+    for asked in ({}, {"q": "  "}):
+        assert api("GET", "/images", asked).status == 200
+        assert api.catalog.asked[-1].newest
+        assert api.catalog.asked[-1].parsed is None
+    api("GET", "/images", {"q": "dog", "min_score": 0.5})
+    assert not api.catalog.asked[-1].newest
+    assert api.catalog.asked[-1].min_score == 0.5
+
+
+def test_what_is_wrong_is_said_with_the_parameter(api: Api) -> None:
+    assert "less than or equal to 100, and is '1000'" in problem(api("GET", "/images", "limit=1000"), 400, "limit")
+    assert "no parameter 'lim'; there are q" in problem(api("GET", "/images", "lim=1"), 400, "lim")
+    assert "no parameter 'q'" in problem(api("GET", "/stats", "q=1"), 400, "q")
+    problem(api("GET", "/images", "min_score=nan"), 400, "min_score")
+    problem(api("GET", "/images", "limit=1&limit=2"), 400, "limit")
+    problem(api("GET", "/images", "exact=maybe"), 400, "exact")
+    problem(api("GET", "/images", "sort=worst"), 400, "sort")
+    problem(api("GET", "/images", {"q": "x" * 10_000}), 400, "q")
+    answer = api("GET", "/images", {"q": "dog ("})
+    assert "brackets" in problem(answer, 400, "q")
+    assert answer.body["position"] == 5
+
+
+@pytest.mark.parametrize("key", HOSTILE)
+def test_hostile_names_are_carried_as_they_are(api: Api, key: str) -> None:
+    api.catalog.stored = [image(key)]
+    answer = api("GET", f"/images/{document_id(BUCKET, key)}")
+    assert answer.status == 200
+    answers.ImageInFull.model_validate(answer.body)
+    assert answer.body["key"] == key
+    assert answer.headers["Content-Type"] == "application/json"
+    url = answer.body["picture_url"]
+    assert url.isascii()
+    assert not set(url) & set("<>\"' \n\\")
+
+
+@pytest.mark.parametrize(
+    "path", ["/images/abc", f"/images/{'A' * 64}", f"/images/{'a' * 65}", "/images/..%2f..", "/no"]
+)
+def test_ids_that_are_none_are_not_found(api: Api, path: str) -> None:
+    answer = api("GET", path)
+    problem(answer, 404, answer.body.get("parameter"))
+
+
+def test_an_image_that_was_removed_is_not_found(api: Api) -> None:
+    api.catalog.stored = [image("cat.jpg", status="removed")]
+    problem(api("GET", f"/images/{document_id(BUCKET, 'cat.jpg')}"), 404)
+    problem(api("GET", f"/images/{'a' * 64}/similar"), 404)
+
+
+def test_a_catalog_that_is_away_is_no_fault_of_the_request(api: Api) -> None:
+    api.catalog.broken = CatalogError("refused")
+    answer = api("GET", "/images")
+    assert "try again" in problem(answer, 503)
+    assert answer.headers["Retry-After"] == "5"
+
+
+def test_what_nobody_thought_of_is_a_problem_too(api: Api) -> None:
+    api.catalog.broken = RuntimeError("a secret")
+    answer = api("GET", "/images")
+    problem(answer, 500)
+    assert "secret" not in answer.text
+
+
+def test_tags_are_completed(api: Api) -> None:
+    answer = api("GET", "/tags", {"prefix": "pu"})
+    assert answer.body == {"tags": [{"tag": "dog", "count": 2}, {"tag": "puppy", "count": 2, "means": ["dog"]}]}
+    answers.Tags.model_validate(answer.body)
+    problem(api("GET", "/tags", {"prefix": "x" * 1000}), 400, "prefix")
