@@ -11,6 +11,9 @@ __all__ = ["FewWords"]
 _MEANINGS: dict[str, tuple[Meaning, ...]] = {
     "dog": (Meaning("dog", "name", "dog"),),
     "hot dog": (Meaning("hot dog", "name", "hot dog"),),
+    "retriever": (Meaning("retriever", "name", "retriever"),),
+    "retrievers": (Meaning("retriever", "name", "retriever"),),
+    "golden retriever": (Meaning("golden retriever", "name", "golden retriever"),),
     "puppy": (Meaning("dog", "below", "puppy"),),
     "dgo": (Meaning("dog", "spelling", "dog", 0.8),),
     "cat": (Meaning("cat", "name", "cat"),),
@@ -32,16 +35,21 @@ class FewWords:
 
     tags = (
         "dog", "hot dog", "bernese mountain dog", "cat", "car", "railroad car", "car wheel", "mountain",
-        "mountain bike", "seashore", "fence", "wall", "water tower",
+        "mountain bike", "seashore", "fence", "wall", "water tower", "retriever", "golden retriever",
     )  # fmt: skip
 
     def meanings(self, phrase: str, *, related: bool = True) -> tuple[Meaning, ...]:
         found = _MEANINGS.get(phrase.lower(), ())
         return tuple(meaning for meaning in found if related or meaning.how != "related")
 
+    def parents(self, tag: str) -> tuple[str, ...]:
+        return {"bernese mountain dog": ("dog",), "golden retriever": ("retriever", "dog")}.get(tag, ())
+
     def segment(self, words: Sequence[str]) -> tuple[str, ...]:
         text = " ".join(word for word in words if word not in ("a", "on", "the"))
-        return tuple(word.replace("_", " ") for word in text.replace("hot dog", "hot_dog").split())
+        for phrase in ("hot dog", "golden retriever"):
+            text = text.replace(phrase, phrase.replace(" ", "\N{NO-BREAK SPACE}"))
+        return tuple(word.replace("\N{NO-BREAK SPACE}", " ") for word in text.split(" ") if word)
 
     def near(self, word: str, limit: int = 5) -> tuple[str, ...]:
         return ("dog",)[:limit] if word in ("dogg", "doge") else ()

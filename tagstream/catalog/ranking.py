@@ -33,8 +33,9 @@ from tagstream.catalog.language import (
 )
 from tagstream.errors import QueryError
 from tagstream.tags import STEPS
+from tagstream.vocabulary.words import Meaning as KnownMeaning
 
-__all__ = ["WEAK_BELOW", "Found", "Match", "Search", "Term", "Vocabulary", "float32", "fold", "understand"]
+__all__ = ["BETWEEN", "WEAK_BELOW", "Found", "Match", "Search", "Term", "Vocabulary", "float32", "fold", "understand"]
 
 WEAK_BELOW = 0.2
 """Matches with a lower score come after all others, unless asked otherwise: one in ten of them is right at best."""
@@ -50,9 +51,11 @@ _SORTED_BY = 3
 # A photo is kept from the answer by what it surely shows, not by what is only related to the word.
 _LEFT_OUT_BY = frozenset({"name", "alias", "below", "head"})
 
+BETWEEN = r"[ _.,:;/()&'\-]"
+"""What stands between the words of labels, in Lucene's and Python's regular expressions: red_light, light (red)."""
+
 _BOUNDS = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte"}
 _ENDINGS = {"jpg": ("jpg", "jpeg", "jpe"), "tif": ("tif", "tiff"), "heic": ("heic", "heif")}
-_TAG = "tags.tag"
 _WHOLE_TAG = "tags.tag.keyword"
 _SCORE = "tags.score"
 
@@ -85,6 +88,7 @@ class Vocabulary(Protocol):
     @property
     def tags(self) -> Sequence[str]: ...
     def meanings(self, phrase: str, *, related: bool = True) -> Sequence[Meaning]: ...
+    def parents(self, tag: str) -> Sequence[str]: ...
     def segment(self, words: Sequence[str]) -> Sequence[str]: ...
     def near(self, word: str, limit: int = 5) -> Sequence[str]: ...
     def complete(self, prefix: str, limit: int = 10) -> Sequence[Completion]: ...
@@ -94,8 +98,8 @@ class Vocabulary(Protocol):
 class Term:
     """A word or phrase, the tags that it means, best first, and the scores that count.
 
-    Tags that the vocabulary does not know (a model's own labels) are compared by their words. ``others`` are the
-    vocabulary's tags that have such words and still mean something else: a hot dog is no dog.
+    Tags that the vocabulary does not know (a model's own labels) are compared by their words, whatever stands between
+    them. ``others`` are the vocabulary's tags that have such words and still mean something else: a hot dog is no dog.
     """
 
     phrase: str
@@ -106,10 +110,28 @@ class Term:
     limit: float | None = None
 
     @property
-    def spellings(self) -> tuple[str, ...]:
-        """The phrase as a whole tag may have it: in singular and plural."""
-        plain = fold(self.phrase)
-        return (plain,) if self.exact else tuple(dict.fromkeys([plain, _singular(plain), f"{_singular(plain)}s"]))
+    def patterns(self) -> _Patterns | None:
+        """What labels that have the words look like; None if only the whole phrase counts."""
+        return None if self.exact else _patterns(self.phrase)
+
+    def how(self, label: str) -> str | None:
+        """How a label, :func:`fold` of it, that the vocabulary does not know has the words; None if it has not."""
+        patterns = self.patterns
+        if patterns is None:
+            return "name" if label in _written(fold(self.phrase)) else None
+        for how, pattern in (("name", patterns.whole), ("head", patterns.end), ("modifier", patterns.anywhere)):
+            if re.fullmatch(pattern, label):
+                return how
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Patterns:
+    """Regular expressions, of Lucene's and Python's alike, for labels that are, end with or have a phrase."""
+
+    whole: str
+    end: str
+    anywhere: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,11 +276,16 @@ class Search:
         for name, tier in _tiers(term):
             by_tier.setdefault(tier, []).append(name)
         best = [_constant(_named(names), tier * self._step) for tier, names in by_tier.items()]
-        own, somewhere = _own_labels(term), TIERS["name"] if term.exact else TIERS["modifier"]
-        # A label that is just the words, or ends with them, has them somewhere too: what these add goes on top.
-        better = [] if term.exact else [(_ends_with(term), TIERS["head"]), (_named(term.spellings), TIERS["name"])]
-        more = [_constant(condition, (tier - somewhere) * self._step) for condition, tier in better]
-        best.append({"bool": {"must": [_constant(own, somewhere * self._step)], "should": more}})
+        patterns, more = term.patterns, []
+        if patterns:
+            # A label that is just the words ends with them, too, and has them somewhere: what these add goes on top.
+            better = [
+                (patterns.end, TIERS["head"] - TIERS["modifier"]),
+                (patterns.whole, TIERS["name"] - TIERS["head"]),
+            ]
+            more = [_constant(_like(pattern), tiers * self._step) for pattern, tiers in better]
+        somewhere = TIERS["modifier" if patterns else "name"]
+        best.append({"bool": {"must": [_constant(_own_labels(term), somewhere * self._step)], "should": more}})
         return {"nested": {"path": "tags", "score_mode": "max", "query": self._valued(best, term)}}
 
     def _valued(self, best: Sequence[Json], term: Term) -> Json:
@@ -295,9 +322,7 @@ class Search:
     def _surely_shows(self, term: Term) -> Json:
         names = [meaning.tag for meaning in term.meanings if meaning.how in _LEFT_OUT_BY]
         sure = _score_condition(term) or [{"range": {_SCORE: {"gte": self.weak_below}}}]
-        whole = [_named(term.spellings)] if term.exact else [_named(term.spellings), _ends_with(term)]
-        own = {"bool": {"filter": [_own_labels(term), _any_of(whole)]}}
-        shown = _any_of([_named(names), own])
+        shown = _any_of([_named(names), _own_labels(term, at_end=True)])
         return {"nested": {"path": "tags", "query": {"bool": {"filter": [shown, *sure]}}}}
 
     def _found(self, query: Query, tags: Sequence[tuple[str, float]]) -> Found | None:
@@ -328,16 +353,10 @@ class Search:
             return None
         name = fold(tag)
         for meaning in term.meanings:
-            if meaning.tag == name:
+            if name in _written(meaning.tag):
                 return Match(term.phrase, tag, score, meaning.how, meaning.said, meaning.similarity)
-        if name in self.vocabulary:
-            return None
-        if name in term.spellings:
-            return Match(term.phrase, tag, score, "name")
-        if term.exact or not _has_phrase(name, term.phrase):
-            return None
-        ends = any(name.endswith(f" {spelling}") for spelling in term.spellings)
-        return Match(term.phrase, tag, score, "head" if ends else "modifier")
+        how = None if name in self.vocabulary else term.how(name)
+        return Match(term.phrase, tag, score, how) if how else None
 
 
 def understand(
@@ -366,7 +385,10 @@ def understand(
                 comparison, limit = (">=", min_score) if min_score is not None else (None, None)
             meanings = vocabulary.meanings(phrase, related=related and not exact)
             meant = tuple(meaning for meaning in meanings if not exact or meaning.how == "name")
-            made.append(Term(phrase, meant, _others(phrase, meant, known), exact, comparison, limit))
+            having = [] if exact else _having(phrase, known)
+            meant += _ending_with(phrase, meant, having, vocabulary)
+            others = tuple(tag for tag in having if all(meaning.tag != tag for meaning in meant))
+            made.append(Term(phrase, meant, others, exact, comparison, limit))
         terms[shows] = tuple(made)
     return Search(query, terms, known.tags, weak_below)
 
@@ -387,7 +409,7 @@ def _wanted(query: Query) -> Iterator[Shows]:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """The vocabulary's tags, and those of them that have a word with such a beginning, of up to three letters."""
+    """The vocabulary's ``tags``, also as labels may write them, and which have a word with these two first letters."""
 
     tags: frozenset[str]
     by_beginning: Mapping[str, frozenset[str]]
@@ -397,36 +419,92 @@ class _Known:
 def _known(tags: tuple[str, ...]) -> _Known:
     by_beginning: dict[str, set[str]] = {}
     for tag in tags:
-        for word in re.split(r"[\W_]+", tag):
-            for length in (1, 2, 3):
-                by_beginning.setdefault(word[:length], set()).add(tag)
-    return _Known(frozenset(tags), {beginning: frozenset(names) for beginning, names in by_beginning.items()})
+        for word in re.split(BETWEEN, tag):
+            by_beginning.setdefault(word[:2], set()).add(tag)
+    written = frozenset(name for tag in tags for name in _written(tag))
+    return _Known(written, {beginning: frozenset(names) for beginning, names in by_beginning.items()})
 
 
-def _others(phrase: str, meant: Sequence[Meaning], known: _Known) -> tuple[str, ...]:
-    """The vocabulary's tags that OpenSearch could take for the phrase by their words, and that don't mean it.
+def _having(phrase: str, known: _Known) -> list[str]:
+    """The vocabulary's tags that have the words of a phrase, whatever they mean."""
+    patterns = _patterns(phrase)
+    if patterns is None:
+        return []
+    last = [word for word in re.split(BETWEEN, fold(phrase)) if word][-1]
+    anywhere = re.compile(patterns.anywhere)
+    return sorted(tag for tag in known.by_beginning.get(last[:2], ()) if anywhere.fullmatch(tag))
 
-    Generous, as the engine's own stemming is: a tag too many does no harm.
+
+def _ending_with(
+    phrase: str, meant: Sequence[Meaning], having: Sequence[str], vocabulary: Vocabulary
+) -> tuple[KnownMeaning, ...]:
+    """Of the tags ``having`` a phrase, those that end with it and are below what it means: "golden retriever".
+
+    Photos by a model whose tags are rolled up have the wider tag as well; for others this is what finds them.
     """
-    words = re.split(r"[\W_]+", fold(phrase).strip())
-    alike = known.by_beginning.get(words[-1][:3], frozenset())
-    return tuple(sorted(alike - {meaning.tag for meaning in meant}))
+    patterns = _patterns(phrase)
+    above = {meaning.tag for meaning in meant if meaning.how in ("name", "alias")}
+    if patterns is None or not above:
+        return ()
+    ending = (tag for tag in having if re.fullmatch(patterns.end, tag) and tag not in above)
+    return tuple(KnownMeaning(tag, "head", tag) for tag in ending if above.intersection(vocabulary.parents(tag)))
 
 
-def _own_labels(term: Term) -> Json:
-    """Labels that have the words and that the vocabulary doesn't know."""
-    by_words = _named(term.spellings) if term.exact else {"match_phrase": {_TAG: term.phrase}}
+def _own_labels(term: Term, *, at_end: bool = False) -> Json:
+    """Labels that have the words, ``at_end`` or anywhere, and that the vocabulary doesn't know."""
+    patterns = term.patterns
+    by_words = _like(patterns.end if at_end else patterns.anywhere) if patterns else _named([fold(term.phrase)])
     known = [*(meaning.tag for meaning in term.meanings), *term.others]
     return {"bool": {"filter": [by_words], "must_not": [_named(known)]}}
 
 
-def _named(names: Sequence[str]) -> Json:
-    return {"terms": {_WHOLE_TAG: list(names)}}
+def _named(names: Iterable[str]) -> Json:
+    return {"terms": {_WHOLE_TAG: list(dict.fromkeys(written for name in names for written in _written(name)))}}
 
 
-def _ends_with(term: Term) -> Json:
-    escaped = [re.sub(r"([*?\\])", r"\\\1", spelling) for spelling in term.spellings]
-    return _any_of([{"wildcard": {_WHOLE_TAG: {"value": f"* {spelling}"}}} for spelling in escaped])
+def _like(pattern: str) -> Json:
+    return {"regexp": {_WHOLE_TAG: {"value": pattern}}}
+
+
+# OpenSearch takes 1,000 characters.
+_LONGEST_PATTERN = 900
+
+
+@functools.lru_cache(maxsize=1024)
+def _patterns(phrase: str) -> _Patterns | None:
+    """What labels that have these words look like; None for a phrase without words, or far longer than labels are.
+
+    >>> end = _patterns("red light").end
+    >>> [bool(re.fullmatch(end, label)) for label in ("big_red-lights", "redlight", "red light bulb")]
+    [True, True, False]
+    """
+    words = [word for word in re.split(BETWEEN, fold(phrase)) if word]
+    joined = f"{BETWEEN}*".join(f"({'|'.join(map(_escaped, _numbers(word)))})" for word in words)
+    if not words or len(joined) > _LONGEST_PATTERN:
+        return None
+    before, after = f"(.*{BETWEEN})?", f"{BETWEEN}*"
+    return _Patterns(f"{after}{joined}{after}", f"{before}{joined}{after}", f"{before}{joined}({BETWEEN}.*)?")
+
+
+def _numbers(word: str) -> tuple[str, ...]:
+    """A word in singular and plural."""
+    one = _singular(word)
+    many = f"{one[:-1]}ies" if one.endswith("y") else f"{one}s"
+    return tuple(dict.fromkeys([word, one, f"{one}s", many]))
+
+
+def _escaped(word: str) -> str:
+    return "".join(c if c.isalnum() or not c.isascii() else f"\\{c}" for c in word)
+
+
+@functools.lru_cache(maxsize=8192)
+def _written(tag: str) -> tuple[str, ...]:
+    """A tag of the vocabulary as labels may write it.
+
+    >>> _written("hot dog")
+    ('hot dog', 'hot_dog', 'hot-dog')
+    """
+    return tuple(dict.fromkeys([tag, *(re.sub("[ -]", between, tag) for between in " _-")]))
 
 
 def _tiers(term: Term) -> list[tuple[str, int]]:
@@ -523,9 +601,3 @@ def _singular(word: str) -> str:
     if word.endswith("ies") and len(word) > 4:
         return f"{word[:-3]}y"
     return word[:-1] if word.endswith("s") and not word.endswith(("ss", "us")) and len(word) > 2 else word
-
-
-def _has_phrase(name: str, phrase: str) -> bool:
-    """Whether the words of the phrase follow each other in the name, whatever their number."""
-    words, wanted = ([_singular(word) for word in re.findall(r"\w+", fold(text))] for text in (name, phrase))
-    return any(words[at : at + len(wanted)] == wanted for at in range(len(words) - len(wanted) + 1)) and bool(wanted)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
 from tagstream.vocabulary.spelling import allowed_distance, distance, key, singulars
+from tagstream.vocabulary.tree import load_tree
 
 __all__ = ["SMALL_WORDS", "Completion", "How", "Meaning", "Words", "load_words"]
 
@@ -112,6 +113,11 @@ class Words:
         """
         found = self._meanings(key(phrase))
         return found if related else tuple(meaning for meaning in found if meaning.how != "related")
+
+    def parents(self, tag: str) -> tuple[str, ...]:
+        """The tags that are above ``tag``, nearest first; none of what is no tag."""
+        concept = load_tree().concepts.get(tag)
+        return concept.parents if concept else ()
 
     def segment(self, words: Sequence[str]) -> tuple[str, ...]:
         """The words as phrases: each the longest that is known from there on, without :data:`SMALL_WORDS`.
