@@ -1,4 +1,5 @@
-"""The catalog: the FIFO queue of updates, the OpenSearch domain, the functions that write to it and purge it."""
+"""The catalog: the FIFO queue of updates, the OpenSearch domain and the bucket of thumbnails, and the functions that
+write to them and purge them."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_opensearchservice as opensearch
+from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from stacks.functions import PythonFunction, function_role
@@ -26,6 +28,7 @@ INDEX = "imagerepository"
 class Catalog(Stack):
     """Public attributes: what the other stacks read.
 
+    ``thumbnails`` is here, and not with the photos: its objects come and go with the documents that name them.
     ``search_role`` is made here, not with its function: the domain's policy names every role that may reach it.
     """
 
@@ -34,6 +37,7 @@ class Catalog(Stack):
     domain_name: str
     endpoint: str
     search_role: iam.Role
+    thumbnails: s3.Bucket
     catalog: PythonFunction
     purge: PythonFunction
     vpc: ec2.Vpc | None
@@ -54,6 +58,7 @@ class Catalog(Stack):
         purge_role = function_role(self, "PurgeRole", description="Of the function that purges tombstones")
         self.search_role = function_role(self, "SearchRole", description="Of the function that answers searches")
 
+        self.thumbnails = self._thumbnails(settings)
         self._network(settings)
         self.domain_name = f"tagstream-{settings.stage}"
         self.domain = self._domain(settings)
@@ -66,7 +71,11 @@ class Catalog(Stack):
         )
         scheme = "http" if settings.local else "https"
         self.endpoint = f"{scheme}://{self.domain.domain_endpoint}"
-        environment = {"OPENSEARCH_ENDPOINT": self.endpoint, "OPENSEARCH_INDEX": INDEX}
+        environment = {
+            "OPENSEARCH_ENDPOINT": self.endpoint,
+            "OPENSEARCH_INDEX": INDEX,
+            "THUMBNAILS_BUCKET": self.thumbnails.bucket_name,
+        }
 
         self.catalog = PythonFunction(
             self,
@@ -81,6 +90,7 @@ class Catalog(Stack):
             security_group=self.client_security_group,
         )
         self.catalog.consume(self.queue, settings.catalog)
+        self.catalog.allow("s3:DeleteObject", on=[self.thumbnails.arn_for_objects("*")])
 
         self.purge = PythonFunction(
             self,
@@ -94,6 +104,8 @@ class Catalog(Stack):
             vpc=self.vpc,
             security_group=self.client_security_group,
         )
+        self.purge.allow("s3:DeleteObject", on=[self.thumbnails.arn_for_objects("*")])
+        self.purge.allow("s3:ListBucket", on=[self.thumbnails.bucket_arn])
         # What one day leaves, the next one purges: late tries are of no use.
         self.purge.function.configure_async_invoke(retry_attempts=2, max_event_age=Duration.hours(6))
         events.Rule(
@@ -110,8 +122,23 @@ class Catalog(Stack):
         CfnOutput(self, "PurgeFunctionName", value=self.purge.function.function_name)
         CfnOutput(self, "DomainEndpoint", value=self.endpoint)
 
+    def _thumbnails(self, settings: Settings) -> s3.Bucket:
+        """Private, encrypted, over TLS only. Not versioned: what can be made again from the photo needs no history."""
+        return s3.Bucket(
+            self,
+            "Thumbnails",
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            enforce_ssl=True,
+            encryption=s3.BucketEncryption.S3_MANAGED,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            lifecycle_rules=[
+                s3.LifecycleRule(id="unfinished-uploads", abort_incomplete_multipart_upload_after=Duration.days(7))
+            ],
+            removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE if settings.retain_data else RemovalPolicy.DESTROY,
+        )
+
     def _network(self, settings: Settings) -> None:
-        """Subnets without any way out, one in each zone: the functions in them only need the domain."""
+        """Subnets without any way out, one in each zone: the functions in them need the domain, and S3."""
         self.vpc = self.client_security_group = None
         if not settings.domain.in_vpc:
             return
@@ -126,6 +153,16 @@ class Catalog(Stack):
             # Nothing is in the default group; emptying it would take a custom resource.
             restrict_default_security_group=False,
         )
+        # A gateway endpoint costs nothing. It leads to S3 and nowhere else, and to no bucket of anybody else.
+        way_to_s3 = self.vpc.add_gateway_endpoint("S3", service=ec2.GatewayVpcEndpointAwsService.S3)
+        way_to_s3.add_to_policy(
+            iam.PolicyStatement(
+                principals=[iam.AnyPrincipal()],
+                actions=["s3:*"],
+                resources=["*"],
+                conditions={"StringEquals": {"aws:ResourceAccount": Aws.ACCOUNT_ID}},
+            )
+        )
         self.client_security_group = ec2.SecurityGroup(
             self,
             "Clients",
@@ -133,6 +170,8 @@ class Catalog(Stack):
             description="Functions that use the OpenSearch domain",
             allow_all_outbound=False,
         )
+        # S3's addresses are many, and no route leads to any others.
+        self.client_security_group.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.tcp(443), "HTTPS, to S3")
 
     def _domain(self, settings: Settings) -> opensearch.Domain:
         nodes = settings.domain

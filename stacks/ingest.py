@@ -68,15 +68,18 @@ class Ingest(Stack):
                 "MIN_SCORE": str(settings.min_score),
                 "MIN_ANCESTOR_SCORE": str(settings.min_ancestor_score),
                 "STORE_LOCATION": str(settings.store_location).lower(),
+                "THUMBNAILS_BUCKET": catalog.thumbnails.bucket_name,
             },
         )
         self.classify.allow("s3:GetObject", "s3:GetObjectVersion", on=[self.bucket.arn_for_objects("*")])
         # Without it, S3 answers "forbidden" for an object that is gone.
         self.classify.allow("s3:ListBucket", on=[self.bucket.bucket_arn])
+        self.classify.allow("s3:PutObject", on=[catalog.thumbnails.arn_for_objects("*")])
         self.classify.allow("sqs:SendMessage", on=[catalog.queue.queue.queue_arn])
         self.classify.consume(self.queue, settings.classify)
 
         CfnOutput(self, "BucketName", value=self.bucket.bucket_name)
+        CfnOutput(self, "ThumbnailsBucketName", value=catalog.thumbnails.bucket_name)
         CfnOutput(self, "IngestQueueUrl", value=self.queue.queue.queue_url)
         CfnOutput(self, "IngestDeadLetterQueueUrl", value=self.queue.dead_letters.queue_url)
         CfnOutput(self, "ClassifyFunctionName", value=self.classify.function.function_name)

@@ -52,6 +52,7 @@ def document(update: CatalogUpdate, *, indexed_at: str) -> dict[str, Any]:
             "reason": update.reason,
             "uploaded_at": update.event_time or None,
             "classified_at": update.processed_at,
+            "thumbnails": update.thumbnails,
             **update.facts,
         }
     return {name: value for name, value in known.items() if value is not None}

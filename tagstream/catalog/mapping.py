@@ -117,6 +117,7 @@ def settings_and_mappings() -> dict[str, Any]:
                 "classified_at": date,
                 "removed_at": date,
                 "indexed_at": date,
+                # `thumbnails` and `thumbnails_gone` are kept, and looked up by nobody: they are not in here.
                 # What analysers say besides, as they declare it.
                 **{name: field.mapping for name, field in FIELDS.items()},
             },

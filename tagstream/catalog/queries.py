@@ -67,6 +67,7 @@ _SHOWN = (
     "classified_at",
     "reason",
     "vocabulary",
+    "thumbnails",
     *FIELDS,
 )
 

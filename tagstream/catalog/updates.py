@@ -14,6 +14,7 @@ from tagstream.analysis.analyse import check_facts
 from tagstream.catalog.order import MAX_SEQUENCER
 from tagstream.errors import ConfigurationError
 from tagstream.tags import Tag
+from tagstream.thumbnails.names import check_thumbnails
 
 __all__ = ["CatalogUpdate", "document_id"]
 
@@ -31,6 +32,7 @@ class CatalogUpdate:
     people see it), ``rejected`` (``reason`` says why it can never be classified) or ``removed``.
     ``facts`` is what analysers say besides (:data:`tagstream.analysis.FIELDS`), some of it or nothing.
     ``vocabulary`` is the version of the tree that gave the tags their ancestors, if any.
+    ``thumbnails`` is ``{"key": …, "sizes": {"320": [width, height], …}}``: what is there of them.
     ``event_kind`` and ``sequencer`` are those of the S3 event that caused it. ``look`` tells the looks at one event
     apart; it is not kept.
     """
@@ -53,6 +55,7 @@ class CatalogUpdate:
     processed_at: str | None = None
     look: str | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    thumbnails: Mapping[str, Any] | None = None
 
     @property
     def document_id(self) -> str:
@@ -63,6 +66,8 @@ class CatalogUpdate:
     def deduplication_id(self) -> str:
         """Equal for updates that say the same: the event delivered twice, the function run twice."""
         seen_by = (self.model or "", self.vocabulary or "", self.reason or "", self.look or "")
+        if self.thumbnails is not None:
+            seen_by += (self.thumbnails["key"], *sorted(self.thumbnails["sizes"]))
         parts = (self.bucket, self.key, self.sequencer, self.event_kind, self.kind, *seen_by)
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
@@ -102,16 +107,22 @@ class CatalogUpdate:
             if number is not None and (type(number) is not int or not 0 <= number < bound):
                 raise ValueError(f"{name} is {number!r}")
         for tag in self.tags:
-            if not isinstance(tag.tag, str) or not isinstance(tag.score, int | float) or not 0 <= tag.score <= 1:
-                raise ValueError(f"a tag is {tag!r}")
-            tag.tag.encode()
-            if tag.kind not in ("leaf", "ancestor"):
-                raise ValueError(f"a tag is {tag!r}")
+            _check_tag(tag)
         check_facts(self.facts)
+        if self.thumbnails is not None:
+            check_thumbnails(self.thumbnails, self.document_id)
         if not re.fullmatch(f"[0-9A-Fa-f]{{0,{MAX_SEQUENCER}}}", self.sequencer):
             raise ValueError(f"sequencer is {self.sequencer[: MAX_SEQUENCER + 1]!r}")
         if self.processed_at is not None:
             datetime.fromisoformat(self.processed_at)
+
+
+def _check_tag(tag: Tag) -> None:
+    if not isinstance(tag.tag, str) or not isinstance(tag.score, int | float) or not 0 <= tag.score <= 1:
+        raise ValueError(f"a tag is {tag!r}")
+    tag.tag.encode()
+    if tag.kind not in ("leaf", "ancestor"):
+        raise ValueError(f"a tag is {tag!r}")
 
 
 def document_id(bucket: str, key: str) -> str:

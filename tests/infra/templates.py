@@ -61,6 +61,11 @@ class Stage:
             for logical_id, raw in template["Resources"].items()
         ]
 
+    def bucket(self, name: str) -> Resource:
+        """The bucket that its stack calls so: ``Photos``, ``Thumbnails``."""
+        (resource,) = (b for b in self.of_type("AWS::S3::Bucket") if b.id.partition(".")[2].startswith(name))
+        return resource
+
     def function(self, name: str) -> Resource:
         (resource,) = (f for f in self.of_type("AWS::Lambda::Function") if self.service(f) == name)
         return resource

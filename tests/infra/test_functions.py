@@ -40,12 +40,17 @@ def consuming(stage: Stage, name: str) -> set[tuple[str, str]]:
     return {(f"sqs:{action}", queue) for action in ("DeleteMessage", "GetQueueAttributes", "ReceiveMessage")}
 
 
+def thumbnails(stage: Stage) -> str:
+    return stage.bucket("Thumbnails").arn
+
+
 def classifying(stage: Stage) -> set[tuple[str, str]]:
-    bucket = stage.one("AWS::S3::Bucket").arn
+    bucket = stage.bucket("Photos").arn
     return consuming(stage, "classify") | {
         ("s3:GetObject", f"{bucket}/*"),
         ("s3:GetObjectVersion", f"{bucket}/*"),
         ("s3:ListBucket", bucket),
+        ("s3:PutObject", f"{thumbnails(stage)}/*"),
         ("sqs:SendMessage", stage.mapping_of("catalog").properties["EventSourceArn"]),
     }
 
@@ -53,8 +58,8 @@ def classifying(stage: Stage) -> set[tuple[str, str]]:
 # The domain admits the other functions itself: see test_storage.
 ALLOWED = {
     "classify": classifying,
-    "catalog": lambda stage: consuming(stage, "catalog"),
-    "purge": lambda _: set(),
+    "catalog": lambda stage: consuming(stage, "catalog") | {("s3:DeleteObject", f"{thumbnails(stage)}/*")},
+    "purge": lambda stage: {("s3:DeleteObject", f"{thumbnails(stage)}/*"), ("s3:ListBucket", thumbnails(stage))},
     "search": lambda _: set(),
 }
 
@@ -173,3 +178,16 @@ def test_nothing_leaves_the_network(prod: Stage) -> None:
     assert way_in.properties["FromPort"] == way_in.properties["ToPort"] == 443
     (way_out,) = prod.of_type("AWS::EC2::SecurityGroupEgress")
     assert (way_out.properties["GroupId"], way_out.properties["DestinationSecurityGroupId"]) == (clients, domain)
+    (group,) = (g for g in prod.of_type("AWS::EC2::SecurityGroup") if clients == f"<{g.id}.GroupId>")
+    assert group.properties["SecurityGroupEgress"] == [
+        {"CidrIp": "0.0.0.0/0", "Description": "HTTPS, to S3", "FromPort": 443, "IpProtocol": "tcp", "ToPort": 443}
+    ]
+    # What that rule lets out has one place to go to: S3, and there nobody else's buckets.
+    assert not prod.of_type("AWS::EC2::Route")
+    endpoint = prod.one("AWS::EC2::VPCEndpoint").properties
+    assert endpoint["VpcEndpointType"] == "Gateway"
+    assert endpoint["ServiceName"] == "com.amazonaws.<AWS::Region>.s3"
+    (statement,) = endpoint["PolicyDocument"]["Statement"]
+    assert statement["Condition"] == {"StringEquals": {"aws:ResourceAccount": "<AWS::AccountId>"}}
+    tables = {subnet.properties["RouteTableId"] for subnet in prod.of_type("AWS::EC2::SubnetRouteTableAssociation")}
+    assert set(endpoint["RouteTableIds"]) == tables

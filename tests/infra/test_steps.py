@@ -22,7 +22,7 @@ def sent_to(stage: Stage) -> str:
 
 def test_the_step_function_reads_its_input_and_writes_its_output_and_nothing_else(stage: Stage) -> None:
     function = stage.function("step")
-    bucket = stage.one("AWS::S3::Bucket").arn
+    bucket = stage.bucket("Photos").arn
     output = sent_to(stage)
     assert stage.allowed(stage.by_arn(function.properties["Role"])) == own(stage, "step") | consuming(stage, "step") | {
         ("sqs:SendMessage", output),

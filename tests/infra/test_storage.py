@@ -7,42 +7,61 @@ from aws_cdk import aws_opensearchservice as opensearch
 
 from tests.infra.templates import Stage, synthesise, synthesised
 
+BUCKETS = ("Photos", "Thumbnails")
 
-def test_the_bucket_is_private_encrypted_and_versioned(stage: Stage) -> None:
-    bucket = stage.one("AWS::S3::Bucket").properties
+
+@pytest.mark.parametrize("name", BUCKETS)
+def test_a_bucket_is_private_and_encrypted(stage: Stage, name: str) -> None:
+    bucket = stage.bucket(name).properties
     assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
     assert len(bucket["PublicAccessBlockConfiguration"]) == 4
     (rule,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
     assert rule["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
-    assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
     assert bucket["OwnershipControls"]["Rules"] == [{"ObjectOwnership": "BucketOwnerEnforced"}]
     assert "CorsConfiguration" not in bucket
     assert "WebsiteConfiguration" not in bucket
 
 
-def test_the_bucket_refuses_what_is_not_tls_and_admits_nobody(stage: Stage) -> None:
-    bucket = stage.one("AWS::S3::Bucket")
-    (policy,) = stage.of_type("AWS::S3::BucketPolicy")
-    assert policy.properties["Bucket"] == bucket.ref
+def test_only_photos_are_kept_in_versions(stage: Stage) -> None:
+    assert stage.bucket("Photos").properties["VersioningConfiguration"] == {"Status": "Enabled"}
+    assert "VersioningConfiguration" not in stage.bucket("Thumbnails").properties
+
+
+@pytest.mark.parametrize("name", BUCKETS)
+def test_a_bucket_refuses_what_is_not_tls_and_admits_nobody(stage: Stage, name: str) -> None:
+    bucket = stage.bucket(name)
+    (policy,) = (p for p in stage.of_type("AWS::S3::BucketPolicy") if p.properties["Bucket"] == bucket.ref)
     (statement,) = policy.properties["PolicyDocument"]["Statement"]
     assert statement["Effect"] == "Deny"
     assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
     assert set(statement["Resource"]) == {bucket.arn, f"{bucket.arn}/*"}
 
 
-def test_the_bucket_clears_up_but_never_removes_a_current_photo(stage: Stage) -> None:
-    rules = stage.one("AWS::S3::Bucket").properties["LifecycleConfiguration"]["Rules"]
+@pytest.mark.parametrize("name", BUCKETS)
+def test_a_bucket_clears_up_but_never_removes_what_is_current(stage: Stage, name: str) -> None:
+    rules = stage.bucket(name).properties["LifecycleConfiguration"]["Rules"]
     for rule in rules:
         assert rule["Status"] == "Enabled"
         assert not {"ExpirationInDays", "ExpirationDate", "Transitions"} & rule.keys()
-    assert any(rule["NoncurrentVersionExpiration"]["NoncurrentDays"] >= 1 for rule in rules)
     assert any(rule["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"] >= 1 for rule in rules)
-    assert any(rule["ExpiredObjectDeleteMarker"] for rule in rules)
+    if name == "Photos":
+        assert any(rule["NoncurrentVersionExpiration"]["NoncurrentDays"] >= 1 for rule in rules)
+        assert any(rule["ExpiredObjectDeleteMarker"] for rule in rules)
+
+
+def test_nobody_is_told_of_thumbnails(stage: Stage) -> None:
+    assert "NotificationConfiguration" not in stage.bucket("Thumbnails").properties
+
+
+def test_those_who_write_and_remove_thumbnails_know_their_bucket(stage: Stage) -> None:
+    for name in ("classify", "catalog", "purge"):
+        environment = stage.function(name).properties["Environment"]["Variables"]
+        assert environment["THUMBNAILS_BUCKET"] == stage.bucket("Thumbnails").ref
 
 
 def test_the_bucket_tells_the_ingest_queue_of_all_that_comes_and_goes(stage: Stage) -> None:
     queue = stage.mapping_of("classify").properties["EventSourceArn"]
-    told = stage.one("AWS::S3::Bucket").properties["NotificationConfiguration"]["QueueConfigurations"]
+    told = stage.bucket("Photos").properties["NotificationConfiguration"]["QueueConfigurations"]
     assert {entry["Queue"] for entry in told} == {queue}
     assert sorted(entry["Event"] for entry in told) == [
         "s3:LifecycleExpiration:DeleteMarkerCreated",
@@ -54,7 +73,7 @@ def test_the_bucket_tells_the_ingest_queue_of_all_that_comes_and_goes(stage: Sta
 
 
 def test_the_queue_admits_this_bucket_only_and_before_it_is_made(stage: Stage) -> None:
-    bucket = stage.one("AWS::S3::Bucket")
+    bucket = stage.bucket("Photos")
     queue = stage.by_arn(stage.mapping_of("classify").properties["EventSourceArn"])
     (policy,) = (p for p in stage.of_type("AWS::SQS::QueuePolicy") if queue.ref in p.properties["Queues"])
     (statement,) = (s for s in policy.properties["PolicyDocument"]["Statement"] if s["Effect"] == "Allow")
