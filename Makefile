@@ -116,8 +116,11 @@ lock: ## Renew constraints.txt and the local cloud's pins after a change of requ
 	@echo "Resolving requirements*.txt …"
 	@sed '/^-c /d' requirements.txt requirements-models.txt requirements-vocabulary.txt > build/lock/requirements.txt
 	@build/lock/tagstream/bin/python $(PIP) -r build/lock/requirements.txt
-	@{ head -1 constraints.txt; \
-		build/lock/tagstream/bin/python -m pip freeze --disable-pip-version-check | LC_ALL=C sort -f; } > build/lock/constraints.txt
+	@# One version for each platform, where requirements.txt says so, rather than the one that was installed here.
+	@grep '^ai-edge-litert==' requirements.txt > build/lock/markers.txt
+	@{ head -1 constraints.txt; { cat build/lock/markers.txt; \
+		build/lock/tagstream/bin/python -m pip freeze --disable-pip-version-check | grep -v '^ai-edge-litert=='; } \
+		| LC_ALL=C sort -f; } > build/lock/constraints.txt
 	@echo "Resolving tagstream/local/requirements.txt …"
 	@sed '/^# What those three need/,$$d' tagstream/local/requirements.txt > build/lock/direct.txt
 	@build/lock/cloud/bin/python $(PIP) -r build/lock/direct.txt

@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -26,7 +27,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-__all__ = ["AWS_PYTHON", "Bundle", "BundlingError", "Target", "aws", "discard_torn", "find_python", "this_machine"]
+from packaging.markers import Marker
+
+__all__ = [
+    "AWS_PYTHON",
+    "AWS_VERSIONS",
+    "Bundle",
+    "BundlingError",
+    "Target",
+    "aws",
+    "discard_torn",
+    "find_python",
+    "this_machine",
+]
 
 ROOT = Path(__file__).resolve().parent.parent
 AWS_PYTHON = "3.13"
@@ -34,6 +47,16 @@ AWS_PYTHON = "3.13"
 # Amazon Linux 2023, the base of Lambda's Python 3.12 and later, has glibc 2.34. pip matches tags exactly, and
 # wheels carry that of the oldest glibc they run on.
 _AWS_PLATFORMS = (*(f"manylinux_2_{minor}_aarch64" for minor in range(34, 16, -1)), "manylinux2014_aarch64")
+
+AWS_VERSIONS = {"GLIBC": "2.34", "GLIBCXX": "3.4.29", "CXXABI": "1.3.13", "GCC": "7.0.0"}
+"""The newest versions of symbols that a function's libraries may ask of Lambda's Python 3.12 and later.
+
+A wheel's tag promises less than that, and not every wheel keeps it. Amazon Linux 2023 has glibc 2.34 for good
+(https://docs.aws.amazon.com/linux/al2023/ug/core-glibc.html), and came with the C++ runtime of GCC 11, which is the
+one that counts here (https://gcc.gnu.org/onlinedocs/libstdc++/manual/abi.html). Its images have had that of GCC 14
+since April 2025 (https://github.com/amazonlinux/container-images/issues/132), when functions on Lambda still had the
+older one; nobody says which of them a function is given today, so the older one it is. Looked up in November 2026.
+"""
 
 # What pip installs and no function uses, as globs below the bundle's root: half of it.
 _STRIPPED = (
@@ -45,7 +68,6 @@ _STRIPPED = (
     # LiteRT: everything but the interpreter, which needs none of the packages it names either.
     "ai_edge_litert/*WebGpu*",
     "ai_edge_litert/*webgpu*",
-    "ai_edge_litert/libLiteRt.so",
     "ai_edge_litert/*_pb2.py",
     "ai_edge_litert/schema_py_generated.py",
     "ai_edge_litert/aot",
@@ -99,6 +121,22 @@ class Target:
     python: str
     platforms: tuple[str, ...]
     compiler: Path | None
+
+    def constraints(self, text: str) -> str:
+        """The lines of a constraints file that are for this platform, without their markers.
+
+        pip would ask them of the interpreter that it runs on, also when it installs for another one.
+        """
+        environment = {"python_version": self.python, "python_full_version": f"{self.python}.0"}
+        if self.platforms:
+            machine = re.sub(r"^manylinux(2014|_\d+_\d+)_", "", self.platforms[0])
+            environment |= {"sys_platform": "linux", "platform_system": "Linux", "platform_machine": machine}
+        lines = []
+        for line in text.splitlines():
+            pin, _, marker = line.partition(";")
+            if not marker.strip() or Marker(marker).evaluate(environment):
+                lines.append(pin.rstrip())
+        return "\n".join(lines)
 
 
 @functools.cache
@@ -202,6 +240,10 @@ class Bundle:
         return sorted(filter(None, (line.partition("#")[0].strip() for line in lines)))
 
     @functools.cached_property
+    def _constraints(self) -> str:
+        return self.target.constraints((self.root / "constraints.txt").read_text())
+
+    @functools.cached_property
     def _packages_digest(self) -> str:
         machine = () if self.target.platforms else (platform.system(), platform.machine())
         parts = (
@@ -210,7 +252,7 @@ class Bundle:
             self.target.platforms,
             self.target.compiler is not None,
             machine,
-            _checksum(self.root / "constraints.txt"),
+            self._constraints,
             _checksum(Path(__file__)),
         )
         return hashlib.sha256(repr(parts).encode()).hexdigest()
@@ -226,8 +268,9 @@ class Bundle:
         for tag in self.target.platforms:
             command += ["--platform", tag]
         with tempfile.TemporaryDirectory(prefix=".making-", dir=self._bundles) as scratch:
-            root = Path(scratch, "packages")
-            command += ["--target", str(root), "--constraint", str(self.root / "constraints.txt"), *self._requirements]
+            root, constraints = Path(scratch, "packages"), Path(scratch, "constraints.txt")
+            constraints.write_text(self._constraints)
+            command += ["--target", str(root), "--constraint", str(constraints), *self._requirements]
             # pip refuses to install nothing, and nothing is what some functions need.
             root.mkdir()
             if self._requirements:

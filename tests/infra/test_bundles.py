@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from elftools.elf.elffile import ELFFile
 
-from stacks.bundling import ROOT, Bundle, Target, aws, this_machine
+from stacks.bundling import AWS_VERSIONS, ROOT, Bundle, Target, aws, this_machine
 
 MODEL = ROOT / "build" / "models" / "efficientnet-lite0"
 MODEL_FILES = ("model.tflite", "labels.txt", "model.json")
 FUNCTIONS = ("api", "catalog", "classify", "purge", "search")
+EVERY_FUNCTION = sorted(path.parent.name for path in (ROOT / "lambdas").glob("*/handler.py"))
 AARCH64 = 183
+# What there is in Amazon Linux besides a bundle's own libraries: of glibc, GCC and zlib.
+SYSTEM = {
+    "ld-linux-aarch64.so.1",
+    "libc.so.6",
+    "libdl.so.2",
+    "libgcc_s.so.1",
+    "libm.so.6",
+    "libpthread.so.0",
+    "librt.so.1",
+    "libstdc++.so.6",
+    "libutil.so.1",
+    "libz.so.1",
+}
 
 
 def bundle(name: str, target: Target) -> Path:
@@ -62,6 +79,38 @@ def test_native_code_is_for_the_platform_of_the_function() -> None:
                 head = archive.read(place)[:20]
                 assert head[:4] == b"\x7fELF", place
                 assert int.from_bytes(head[18:20], "little") == AARCH64, place
+
+
+def shared_objects(name: str) -> Iterator[tuple[str, ELFFile]]:
+    with zipfile.ZipFile(bundle(name, aws())) as archive:
+        for place in archive.namelist():
+            if ".so" in Path(place).name:
+                yield place, ELFFile(io.BytesIO(archive.read(place)))
+
+
+def version(text: str) -> tuple[int, ...]:
+    return tuple(map(int, text.split(".")))
+
+
+@pytest.mark.parametrize("name", EVERY_FUNCTION)
+def test_native_code_asks_for_nothing_that_lambda_may_lack(name: str) -> None:
+    with zipfile.ZipFile(bundle(name, aws())) as archive:
+        own = {Path(place).name for place in archive.namelist()}
+    asked: set[str] = set()
+    for place, library in shared_objects(name):
+        for tag in library.get_section_by_name(".dynamic").iter_tags("DT_NEEDED"):
+            assert tag.needed in own | SYSTEM, f"{place} needs {tag.needed}"
+        needs = library.get_section_by_name(".gnu.version_r")
+        for file, versions in needs.iter_versions() if needs else ():
+            if file.name in own:
+                continue
+            for entry in versions:
+                family, _, number = entry.name.rpartition("_")
+                asked.add(family)
+                assert version(number) <= version(AWS_VERSIONS[family]), f"{place} needs {entry.name} of {file.name}"
+    # What sees nothing would pass, too.
+    assert "GLIBC" in asked or not list(shared_objects(name))
+    assert {"GLIBCXX", "CXXABI"} <= asked or name != "classify"
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

@@ -228,3 +228,22 @@ def test_a_python_that_does_not_run_is_not_found(tmp_path: Path, monkeypatch: py
     real.chmod(0o755)
     assert find_python("3.99") == real
     assert find_python(PYTHON) == Path(sys.executable)
+
+
+def test_pins_are_those_of_the_functions_platform_and_not_of_the_interpreter_that_bundles() -> None:
+    text = (
+        "# all\n"
+        "plain==1\n"
+        'runtime==1 ; sys_platform == "linux" and python_version < "3.14"\n'
+        'runtime==2 ; sys_platform != "linux" or python_version >= "3.14"\n'
+        'machine==1 ; platform_machine == "aarch64"\n'
+        'machine==2 ; platform_machine != "aarch64"\n'
+    )
+
+    def pins(target: Target) -> list[str]:
+        return [line for line in target.constraints(text).splitlines() if not line.startswith("#")]
+
+    arm = ("manylinux_2_34_aarch64", "manylinux2014_aarch64")
+    assert pins(Target("arm64", "3.13", arm, None)) == ["plain==1", "runtime==1", "machine==1"]
+    assert pins(Target("arm64", "3.14", arm, None)) == ["plain==1", "runtime==2", "machine==1"]
+    assert pins(Target("x86_64", "3.13", ("manylinux2014_x86_64",), None)) == ["plain==1", "runtime==1", "machine==2"]
