@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -108,14 +109,24 @@ def openapi(app: APIGatewayHttpResolver) -> dict[str, Any]:
             security_schemes={_SCHEME: HTTPBearer(bearerFormat="JWT")},
         )
     )
-    # Powertools describes its own answer to what is invalid; here that is a problem document.
-    for path in made["paths"].values():
-        for operation in path.values():
+    for path, operations in made["paths"].items():
+        for method, operation in operations.items():
+            operation["operationId"] = operation["operationId"].removesuffix(re.sub(r"\W", "_", f"{path}_{method}"))
+            # Powertools describes its own answer to what is invalid; here that is a problem document.
             operation["responses"].pop("422", None)
+            for parameter in operation.get("parameters", ()):
+                parameter["schema"] = _given(parameter["schema"])
     for name in ("HTTPValidationError", "ValidationError", "ResponseValidationError"):
         made["components"]["schemas"].pop(name, None)
     made["paths"] = {path: made["paths"][path] for path in sorted(made["paths"])}
     return dict(made)
+
+
+def _given(schema: dict[str, Any]) -> dict[str, Any]:
+    """Of a parameter that may be left out: what it is if it is there. It has no null."""
+    one, *more = [kind for kind in schema.get("anyOf", [{}]) if kind != {"type": "null"}]
+    kinds = {"anyOf": [one, *more]} if more else one
+    return kinds | {name: value for name, value in schema.items() if name not in ("anyOf", "description")}
 
 
 def serve(app: APIGatewayHttpResolver, event: Event, context: LambdaContext, free: frozenset[str]) -> Event:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,14 +28,14 @@ def check_scope(method: str, authorizer: Mapping[str, Any] | None) -> None:
     jwt = (authorizer or {}).get("jwt")
     if not jwt:
         raise Problem(401, "A token is needed: send 'Authorization: Bearer' with one from the user pool.")
-    granted = [*str((jwt.get("claims") or {}).get("scope") or "").split(), *(jwt.get("scopes") or ())]
+    granted = str((jwt.get("claims") or {}).get("scope") or "").split()
     needed = READ if method in ("GET", "HEAD") else WRITE
     if needed not in granted:
         raise Problem(403, f"This needs a token with the scope {needed}, and yours has not.")
 
 
 def check_body(event: Mapping[str, Any]) -> None:
-    """Raise :class:`Problem` for a body that is too large, or is a form."""
+    """Raise :class:`Problem` unless the body of a request is a JSON object, or nothing."""
     body = event.get("body") or ""
     if len(body) > MAX_BODY:
         raise Problem(413, f"The body may have at most {MAX_BODY} bytes: photos go to S3, with the form of an upload.")
@@ -41,3 +43,10 @@ def check_body(event: Mapping[str, Any]) -> None:
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     if body and kind not in ("", "application/json"):
         raise Problem(415, "The body must be JSON, with 'Content-Type: application/json'.")
+    try:
+        said = base64.b64decode(body, validate=True) if event.get("isBase64Encoded") else body
+        fits = not said or isinstance(json.loads(said), dict)
+    except (ValueError, RecursionError):
+        fits = False
+    if not fits:
+        raise Problem(400, "The body must be a JSON object, or nothing.")

@@ -13,7 +13,6 @@ __all__ = ["MEDIA_TYPE", "Problem", "of_query", "of_validation"]
 MEDIA_TYPE = "application/problem+json"
 
 _SHOWN = 60
-_IN_BODY = "body"
 
 
 class Problem(TagstreamError):
@@ -50,8 +49,8 @@ def of_validation(errors: Sequence[Mapping[str, Any]]) -> Problem:
     """
     error = errors[0]
     where, *place = error["loc"]
-    name = ".".join(str(part) for part in place) if where != _IN_BODY or error["type"] != "json_invalid" else ""
-    if error["type"] == "json_invalid" or not name:
+    name = ".".join(str(part) for part in place)
+    if not name:
         return Problem(400, "The body must be a JSON object, or nothing.")
     if where == "path":
         return Problem(404, f"There is nothing with the {name} {_shown(error.get('input'))}.", parameter=name)

@@ -3,14 +3,16 @@ signs."""
 
 from __future__ import annotations
 
+import base64
 import importlib.util
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import botocore.session
 import pytest
@@ -21,7 +23,9 @@ from tagstream.catalog.queries import Request
 from tagstream.catalog.updates import document_id
 from tagstream.errors import CatalogError
 from tagstream.web import answers
+from tagstream.web.links import GOOD_FOR, RENEWED, Links
 from tagstream.web.service import Service, Settings
+from tests.web import Answer, answered, event, token
 
 ROOT = Path(__file__).parents[2]
 BUCKET = "photos-of-ours"
@@ -80,17 +84,6 @@ class FewImages:
         return [{"tag": "dog", "images": 2}, {"tag": "puppy", "images": 2, "means": ["dog"]}][:limit]
 
 
-@dataclass
-class Answer:
-    status: int
-    headers: Mapping[str, str]
-    text: str
-
-    @property
-    def body(self) -> Any:
-        return json.loads(self.text)
-
-
 @dataclass(frozen=True)
 class Context:
     function_name: str = "api"
@@ -106,42 +99,8 @@ class Api:
     module: ModuleType
     catalog: FewImages
 
-    def __call__(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, Any] | str = "",
-        *,
-        body: str | None = None,
-        headers: Mapping[str, str] | None = None,
-        authorizer: Any = "both scopes",
-    ) -> Answer:
-        raw = query if isinstance(query, str) else urlencode(query)
-        together: dict[str, str] = {}
-        for name, value in parse_qsl(raw, keep_blank_values=True):
-            together[name] = f"{together[name]},{value}" if name in together else value
-        if authorizer == "both scopes":
-            authorizer = token("tagstream/read tagstream/write")
-        event = {
-            "version": "2.0",
-            "rawPath": path,
-            "rawQueryString": raw,
-            "headers": dict(headers or {}),
-            "requestContext": {
-                "http": {"method": method, "path": path},
-                "stage": "$default",
-                **({"authorizer": authorizer} if authorizer is not None else {}),
-            },
-            "isBase64Encoded": False,
-            **({"queryStringParameters": together} if together else {}),
-            **({"body": body} if body is not None else {}),
-        }
-        answered = self.module.handler(event, Context())
-        return Answer(answered["statusCode"], answered["headers"], answered.get("body") or "")
-
-
-def token(scope: str) -> dict[str, Any]:
-    return {"jwt": {"claims": {"scope": scope}, "scopes": None}}
+    def __call__(self, method: str, path: str, query: Mapping[str, Any] | str = "", **more: Any) -> Answer:
+        return answered(self.module.handler(event(method, path, query, **more), Context()))
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +124,7 @@ def module() -> Iterator[ModuleType]:
         yield made
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def signer() -> Any:
     """An S3 client with credentials of nobody's."""
     session = botocore.session.get_session()
@@ -288,3 +247,128 @@ def test_tags_are_completed(api: Api) -> None:
     assert answer.body == {"tags": [{"tag": "dog", "count": 2}, {"tag": "puppy", "count": 2, "means": ["dog"]}]}
     answers.Tags.model_validate(answer.body)
     problem(api("GET", "/tags", {"prefix": "x" * 1000}), 400, "prefix")
+
+
+READ, WRITE = token("tagstream/read"), token("tagstream/write")
+IMAGE = f"/images/{'a' * 64}"
+ROUTES = [
+    ("GET", "/images", READ),
+    ("GET", IMAGE, READ),
+    ("GET", f"{IMAGE}/similar", READ),
+    ("GET", "/tags", READ),
+    ("GET", "/stats", READ),
+    ("GET", "/uploads/20260101T000000Z-0123456789ab", READ),
+    ("POST", "/uploads", WRITE),
+    ("DELETE", IMAGE, WRITE),
+    ("POST", f"{IMAGE}/restore", WRITE),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "right"), ROUTES)
+def test_every_route_looks_at_the_scope_itself(api: Api, method: str, path: str, right: Any) -> None:
+    assert api(method, path, authorizer=right).status not in (401, 403)
+    assert api(method, path, authorizer={"iam": {"userId": "machine"}}).status not in (401, 403)
+    problem(api(method, path, authorizer=None), 401)
+    problem(api(method, path, authorizer={}), 401)
+    wrong = (
+        WRITE if right is READ else READ,
+        token(""),
+        token("tagstream/readers xtagstream/write"),
+        {"jwt": {"claims": {}}},
+    )
+    for authorizer in wrong:
+        problem(api(method, path, authorizer=authorizer), 403)
+
+
+def test_every_route_is_tried_above(api: Api) -> None:
+    described = {
+        (method.upper(), path)
+        for path, operations in api("GET", "/openapi.json").body["paths"].items()
+        for method in operations
+    }
+    tried = {(method, path.replace("a" * 64, "{id}")) for method, path, _ in ROUTES} - {ROUTES[5][:2]}
+    assert described == tried | {("GET", "/openapi.json"), ("GET", "/uploads/{id}")}
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "status"),
+    [
+        ("{", "application/json", 400),
+        ("[]", "application/json", 400),
+        ('"x"', None, 400),
+        ("[" * 4000, "application/json", 400),
+        ('{"upload": 3}', "application/json; charset=utf-8", 400),
+        ('{"upload": "../../etc"}', "application/json", 404),
+        ('{"upload": "\\ud800"}', "application/json", 400),
+        ('{"photo": "x"}', "application/json", 400),
+        ("x" * 5000, "application/json", 413),
+        ("upload=1", "application/x-www-form-urlencoded", 415),
+        ("--x", "multipart/form-data", 415),
+    ],
+)
+def test_bodies_that_are_none(api: Api, body: str, kind: str | None, status: int) -> None:
+    answer = api("POST", "/uploads", body=body, headers={"Content-Type": kind} if kind else {})
+    problem(answer, status, answer.body.get("parameter"))
+
+
+def test_a_body_that_is_no_text(api: Api) -> None:
+    for body in ("//79", "no base 64!"):
+        request = event("POST", "/uploads", body=body) | {"isBase64Encoded": True}
+        problem(answered(api.module.handler(request, Context())), 400)
+
+
+def test_an_upload_is_a_form_that_allows_no_more_than_it_says(api: Api) -> None:
+    answer = api("POST", "/uploads", body="{}")
+    assert answer.status == 201
+    answers.Upload.model_validate(answer.body)
+    prefix = answer.body["prefix"]
+    assert prefix == f"in/uploads/{answer.body['upload']}/"
+    assert "key" not in answer.body["fields"]
+    policy = json.loads(base64.b64decode(answer.body["fields"]["policy"]))
+    assert ["content-length-range", 1, 1000] in policy["conditions"]
+    assert ["starts-with", "$Content-Type", "image/"] in policy["conditions"]
+    assert ["starts-with", "$key", prefix] in policy["conditions"]
+    assert {"bucket": BUCKET} in policy["conditions"]
+
+
+@pytest.mark.parametrize("at", range(0, 40, 3))
+def test_a_cursor_that_was_changed_is_refused(api: Api, at: int) -> None:
+    api.catalog.stored = [image(f"{n}.jpg") for n in range(3)]
+    whole = api("GET", "/images", {"q": "dog", "limit": 1}).body["cursor"]
+    assert api("GET", "/images", {"q": "dog", "cursor": whole}).status == 200
+    at %= len(whole)
+    changed = whole[:at] + ("A" if whole[at] != "A" else "B") + whole[at + 1 :]
+    for cursor in (changed, whole[:at], whole + "A", "", "%00", "x" * 4000, "ä"):
+        problem(api("GET", "/images", {"q": "dog", "cursor": cursor}), 400, "cursor")
+
+
+def test_pages_end(api: Api) -> None:
+    api.catalog.stored = [image(f"{n}.jpg") for n in range(5)]
+    seen: list[str] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        page = api("GET", "/images", {"q": "dog", "limit": 2} | ({"cursor": cursor} if cursor else {})).body
+        seen += [one["key"] for one in page["images"]]
+        cursor = page["cursor"]
+    assert seen == [f"{n}.jpg" for n in range(5)]
+
+
+def test_urls_stay_the_same_for_a_while_and_work_as_long_as_is_said(signer: Any) -> None:
+    now = [NOW]
+    links = Links(signer, clock=lambda: now[0])
+    first = links.get(BUCKET, "a.jpg", "image/jpeg")
+    now[0] = NOW + RENEWED - NOW % RENEWED - 1
+    assert links.get(BUCKET, "a.jpg", "image/jpeg") == first
+    assert datetime.fromisoformat(links.expire_at).timestamp() - now[0] >= GOOD_FOR
+    until = links.expire_at
+    now[0] += 2
+    links.get(BUCKET, "a.jpg", "image/jpeg")
+    assert links.expire_at > until
+
+
+def test_large_answers_are_compressed_for_who_can_read_them(api: Api) -> None:
+    api.catalog.stored = [image(f"{n}.jpg") for n in range(50)]
+    plain = api("GET", "/images", "limit=50")
+    packed = api("GET", "/images", "limit=50", headers={"accept-encoding": "gzip, br"})
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert packed.body == plain.body
