@@ -24,6 +24,9 @@ DEAD_LETTER_DAYS = 14
 # that it takes eight to make a dead letter of it.
 _PHOTO_RECEIVES = 10
 _LOG_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653)
+# For searches, purges and whatever else is invoked by people and schedules, beside what the queues take.
+_CONCURRENCY_LEFT = 2
+_DOMAIN_NAME_LENGTH = 28
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
@@ -64,19 +67,27 @@ class Consumer(Function):
 
 @dataclass(frozen=True)
 class Domain:
-    """The OpenSearch domain: its nodes, the availability zones they are spread over, their disks."""
+    """The OpenSearch domain: its nodes, the availability zones they are spread over, their disks.
+
+    ``zone_names`` chooses the zones, in a VPC; without it they are the region's first. Whether it is ``in_vpc`` cannot
+    be changed while it lives.
+    """
 
     instance_type: str
     data_nodes: int
     zones: int
     volume_gb: int
     in_vpc: bool
+    zone_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Settings:
     """A stage. Days are whole days; ``prefix`` and ``suffix`` choose the keys that are classified.
 
+    ``name`` tells copies of a stage in one account and region from one another. ``account`` and ``region`` are where
+    it goes; without them, where the credentials lead. ``account_concurrency`` is how many functions that account lets
+    run at a time in the region: new accounts get 10, and more when they ask.
     ``model`` is the name of a model that ``tagstream models build`` made, or the path (with a ``/``) of a
     directory that holds one's own ``model.tflite``, ``labels.txt`` and ``model.json``.
     ``step`` is what the step function runs: a step of ``tagstream/steps``, or the name of a program that lies
@@ -113,7 +124,22 @@ class Settings:
     store_location: bool = False
     queue_age_alarm_seconds: int = 900
     free_storage_alarm_mb: int = 2048
+    name: str | None = None
+    account: str | None = None
+    region: str | None = None
+    account_concurrency: int = 1000
     local: bool = field(default=False)
+
+    @property
+    def system(self) -> str:
+        """The stage, or the copy of it: what its stacks are called by, and what ``tagstream --stage`` takes."""
+        return f"{self.stage}-{self.name}" if self.name else self.stage
+
+    @property
+    def consumers(self) -> Mapping[str, Consumer]:
+        """Every function that a queue feeds, by the name of its settings."""
+        found = {item.name: getattr(self, item.name) for item in fields(self)}
+        return {name: value for name, value in found.items() if isinstance(value, Consumer)}
 
     @property
     def is_own_model(self) -> bool:
@@ -137,18 +163,19 @@ STAGES = {
         log_days=1,
         store_location=True,
     ),
-    # Cheap: one small node, and nothing that is billed by the hour but that.
+    # Cheap: one small node, and nothing that is billed by the hour but that. It fits into a new account.
     "dev": Settings(
         stage="dev",
-        classify=Consumer(memory_mb=1769, timeout_seconds=60, max_concurrency=10, max_receives=_PHOTO_RECEIVES),
-        catalog=Consumer(memory_mb=512, timeout_seconds=30, max_concurrency=5),
+        classify=Consumer(memory_mb=1769, timeout_seconds=60, max_concurrency=4, max_receives=_PHOTO_RECEIVES),
+        catalog=Consumer(memory_mb=512, timeout_seconds=30, max_concurrency=2),
         purge=Function(memory_mb=512, timeout_seconds=300),
         search=Function(memory_mb=512, timeout_seconds=30),
-        steps=Consumer(memory_mb=1769, timeout_seconds=300, max_concurrency=10, batch_size=1),
+        steps=Consumer(memory_mb=1769, timeout_seconds=300, max_concurrency=2, batch_size=1),
         domain=Domain(instance_type="t3.small.search", data_nodes=1, zones=1, volume_gb=10, in_vpc=False),
         retain_data=False,
         alarms_reach_a_person=False,
         log_days=7,
+        account_concurrency=10,
     ),
     # Three nodes over three zones stay a quorum when one zone is lost.
     "prod": Settings(
@@ -165,6 +192,23 @@ STAGES = {
         log_level="INFO",
     ),
 }
+
+# GiB of gp3 that a node takes at most, by family and size, where AWS says so:
+# https://docs.aws.amazon.com/opensearch-service/latest/developerguide/limits.html#ebsresource, as of January 2023 in
+# https://github.com/awsdocs/amazon-opensearch-service-developer-guide (doc_source/limits.md). Newer families are not
+# in it; `make deploy` asks AWS itself, for any of them.
+_SIZES = ("large", "xlarge", "2xlarge", "4xlarge", "8xlarge", "12xlarge")
+_MOST_GB = {
+    "t3": {"small": 100, "medium": 200},
+    "m5": {"large": 1024, "xlarge": 2048, "2xlarge": 3072, "4xlarge": 6144, "12xlarge": 18_432},
+    "m6g": dict(zip(_SIZES, (1024, 2048, 3072, 6144, 12_288, 18_432), strict=True)),
+    "c5": {"large": 256, "xlarge": 512, "2xlarge": 1024, "4xlarge": 1536, "9xlarge": 3584, "18xlarge": 7168},
+    "c6g": dict(zip(_SIZES, (256, 512, 1024, 1536, 3072, 4608), strict=True)),
+    "r5": {"large": 2048, "xlarge": 3072, "2xlarge": 6144, "4xlarge": 12_288, "12xlarge": 24_576},
+    "r6g": dict(zip(_SIZES, (2048, 3072, 6144, 12_288, 16_384, 24_576), strict=True)),
+}
+# These have disks of their own and take none besides.
+_OWN_DISKS = ("i3", "i4g", "i4i", "im4gn", "i8g", "r6gd", "r7gd", "r8gd")
 
 # What the CDK CLI keeps in the context under names without ":" or "/".
 _OF_CDK = {"cli-telemetry", "acknowledged-issue-numbers"}
@@ -183,6 +227,9 @@ def settings_for(context: Mapping[str, Any]) -> Settings:
     stage = ours.pop("stage", None)
     if stage is None:
         raise SettingsError([f"no stage is named: add -c stage= with one of {_listed(STAGES)}."])
+    if str(stage).partition("-")[0] in STAGES and "-" in str(stage) and "name" not in ours:
+        # As `tagstream --stage` says it.
+        stage, _, ours["name"] = str(stage).partition("-")
     if stage not in STAGES:
         raise SettingsError([f"stage {stage!r} is not known: use one of {_listed(STAGES)}."])
     settings = STAGES[stage]
@@ -231,6 +278,8 @@ def _converted(value: Any, kind: Any) -> Any:
         if not re.fullmatch(r"[+-]?\d+", text):
             raise ValueError("a whole number")
         return int(text)
+    if kind == tuple[str, ...]:
+        return tuple(filter(None, map(str.strip, text.split(","))))
     if kind is float:
         try:
             return float(text)
@@ -240,6 +289,7 @@ def _converted(value: Any, kind: Any) -> Any:
 
 
 def _problems(s: Settings) -> Iterator[str]:
+    yield from _place_problems(s)
     yield from _consumer_problems("classify", s.classify, s.queue_days, largest_batch=10_000)
     yield from _consumer_problems("catalog", s.catalog, s.queue_days, largest_batch=10)
     yield from _consumer_problems("steps", s.steps, s.queue_days, largest_batch=10_000)
@@ -247,7 +297,8 @@ def _problems(s: Settings) -> Iterator[str]:
         yield "catalog.batch_window_seconds must be 0: a FIFO queue has no batching window."
     yield from _function_problems("purge", s.purge)
     yield from _function_problems("search", s.search)
-    yield from _domain_problems(s.domain)
+    yield from _concurrency_problems(s)
+    yield from _domain_problems(s.domain, s.region)
     if not s.is_own_model and s.model not in MODELS:
         yield (
             f"model {s.model!r} is not known: use one of {_listed(MODELS)}, or the path of a directory with your own "
@@ -278,6 +329,38 @@ def _problems(s: Settings) -> Iterator[str]:
         yield "prefix and suffix together are longer than an S3 key, 1,024 bytes: shorten them."
     if s.alarm_email is not None and not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", s.alarm_email):
         yield f"alarm_email {s.alarm_email!r} is no mail address: use one such as someone@example.com."
+
+
+def _place_problems(s: Settings) -> Iterator[str]:
+    # The domain's name is the longest that there is of it: AWS takes 28 characters.
+    longest = _DOMAIN_NAME_LENGTH - len(f"tagstream-{s.stage}-")
+    if s.name is not None and not re.fullmatch(rf"[a-z0-9]([a-z0-9-]{{0,{longest - 2}}}[a-z0-9])?", s.name):
+        yield (
+            f"name {s.name!r} cannot be part of a domain's name: use up to {longest} small letters, digits and "
+            "hyphens between them."
+        )
+    if s.local and (s.account or s.region or s.name):
+        yield "account, region and name are for AWS: leave them out for stage local."
+    if s.account is not None and not re.fullmatch(r"\d{12}", s.account):
+        yield f"account {s.account!r} is no account of AWS: use its number, 12 digits."
+    if s.region is not None and not re.fullmatch(r"[a-z]{2,3}(-[a-z]+)+-\d", s.region):
+        yield f"region {s.region!r} is none of AWS: use one such as eu-west-1."
+    if s.account is not None and s.region is None:
+        yield "account needs a region beside it: add -c region=eu-west-1, say."
+
+
+def _concurrency_problems(s: Settings) -> Iterator[str]:
+    yield from _range_problems("account_concurrency", s.account_concurrency, 10, 1_000_000)
+    taken = sum(consumer.max_concurrency for consumer in s.consumers.values())
+    if taken + _CONCURRENCY_LEFT > s.account_concurrency >= 10:
+        parts = " + ".join(
+            f"{name}.max_concurrency {consumer.max_concurrency}" for name, consumer in s.consumers.items()
+        )
+        yield (
+            f"{parts} is {taken}, and {_CONCURRENCY_LEFT} more are for what people ask, but account_concurrency "
+            f"{s.account_concurrency} is all that the account lets run at a time: lower them, or ask AWS for more "
+            "(quota L-B99A9384 of Lambda) and then raise account_concurrency."
+        )
 
 
 def _step_problems(step: str) -> Iterator[str]:
@@ -316,17 +399,33 @@ def _consumer_problems(name: str, consumer: Consumer, queue_days: int, *, larges
         )
 
 
-def _domain_problems(domain: Domain) -> Iterator[str]:
+def _domain_problems(domain: Domain, region: str | None) -> Iterator[str]:
     if not re.fullmatch(r"[a-z0-9]+\.[a-z0-9]+\.search", domain.instance_type):
         yield f"domain.instance_type {domain.instance_type!r} is none of OpenSearch: use one such as t3.small.search."
     yield from _range_problems("domain.zones", domain.zones, 1, 3)
     yield from _range_problems("domain.data_nodes", domain.data_nodes, 1, 80)
-    yield from _range_problems("domain.volume_gb", domain.volume_gb, 10, 3072)
+    family, _, rest = domain.instance_type.partition(".")
+    size = rest.partition(".")[0]
+    most = _MOST_GB.get(family, {}).get(size, 24_576)
+    if family in _OWN_DISKS:
+        yield f"domain.instance_type {domain.instance_type} takes no EBS volume: use one of another family."
+    elif 24_576 >= domain.volume_gb > most:
+        yield f"domain.volume_gb {domain.volume_gb} is more than a {domain.instance_type} takes: use {most:,} or less."
+    else:
+        yield from _range_problems("domain.volume_gb", domain.volume_gb, 10, most)
     if 1 <= domain.zones <= 3 and domain.data_nodes % domain.zones:
         yield (
             f"domain.data_nodes {domain.data_nodes} can't be spread evenly over domain.zones {domain.zones}: "
             "use a multiple of it."
         )
+    names = domain.zone_names
+    if names and not domain.in_vpc:
+        yield "domain.zone_names chooses a VPC's zones: set domain.in_vpc to true, or leave it out."
+    elif names and len(set(names)) != domain.zones:
+        yield f"domain.zone_names {','.join(names)} does not name domain.zones {domain.zones} different zones."
+    for name in names:
+        if not re.fullmatch(rf"{region or r'[a-z]{2,3}(-[a-z]+)+-[0-9]'}[a-z]", name):
+            yield f"domain.zone_names {name!r} is no zone of {region or 'any region'}: use names such as eu-west-1a."
 
 
 def _range_problems(name: str, value: int, least: int, most: int) -> Iterator[str]:

@@ -21,6 +21,7 @@ def test_context_overrides_settings_with_their_own_types() -> None:
         "alarm_email": "someone@example.com",
         "classify.memory_mb": "3008",
         "domain.in_vpc": "true",
+        "domain.zone_names": "eu-west-1b",
         "min_score": "0.25",
         "max_tags": 5,
         "catalog.visibility_seconds": "600",
@@ -32,6 +33,7 @@ def test_context_overrides_settings_with_their_own_types() -> None:
     assert (settings.model, settings.alarm_email, settings.prefix) == ("inception-v3", "someone@example.com", "photos/")
     assert (settings.classify.memory_mb, settings.max_tags, settings.min_score) == (3008, 5, 0.25)
     assert settings.domain.in_vpc is True
+    assert settings.domain.zone_names == ("eu-west-1b",)
     assert settings.catalog.visibility == 600
     assert settings.catalog.timeout_seconds == STAGES["dev"].catalog.timeout_seconds
 
@@ -74,7 +76,18 @@ def test_a_stage_must_be_named_and_known(stage: str | None) -> None:
         ("domain.data_nodes", "0", "1 to 80"),
         ("domain.zones", "4", "1 to 3"),
         ("domain.zones", "2", "domain.data_nodes 1 can't be spread evenly"),
-        ("domain.volume_gb", "5", "10 to 3,072"),
+        ("domain.volume_gb", "5", "10 to 100"),
+        ("domain.volume_gb", "101", "a t3.small.search takes: use 100 or less"),
+        ("domain.instance_type", "r6gd.large.search", "takes no EBS volume"),
+        ("domain.zone_names", "eu-west-1a", "set domain.in_vpc to true"),
+        ("name", "Mine", "up to 14 small letters"),
+        ("name", "fifteen-letters", "up to 14 small letters"),
+        ("name", "ends-in-", "hyphens between them"),
+        ("account", "1234", "12 digits"),
+        ("account", "123456789012", "add -c region="),
+        ("region", "Ireland", "eu-west-1"),
+        ("account_concurrency", "9", "10 to 1,000,000"),
+        ("classify.max_concurrency", "5", "is 9, and 2 more are for what people ask, but account_concurrency 10"),
         ("domain.instance_type", "t3.small", "t3.small.search"),
         ("prefix", "p" * 1025, "shorten"),
         ("alarm_email", "nobody", "someone@example.com"),
@@ -117,3 +130,41 @@ def test_ten_of_the_slowest_photos_are_done_within_one_invocation(stage: str) ->
 @pytest.mark.parametrize("stage", STAGES)
 def test_it_takes_eight_photos_that_end_their_function_to_make_a_dead_letter_of_a_good_one(stage: str) -> None:
     assert settings_for({"stage": stage}).classify.max_receives == LAST_TRY + 7
+
+
+def test_a_copy_of_a_stage_is_called_as_the_command_line_calls_it() -> None:
+    assert settings_for({"stage": "dev"}).system == "dev"
+    assert settings_for({"stage": "dev", "name": "a-branch"}).system == "dev-a-branch"
+    assert settings_for({"stage": "dev-a-branch"}) == settings_for({"stage": "dev", "name": "a-branch"})
+    with pytest.raises(SettingsError, match="stage 'dev-x' is not known"):
+        settings_for({"stage": "dev-x", "name": "y"})
+    with pytest.raises(SettingsError, match="leave them out for stage local"):
+        settings_for({"stage": "local", "name": "x"})
+
+
+def test_zones_are_as_many_as_the_domain_has_and_of_its_region() -> None:
+    context = {"stage": "prod", "domain.zone_names": "eu-west-1a, eu-west-1b,eu-west-1d"}
+    assert settings_for(context).domain.zone_names == ("eu-west-1a", "eu-west-1b", "eu-west-1d")
+    for names, advice in (("eu-west-1a,eu-west-1a,eu-west-1b", "3 different zones"), ("eu-west-1a", "3 different")):
+        with pytest.raises(SettingsError, match=advice):
+            settings_for({"stage": "prod", "domain.zone_names": names})
+    with pytest.raises(SettingsError, match="'eu-west-1d' is no zone of us-east-1"):
+        settings_for(context | {"region": "us-east-1"})
+
+
+def test_a_volume_is_within_what_its_node_takes() -> None:
+    context = {"stage": "dev", "domain.instance_type": "m6g.large.search"}
+    assert settings_for(context | {"domain.volume_gb": "1024"}).domain.volume_gb == 1024
+    with pytest.raises(SettingsError, match="1,024 or less"):
+        settings_for(context | {"domain.volume_gb": "1025"})
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_what_the_queues_take_fits_into_the_account(stage: str) -> None:
+    settings = settings_for({"stage": stage})
+    assert {"classify", "catalog", "steps"} <= settings.consumers.keys()
+    assert sum(consumer.max_concurrency for consumer in settings.consumers.values()) < settings.account_concurrency
+
+
+def test_dev_fits_into_a_new_account() -> None:
+    assert settings_for({"stage": "dev"}).account_concurrency == 10
