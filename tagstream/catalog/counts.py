@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
-from tagstream.catalog.ranking import BETWEEN, TIERS, Search, Term, Vocabulary, fold
+from tagstream.catalog.ranking import TIERS, Search, Term, Vocabulary, fold
 
 __all__ = [
     "completion_answer",
@@ -72,7 +72,7 @@ def tags_body(prefix: str, *, min_score: float, limit: int) -> Json:
         "size": 0,
         "track_total_hits": True,
         "query": {"bool": {"filter": [_CLASSIFIED]}},
-        "aggs": {"tags": _count_tags(limit + 1, min_score, f"(.*{BETWEEN})?{escaped}.*" if escaped else None)},
+        "aggs": {"tags": _count_tags(limit + 1, min_score, f"(.*[ \\-])?{escaped}.*" if escaped else None)},
     }
 
 

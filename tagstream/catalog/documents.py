@@ -42,7 +42,9 @@ def document(update: CatalogUpdate, *, indexed_at: str) -> dict[str, Any]:
         known |= {"tags": [], "removed_at": update.processed_at}
     else:
         known |= {
-            "tags": [{"tag": tag.tag, "score": kept_score(tag.score), "kind": tag.kind} for tag in update.tags],
+            "tags": [
+                {"tag": _in_words(tag.tag), "score": kept_score(tag.score), "kind": tag.kind} for tag in update.tags
+            ],
             "etag": update.etag,
             "size": update.size,
             "width": update.width,
@@ -56,6 +58,15 @@ def document(update: CatalogUpdate, *, indexed_at: str) -> dict[str, Any]:
             **update.facts,
         }
     return {name: value for name, value in known.items() if value is not None}
+
+
+def _in_words(label: str) -> str:
+    """A label as it is searched for: models of one's own may have "red_light".
+
+    >>> _in_words("red_light"), _in_words("_")
+    ('red light', '_')
+    """
+    return " ".join(label.replace("_", " ").split()) or label
 
 
 def position_of(update: CatalogUpdate) -> Position:

@@ -35,7 +35,7 @@ from tagstream.errors import QueryError
 from tagstream.tags import STEPS
 from tagstream.vocabulary.words import Meaning as KnownMeaning
 
-__all__ = ["BETWEEN", "WEAK_BELOW", "Found", "Match", "Search", "Term", "Vocabulary", "float32", "fold", "understand"]
+__all__ = ["WEAK_BELOW", "Found", "Match", "Search", "Term", "Vocabulary", "float32", "fold", "understand"]
 
 WEAK_BELOW = 0.2
 """Matches with a lower score come after all others, unless asked otherwise: one in ten of them is right at best."""
@@ -51,11 +51,9 @@ _SORTED_BY = 3
 # A photo is kept from the answer by what it surely shows, not by what is only related to the word.
 _LEFT_OUT_BY = frozenset({"name", "alias", "below", "head"})
 
-BETWEEN = r"[ _.,:;/()&'\-]"
-"""What stands between the words of labels, in Lucene's and Python's regular expressions: red_light, light (red)."""
-
 _BOUNDS = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte"}
 _ENDINGS = {"jpg": ("jpg", "jpeg", "jpe"), "tif": ("tif", "tiff"), "heic": ("heic", "heif")}
+_TAG = "tags.tag"
 _WHOLE_TAG = "tags.tag.keyword"
 _SCORE = "tags.score"
 
@@ -110,28 +108,16 @@ class Term:
     limit: float | None = None
 
     @property
-    def patterns(self) -> _Patterns | None:
-        """What labels that have the words look like; None if only the whole phrase counts."""
-        return None if self.exact else _patterns(self.phrase)
+    def spellings(self) -> tuple[str, ...]:
+        """The phrase as a whole tag may have it: in singular and plural, with hyphens or without."""
+        plain = _plain(self.phrase)
+        numbers = (plain,) if self.exact else (plain, _singular(plain), f"{_singular(plain)}s")
+        return tuple(dict.fromkeys(written for number in numbers for written in _written(number)))
 
-    def how(self, label: str) -> str | None:
-        """How a label, :func:`fold` of it, that the vocabulary does not know has the words; None if it has not."""
-        patterns = self.patterns
-        if patterns is None:
-            return "name" if label in _written(fold(self.phrase)) else None
-        for how, pattern in (("name", patterns.whole), ("head", patterns.end), ("modifier", patterns.anywhere)):
-            if re.fullmatch(pattern, label):
-                return how
-        return None
-
-
-@dataclass(frozen=True, slots=True)
-class _Patterns:
-    """Regular expressions, of Lucene's and Python's alike, for labels that are, end with or have a phrase."""
-
-    whole: str
-    end: str
-    anywhere: str
+    @property
+    def endings(self) -> tuple[str, ...]:
+        """How a label ends that ends with the phrase."""
+        return tuple(f"{between}{spelling}" for spelling in self.spellings for between in " -")
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,16 +262,11 @@ class Search:
         for name, tier in _tiers(term):
             by_tier.setdefault(tier, []).append(name)
         best = [_constant(_named(names), tier * self._step) for tier, names in by_tier.items()]
-        patterns, more = term.patterns, []
-        if patterns:
-            # A label that is just the words ends with them, too, and has them somewhere: what these add goes on top.
-            better = [
-                (patterns.end, TIERS["head"] - TIERS["modifier"]),
-                (patterns.whole, TIERS["name"] - TIERS["head"]),
-            ]
-            more = [_constant(_like(pattern), tiers * self._step) for pattern, tiers in better]
-        somewhere = TIERS["modifier" if patterns else "name"]
-        best.append({"bool": {"must": [_constant(_own_labels(term), somewhere * self._step)], "should": more}})
+        own, somewhere = _own_labels(term), TIERS["name"] if term.exact else TIERS["modifier"]
+        # A label that is just the words, or ends with them, has them somewhere too: what these add goes on top.
+        better = [] if term.exact else [(_ends_with(term), TIERS["head"]), (_named(term.spellings), TIERS["name"])]
+        more = [_constant(condition, (tier - somewhere) * self._step) for condition, tier in better]
+        best.append({"bool": {"must": [_constant(own, somewhere * self._step)], "should": more}})
         return {"nested": {"path": "tags", "score_mode": "max", "query": self._valued(best, term)}}
 
     def _valued(self, best: Sequence[Json], term: Term) -> Json:
@@ -322,7 +303,9 @@ class Search:
     def _surely_shows(self, term: Term) -> Json:
         names = [meaning.tag for meaning in term.meanings if meaning.how in _LEFT_OUT_BY]
         sure = _score_condition(term) or [{"range": {_SCORE: {"gte": self.weak_below}}}]
-        shown = _any_of([_named(names), _own_labels(term, at_end=True)])
+        whole = [_named(term.spellings)] if term.exact else [_named(term.spellings), _ends_with(term)]
+        own = {"bool": {"filter": [_own_labels(term), _any_of(whole)]}}
+        shown = _any_of([_named(names), own])
         return {"nested": {"path": "tags", "query": {"bool": {"filter": [shown, *sure]}}}}
 
     def _found(self, query: Query, tags: Sequence[tuple[str, float]]) -> Found | None:
@@ -355,8 +338,13 @@ class Search:
         for meaning in term.meanings:
             if name in _written(meaning.tag):
                 return Match(term.phrase, tag, score, meaning.how, meaning.said, meaning.similarity)
-        how = None if name in self.vocabulary else term.how(name)
-        return Match(term.phrase, tag, score, how) if how else None
+        if name in self.vocabulary:
+            return None
+        if name in term.spellings:
+            return Match(term.phrase, tag, score, "name")
+        if term.exact or not _has_phrase(name, term.phrase):
+            return None
+        return Match(term.phrase, tag, score, "head" if name.endswith(term.endings) else "modifier")
 
 
 def understand(
@@ -385,10 +373,11 @@ def understand(
                 comparison, limit = (">=", min_score) if min_score is not None else (None, None)
             meanings = vocabulary.meanings(phrase, related=related and not exact)
             meant = tuple(meaning for meaning in meanings if not exact or meaning.how == "name")
-            having = [] if exact else _having(phrase, known)
-            meant += _ending_with(phrase, meant, having, vocabulary)
-            others = tuple(tag for tag in having if all(meaning.tag != tag for meaning in meant))
-            made.append(Term(phrase, meant, others, exact, comparison, limit))
+            term, others = Term(phrase, exact=exact, comparison=comparison, limit=limit), _others(phrase, known)
+            if not exact:
+                meant += _ending_with(term, others.difference(meaning.tag for meaning in meant), meant, vocabulary)
+            others -= {meaning.tag for meaning in meant}
+            made.append(replace(term, meanings=meant, others=tuple(sorted(others))))
         terms[shows] = tuple(made)
     return Search(query, terms, known.tags, weak_below)
 
@@ -409,7 +398,8 @@ def _wanted(query: Query) -> Iterator[Shows]:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """The vocabulary's ``tags``, also as labels may write them, and which have a word with these two first letters."""
+    """The vocabulary's tags, also as labels may write them, and the tags that have a word with such a beginning, of up
+    to three letters."""
 
     tags: frozenset[str]
     by_beginning: Mapping[str, frozenset[str]]
@@ -419,41 +409,37 @@ class _Known:
 def _known(tags: tuple[str, ...]) -> _Known:
     by_beginning: dict[str, set[str]] = {}
     for tag in tags:
-        for word in re.split(BETWEEN, tag):
-            by_beginning.setdefault(word[:2], set()).add(tag)
+        for word in re.split(r"[\W_]+", tag):
+            for length in (1, 2, 3):
+                by_beginning.setdefault(word[:length], set()).add(tag)
     written = frozenset(name for tag in tags for name in _written(tag))
     return _Known(written, {beginning: frozenset(names) for beginning, names in by_beginning.items()})
 
 
-def _having(phrase: str, known: _Known) -> list[str]:
-    """The vocabulary's tags that have the words of a phrase, whatever they mean."""
-    patterns = _patterns(phrase)
-    if patterns is None:
-        return []
-    last = [word for word in re.split(BETWEEN, fold(phrase)) if word][-1]
-    anywhere = re.compile(patterns.anywhere)
-    return sorted(tag for tag in known.by_beginning.get(last[:2], ()) if anywhere.fullmatch(tag))
+def _others(phrase: str, known: _Known) -> frozenset[str]:
+    """The vocabulary's tags that OpenSearch could take for the phrase by their words.
+
+    Generous, as the engine's own stemming is: a tag too many does no harm.
+    """
+    words = re.split(r"[\W_]+", fold(phrase).strip())
+    return known.by_beginning.get(words[-1][:3], frozenset())
 
 
 def _ending_with(
-    phrase: str, meant: Sequence[Meaning], having: Sequence[str], vocabulary: Vocabulary
+    term: Term, others: Iterable[str], meant: Sequence[Meaning], vocabulary: Vocabulary
 ) -> tuple[KnownMeaning, ...]:
-    """Of the tags ``having`` a phrase, those that end with it and are below what it means: "golden retriever".
+    """Tags of the vocabulary that end with a term and are below what it means: golden retrievers are retrievers.
 
     Photos by a model whose tags are rolled up have the wider tag as well; for others this is what finds them.
     """
-    patterns = _patterns(phrase)
     above = {meaning.tag for meaning in meant if meaning.how in ("name", "alias")}
-    if patterns is None or not above:
-        return ()
-    ending = (tag for tag in having if re.fullmatch(patterns.end, tag) and tag not in above)
+    ending = sorted(tag for tag in others if tag.endswith(term.endings)) if above else []
     return tuple(KnownMeaning(tag, "head", tag) for tag in ending if above.intersection(vocabulary.parents(tag)))
 
 
-def _own_labels(term: Term, *, at_end: bool = False) -> Json:
-    """Labels that have the words, ``at_end`` or anywhere, and that the vocabulary doesn't know."""
-    patterns = term.patterns
-    by_words = _like(patterns.end if at_end else patterns.anywhere) if patterns else _named([fold(term.phrase)])
+def _own_labels(term: Term) -> Json:
+    """Labels that have the words and that the vocabulary doesn't know."""
+    by_words = _named(term.spellings) if term.exact else {"match_phrase": {_TAG: _plain(term.phrase)}}
     known = [*(meaning.tag for meaning in term.meanings), *term.others]
     return {"bool": {"filter": [by_words], "must_not": [_named(known)]}}
 
@@ -462,49 +448,19 @@ def _named(names: Iterable[str]) -> Json:
     return {"terms": {_WHOLE_TAG: list(dict.fromkeys(written for name in names for written in _written(name)))}}
 
 
-def _like(pattern: str) -> Json:
-    return {"regexp": {_WHOLE_TAG: {"value": pattern}}}
-
-
-# OpenSearch takes 1,000 characters.
-_LONGEST_PATTERN = 900
-
-
-@functools.lru_cache(maxsize=1024)
-def _patterns(phrase: str) -> _Patterns | None:
-    """What labels that have these words look like; None for a phrase without words, or far longer than labels are.
-
-    >>> end = _patterns("red light").end
-    >>> [bool(re.fullmatch(end, label)) for label in ("big_red-lights", "redlight", "red light bulb")]
-    [True, True, False]
-    """
-    words = [word for word in re.split(BETWEEN, fold(phrase)) if word]
-    joined = f"{BETWEEN}*".join(f"({'|'.join(map(_escaped, _numbers(word)))})" for word in words)
-    if not words or len(joined) > _LONGEST_PATTERN:
-        return None
-    before, after = f"(.*{BETWEEN})?", f"{BETWEEN}*"
-    return _Patterns(f"{after}{joined}{after}", f"{before}{joined}{after}", f"{before}{joined}({BETWEEN}.*)?")
-
-
-def _numbers(word: str) -> tuple[str, ...]:
-    """A word in singular and plural."""
-    one = _singular(word)
-    many = f"{one[:-1]}ies" if one.endswith("y") else f"{one}s"
-    return tuple(dict.fromkeys([word, one, f"{one}s", many]))
-
-
-def _escaped(word: str) -> str:
-    return "".join(c if c.isalnum() or not c.isascii() else f"\\{c}" for c in word)
+def _ends_with(term: Term) -> Json:
+    escaped = [re.sub(r"([*?\\])", r"\\\1", ending) for ending in term.endings]
+    return _any_of([{"wildcard": {_WHOLE_TAG: {"value": f"*{ending}"}}} for ending in escaped])
 
 
 @functools.lru_cache(maxsize=8192)
 def _written(tag: str) -> tuple[str, ...]:
-    """A tag of the vocabulary as labels may write it.
+    """A tag as labels may write it, with hyphens or without.
 
-    >>> _written("hot dog")
-    ('hot dog', 'hot_dog', 'hot-dog')
+    >>> _written("hot dog"), _written("t-shirt")
+    (('hot dog', 'hot-dog'), ('t-shirt', 't shirt'))
     """
-    return tuple(dict.fromkeys([tag, *(re.sub("[ -]", between, tag) for between in " _-")]))
+    return tuple(dict.fromkeys([tag, tag.replace("-", " "), tag.replace(" ", "-")]))
 
 
 def _tiers(term: Term) -> list[tuple[str, int]]:
@@ -601,3 +557,14 @@ def _singular(word: str) -> str:
     if word.endswith("ies") and len(word) > 4:
         return f"{word[:-3]}y"
     return word[:-1] if word.endswith("s") and not word.endswith(("ss", "us")) and len(word) > 2 else word
+
+
+def _plain(phrase: str) -> str:
+    """A phrase as tags are compared, which have spaces for underscores (:mod:`tagstream.catalog.documents`)."""
+    return " ".join(fold(phrase).replace("_", " ").split())
+
+
+def _has_phrase(name: str, phrase: str) -> bool:
+    """Whether the words of the phrase follow each other in the name, whatever their number."""
+    words, wanted = ([_singular(word) for word in re.findall(r"[^\W_]+", fold(text))] for text in (name, phrase))
+    return any(words[at : at + len(wanted)] == wanted for at in range(len(words) - len(wanted) + 1)) and bool(wanted)

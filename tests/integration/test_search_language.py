@@ -11,8 +11,9 @@ from opensearchpy import OpenSearch
 from tagstream.catalog import mapping
 from tagstream.catalog.queries import parse_request, search_of
 from tagstream.catalog.store import CatalogStore
+from tagstream.catalog.updates import CatalogUpdate
 from tagstream.errors import QueryError
-from tagstream.tags import kept_score
+from tagstream.tags import Tag, kept_score
 from tests.words import FewWords
 
 INDEX = "imagerepository"
@@ -32,7 +33,7 @@ IMAGES: list[tuple[str, dict[str, float], dict[str, Any]]] = [
     ("k/guard.jpg", {"Guard Dog": 0.3}, {}),
     ("l/house.jpg", {"dog house number": 0.9}, {}),
     ("m/glacier.jpg", {"Glaciers": 0.5}, {}),
-    ("n/signal.jpg", {"red_light": 0.8}, {}),
+    ("n/signal.jpg", {"red light": 0.8}, {}),
     ("o/goldie.jpg", {"Golden Retriever": 0.7}, {}),
     ("p/lunch.jpg", {"hot-dog": 0.8}, {}),
     ("q/night.jpg", {"Traffic-Lights (Red)": 0.6}, {}),
@@ -138,6 +139,17 @@ def test_who_is_found_in_which_order(catalog: CatalogStore, text: str, found: st
     assert answer["total"] == len(found.replace("|", ""))
 
 
+def test_labels_of_own_models_are_words_in_the_catalog(catalog: CatalogStore, opensearch: OpenSearch) -> None:
+    tags = (Tag("Walk_dont_walk", 0.9), Tag("golden_retriever", 0.5))
+    update = CatalogUpdate("classified", "photos", "walk.jpg", "0A", "created", "2026-01-01T00:00:00Z", tags=tags)
+    assert catalog.apply([update])[0].state == "applied"
+    opensearch.indices.refresh(index=INDEX)
+    (image,) = ask(catalog, "walk dont walk")["images"]
+    assert (image["key"], image["tag"], image["matches"][0]["how"]) == ("walk.jpg", "Walk dont walk", "name")
+    assert keys(ask(catalog, "retriever")) == "ow"
+    assert keys(ask(catalog, "walk")) == "w"
+
+
 def test_options(catalog: CatalogStore) -> None:
     assert keys(ask(catalog, "ocean", related=False)) == ""
     assert keys(ask(catalog, "ocean", min_score=0.5)) == "b"
@@ -210,7 +222,7 @@ def test_tags_of_this_catalog(catalog: CatalogStore) -> None:
     assert tags(prefix="do") == [("dog", 3), ("bernese mountain dog", 1), ("dog house number", 1), ("guard dog", 1), ("hot dog", 1), ("hot-dog", 1)]  # fmt: skip # noqa: E501
     assert tags(prefix="Moun") == [("bernese mountain dog", 1), ("mountain", 1), ("mountain bike", 1)]
     assert tags(prefix="dog", min_score=0.9) == [("dog", 2), ("dog house number", 1), ("hot dog", 1)]  # fmt: skip
-    assert tags(prefix="light") == [("red_light", 1), ("traffic-lights (red)", 1)]
+    assert tags(prefix="light") == [("red light", 1), ("traffic-lights (red)", 1)]
     assert tags(prefix='.*["') == []
     limited = catalog.search(parse_request({"query": "tags", "limit": 2}))
     assert (len(limited["tags"]), limited["more"], limited["images"]) == (2, True, len(IMAGES))
@@ -245,7 +257,7 @@ def test_pages_are_in_the_order_that_the_answers_give_reasons_for(opensearch: Op
     chance = random.Random(7)
     catalog = CatalogStore(opensearch, INDEX, vocabulary=FewWords)
     catalog.create_index()
-    names = [*FewWords.tags, "xyz", "big XYZ", "xyz thing", "big_xyz", "XYZs-of-old", "hot_dog"]
+    names = [*FewWords.tags, "xyz", "big XYZ", "xyz thing", "big-xyz", "XYZs-of-old", "hot-dog"]
     everything = {}
     lines: list[dict[str, Any]] = []
     for number in range(60):
