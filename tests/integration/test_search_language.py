@@ -144,7 +144,7 @@ def test_labels_of_own_models_are_words_in_the_catalog(catalog: CatalogStore, op
     update = CatalogUpdate("classified", "photos", "walk.jpg", "0A", "created", "2026-01-01T00:00:00Z", tags=tags)
     assert catalog.apply([update])[0].state == "applied"
     opensearch.indices.refresh(index=INDEX)
-    (image,) = ask(catalog, "walk dont walk")["images"]
+    (image,) = ask(catalog, '"walk dont walk"')["images"]
     assert (image["key"], image["tag"], image["matches"][0]["how"]) == ("walk.jpg", "Walk dont walk", "name")
     assert keys(ask(catalog, "retriever")) == "ow"
     assert keys(ask(catalog, "walk")) == "w"
