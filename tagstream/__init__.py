@@ -1,1 +1,22 @@
-"""Tagstream: photos in a bucket become searchable by what they show; files over SQS topics become jobs."""
+"""Tagstream: photos in a bucket become searchable by what they show; files over SQS topics become jobs.
+
+``tagstream.Catalog(stage="dev")`` asks the catalog of a deployed stage (docs/python.md). The names below are imported
+when they are first used; ``__init__.pyi`` tells type checkers what they are.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+__all__ = ["AwsError", "Catalog", "CatalogError", "ConfigurationError", "QueryError", "TagstreamError"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = "tagstream.deployed.catalog" if name == "Catalog" else "tagstream.errors"
+    return getattr(importlib.import_module(home), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

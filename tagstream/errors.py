@@ -5,6 +5,7 @@ TagstreamError
 ├── NotAnEvent              a queue message is no S3 event notification
 ├── ModelError              a model or its weights cannot be had or read
 ├── ImageRejected           an image that can never be classified; ``reason`` is for people
+├── AwsError                AWS refused a request or did not answer
 ├── CatalogError            OpenSearch refused or did not answer
 ├── QueryError              a search that cannot be answered as asked; the message says what to change
 ├── LocalCloudError         the local cloud could not be started, deployed to or stopped
@@ -16,6 +17,7 @@ from __future__ import annotations
 import unicodedata
 
 __all__ = [
+    "AwsError",
     "CatalogError",
     "ConfigurationError",
     "ImageRejected",
@@ -53,6 +55,10 @@ class ImageRejected(TagstreamError):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class AwsError(TagstreamError):
+    """AWS refused a request or did not answer, or there are no credentials or no region to ask it with."""
 
 
 class CatalogError(TagstreamError):

@@ -8,21 +8,20 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NoReturn, ParamSpec, TypeVar
 
 import click
 from click.core import ParameterSource
 
 from tagstream.cli.signals import Interrupted, begin, exit_code, finish
-from tagstream.errors import ConfigurationError, TagstreamError
+from tagstream.deployed.aws import Aws, in_words
+from tagstream.errors import TagstreamError
 
 __all__ = [
     "DONE_IN_PART",
     "FAILED",
     "INTERRUPTED",
     "NOTHING_FOUND",
-    "Aws",
     "Failures",
     "aws_options",
     "columns_option",
@@ -77,7 +76,7 @@ class Failures(click.Group):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(0)
         except Exception as error:
-            message = _aws_error(error)
+            message = in_words(error)
             if message is None:
                 raise
             click.echo(f"Error: {message}", err=True)
@@ -88,96 +87,6 @@ def _end(interrupt: KeyboardInterrupt) -> NoReturn:
     """With what the command says about going on, which is in the notes, as its last line."""
     click.echo(" ".join(["Interrupted.", *getattr(interrupt, "__notes__", ())]), err=True)
     sys.exit(exit_code(interrupt.number) if isinstance(interrupt, Interrupted) else INTERRUPTED)
-
-
-def _aws_error(error: Exception) -> str | None:
-    from botocore import exceptions
-
-    if isinstance(error, exceptions.NoCredentialsError):
-        return "no AWS credentials: run 'aws configure', give --profile, or use the local cloud ('tagstream local up')."
-    if isinstance(error, exceptions.NoRegionError):
-        return "no AWS region: give --region or set AWS_REGION."
-    if isinstance(error, exceptions.EndpointConnectionError):
-        if ".amazonaws.com" in str(error):
-            return f"{error} Is --region the name of one, such as eu-west-1, and is there a network?"
-        return f"{error} Is the local cloud running ('tagstream local status')?"
-    if isinstance(error, exceptions.BotoCoreError | exceptions.ClientError):
-        return str(error)
-    return None
-
-
-@dataclass(frozen=True)
-class Aws:
-    """Where the commands go: a stage's stacks, over the user's credentials or the local cloud's."""
-
-    stage: str
-    endpoint_url: str | None
-    region: str | None
-    profile: str | None
-
-    @property
-    def is_local(self) -> bool:
-        """Whether this leads to the cloud that ``tagstream local up`` started."""
-        return self.endpoint_url is None and self.stage == "local" and self.profile is None
-
-    @functools.cached_property
-    def _session(self) -> Any:
-        import boto3
-
-        return boto3.Session(profile_name=self.profile, region_name=self.region)
-
-    @functools.cached_property
-    def _known(self) -> dict[Any, Any]:
-        """Clients and outputs that were asked for before: both take requests, or some tenths of a second."""
-        return {}
-
-    def client(self, service: str, **settings: Any) -> Any:
-        """A boto3 client; in stage ``local``, of the running local cloud."""
-        asked = (service, *sorted(settings.items()))
-        if asked not in self._known:
-            self._known[asked] = self._client(service, settings)
-        return self._known[asked]
-
-    def _client(self, service: str, settings: Mapping[str, Any]) -> Any:
-        from botocore.config import Config
-
-        # botocore would wait a minute for each connection, too.
-        bounds = {"connect_timeout": 10, "read_timeout": 60} | dict(settings)
-        config = Config(retries={"mode": "standard", "max_attempts": 5}, **bounds)
-        if self.is_local:
-            from tagstream.local.cloud import connection
-
-            return self._session.client(service, config=config, **connection().client_settings())
-        try:
-            return self._session.client(service, endpoint_url=self.endpoint_url, config=config)
-        except ValueError as error:
-            if self.endpoint_url is None:
-                raise
-            raise ConfigurationError(
-                f"--endpoint-url {self.endpoint_url!r} is no address: give one such as http://127.0.0.1:4566, or none."
-            ) from error
-
-    def outputs(self, capability: str) -> dict[str, str]:
-        """The outputs of the stack ``tagstream-<stage>-<capability>``, by their names."""
-        if ("outputs", capability) not in self._known:
-            self._known["outputs", capability] = self._outputs(capability)
-        found: dict[str, str] = self._known["outputs", capability]
-        return found
-
-    def _outputs(self, capability: str) -> dict[str, str]:
-        from botocore.exceptions import ClientError
-
-        name = f"tagstream-{self.stage}-{capability}"
-        try:
-            stacks = self.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "ValidationError":
-                raise
-            raise ConfigurationError(
-                f"stack {name} is not deployed here: run 'npx cdk deploy --all -c stage={self.stage}', "
-                "or name another --stage."
-            ) from error
-        return {output["OutputKey"]: output["OutputValue"] for output in stacks[0].get("Outputs", [])}
 
 
 def aws_options(command: Callable[..., R]) -> Callable[..., R]:

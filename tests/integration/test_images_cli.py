@@ -24,6 +24,7 @@ from tagstream.catalog.store import CatalogStore
 from tagstream.catalog.updates import CatalogUpdate
 from tagstream.cli import main
 from tagstream.cli.images import shared
+from tagstream.deployed.aws import Aws
 from tagstream.pipeline import uploads
 from tagstream.tags import Tag
 from tests.documents import undocumented
@@ -170,7 +171,7 @@ def test_json_is_printed_page_by_page(endpoint: str, opensearch: OpenSearch, mon
     """No more than a page is held: what was found is out before the next page is asked for."""
     fill(opensearch, 250)
     printed, before_each_page = 0, []
-    ask, echo = shared.invoke, click.echo
+    ask, echo = Aws.invoke, click.echo
 
     def asked(*arguments: Any) -> dict[str, Any]:
         before_each_page.append(printed)
@@ -181,7 +182,7 @@ def test_json_is_printed_page_by_page(endpoint: str, opensearch: OpenSearch, mon
         printed += 1
         echo(*arguments, **options)
 
-    monkeypatch.setattr(shared, "invoke", asked)
+    monkeypatch.setattr(Aws, "invoke", asked)
     monkeypatch.setattr(click, "echo", echoed)
     environment = {"AWS_ENDPOINT_URL": endpoint, "AWS_REGION": "eu-west-1"}
     arguments = ["images", "search", "hot dog", "--json"]
@@ -596,13 +597,13 @@ def test_export_is_complete_and_safe_for_spreadsheets(run: Run, opensearch: Open
 
 def test_an_export_that_breaks_off_says_so(run: Run, opensearch: OpenSearch, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(opensearch, 150)
-    ask = shared.invoke
+    ask = Aws.invoke
 
     def once(*arguments: Any) -> dict[str, Any]:
-        monkeypatch.setattr(shared, "invoke", lambda *_: {"error": "The function is away."})
+        monkeypatch.setattr(Aws, "invoke", lambda *_: {"error": "The function is away."})
         return ask(*arguments)
 
-    monkeypatch.setattr(shared, "invoke", once)
+    monkeypatch.setattr(Aws, "invoke", once)
     broken = run("export")
     assert broken.exit_code == 4
     assert len(lines(broken)) == 100

@@ -34,14 +34,14 @@ def room_of(name: str) -> str:
 
 
 def modules() -> Iterator[tuple[str, Path]]:
-    """Every module of ours with its room; ``tagstream`` itself, which imports nothing, has none."""
+    """Every module of ours with its room; ``tagstream`` itself, which imports nothing of ours, has none."""
     for path in (
         ROOT / "app.py",
         *(p for top in ("tagstream", "lambdas", "stacks") for p in (ROOT / top).rglob("*.py")),
     ):
         parts = path.relative_to(ROOT).with_suffix("").parts
         if parts == ("tagstream", "__init__"):
-            assert list(names_imported(path)) == []
+            assert set(imported(path)) <= {"__future__", "importlib"}
         else:
             yield room_of(".".join(parts)), path
 

@@ -11,7 +11,7 @@ from botocore.exceptions import EndpointConnectionError
 from click.testing import CliRunner, Result
 
 from tagstream.cli import main
-from tagstream.cli.common import _aws_error
+from tagstream.deployed.aws import in_words
 from tagstream.topics import Outgoing, ParcelSettings, Topics, outgoing, parcels_of
 from tagstream.topics.testing import MemorySqs, VirtualClock
 
@@ -88,7 +88,7 @@ def test_damaged_parcels_are_one_warning(topics: Topics) -> None:
 
 def test_a_region_that_does_not_exist_is_no_matter_of_the_local_cloud() -> None:
     def said(address: str) -> str:
-        return _aws_error(EndpointConnectionError(endpoint_url=address)) or ""
+        return in_words(EndpointConnectionError(endpoint_url=address)) or ""
 
     assert "--region" in said("https://sqs.nonsense.amazonaws.com/")
     assert "local cloud" not in said("https://sqs.nonsense.amazonaws.com/")

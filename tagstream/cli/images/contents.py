@@ -11,17 +11,18 @@ from typing import Any
 
 import click
 
-from tagstream.cli.common import DONE_IN_PART, Aws, aws_options, emit, json_option
+from tagstream.cli.common import DONE_IN_PART, aws_options, emit, json_option
 from tagstream.cli.images.answers import in_vain
 from tagstream.cli.images.search import query_argument
 from tagstream.cli.images.shared import (
-    answer_to,
-    ask,
     image_columns,
+    limit_of,
     limit_option,
     list_images,
     nothing_found,
 )
+from tagstream.deployed.aws import Aws
+from tagstream.deployed.catalog import Catalog
 from tagstream.errors import TagstreamError
 
 __all__ = ["csv_cell", "export", "list_", "stats", "tags"]
@@ -72,7 +73,7 @@ def tags(*, prefix: str, min_score: float | None, limit: int | None, as_json: bo
       tagstream images tags --json --min-score 0.5 | jq -r .tag
     """
     wanted = limit or (_MOST_TAGS if as_json else 20)
-    answer = answer_to(aws, {"query": "tags", "prefix": prefix, "min_score": min_score, "limit": wanted})
+    answer = Catalog.over(aws).tags(prefix, min_score=min_score, limit=wanted)
     if not answer["images"]:
         nothing_found(in_vain(prefix, {"catalog": 0}))
     if not answer["tags"]:
@@ -96,9 +97,9 @@ def list_(*, query: str, columns: Sequence[str], limit: int | None, as_json: boo
       tagstream images list
       tagstream images list type:png --json | jq -r .key
     """
-    request = {"query": "list", "q": query or None}
+    found = Catalog.over(aws).images(query or None, limit=limit_of(limit, as_json))
     none = f"There is no image for {query!r}." if query else in_vain("", {"catalog": 0})
-    list_images(aws, request, limit=limit, as_json=as_json, columns=columns, none=none)
+    list_images(found, as_json=as_json, columns=columns, none=none)
 
 
 @click.command()
@@ -112,7 +113,7 @@ def stats(*, as_json: bool, aws: Aws) -> None:
       tagstream images stats
       tagstream images stats --json | jq .classified
     """
-    answer = answer_to(aws, {"query": "stats"})
+    answer = Catalog.over(aws).stats()
     if as_json:
         emit([answer], as_json=True)
         return
@@ -143,18 +144,16 @@ def export(*, form: str, where: str | None, aws: Aws) -> None:
       tagstream images export > catalog.jsonl
       tagstream images export --format csv --where 'dog after:2025' > dogs.csv
     """
-    asked = ask(aws, {"query": "list", "q": where}, None)
+    asked = Catalog.over(aws).images(where)
     if asked.total == 0:
         nothing_found(in_vain(where or "", {"catalog": 0} if where is None else {}))
     write = _csv_writer() if form == "csv" else _write_json
-    from botocore.exceptions import BotoCoreError, ClientError
-
     count = 0
     try:
-        for image in asked.images:
+        for image in asked:
             write(image)
             count += 1
-    except (TagstreamError, BotoCoreError, ClientError) as error:
+    except TagstreamError as error:
         click.echo(f"Error: {error}", err=True)
     if count < asked.total:
         _say_incomplete(count, asked.total)

@@ -6,8 +6,10 @@ from typing import Any
 
 import click
 
-from tagstream.cli.common import Aws, aws_options, emit, json_option, progress
-from tagstream.cli.images.shared import ask, nothing_found
+from tagstream.cli.common import aws_options, emit, json_option, progress
+from tagstream.cli.images.shared import nothing_found
+from tagstream.deployed.aws import Aws
+from tagstream.deployed.catalog import Catalog
 
 __all__ = ["duplicates"]
 
@@ -36,7 +38,8 @@ def duplicates(*, bits: int, exact: bool, as_json: bool, aws: Aws) -> None:
     """
     from tagstream.catalog import duplicates as pictures
 
-    total, images, _ = ask(aws, {"query": "list"}, None)
+    images = Catalog.over(aws).images()
+    total = images.total
     unknown = 0
 
     def looked_at() -> Any:

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from tagstream.cli.common import DONE_IN_PART, FAILED, NOTHING_FOUND, Aws, aws_options, emit, json_option, progress
-from tagstream.cli.images.shared import invoke, stack_output
+from tagstream.cli.common import DONE_IN_PART, FAILED, NOTHING_FOUND, aws_options, emit, json_option, progress
+from tagstream.deployed.aws import Aws
 from tagstream.errors import ConfigurationError
 
 __all__ = ["reindex", "rm"]
@@ -29,7 +29,7 @@ def rm(keys: tuple[str, ...], yes: bool, as_json: bool, aws: Aws) -> None:
       tagstream images rm 2026/IMG_0012.jpg
       tagstream images search cat --json | jq -r .key | xargs -d '\\n' tagstream images rm --yes
     """
-    bucket = stack_output(aws, "ingest", "BucketName")
+    bucket = aws.output("ingest", "BucketName")
     client = aws.client("s3")
     wanted = list(dict.fromkeys(_key(name, bucket) for name in keys))
     there = [key for key in wanted if _exists(client, bucket, key)]
@@ -88,6 +88,6 @@ def reindex(aws: Aws) -> None:
     with progress("Reindexing", total=1.0) as advance:
         while moved is None or moved["state"] != "done":
             before = 0 if moved is None else moved["slice"]
-            moved = invoke(aws, "catalog", "PurgeFunctionName", {"action": "reindex", "progress": moved})
+            moved = aws.invoke("catalog", "PurgeFunctionName", {"action": "reindex", "progress": moved})
             advance((moved["slice"] - before) / moved["slices"])
     click.echo(f"The catalog is in {moved['index']}.", err=True)

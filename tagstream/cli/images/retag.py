@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tagstream.cli.common import DONE_IN_PART, Aws, aws_options, emit, json_option, progress
-from tagstream.cli.images.shared import ask, images_at, invoke, stack_output
+from tagstream.cli.common import DONE_IN_PART, aws_options, emit, json_option, progress
+from tagstream.deployed.aws import Aws
+from tagstream.deployed.catalog import Catalog
 from tagstream.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -60,25 +61,25 @@ def retag(
     from tagstream.cli.topics.shared import client_of
     from tagstream.pipeline.retag import DEADLINE, Looked, Retag, inventory
 
-    about = invoke(aws, "ingest", "ClassifyFunctionName", {"action": "describe"})
+    about = aws.invoke("ingest", "ClassifyFunctionName", {"action": "describe"})
     looked = Looked(about["model"], about.get("vocabulary"))
     if model not in (None, looked.model):
         raise ConfigurationError(
             f"the deployed model is {looked.model}: deploy the other one first, with -c model={model}."
         )
-    bucket = stack_output(aws, "ingest", "BucketName")
+    bucket = aws.output("ingest", "BucketName")
     queues = [
-        stack_output(aws, capability, output).rsplit("/", 1)[1]
+        aws.output(capability, output).rsplit("/", 1)[1]
         for capability, output in (("ingest", "IngestQueueUrl"), ("catalog", "CatalogQueueUrl"))
     ]
-    topics, s3 = client_of(aws), aws.client("s3")
+    topics, s3, catalog = client_of(aws), aws.client("s3"), Catalog.over(aws)
     started = datetime.now(UTC)
 
     def documents(locations: Sequence[str]) -> list[dict[str, Any]]:
-        return images_at(aws, locations)
+        return catalog.at(locations)
 
     def photos() -> Iterator[Sequence[Photo]]:
-        return inventory(s3, bucket) if where is None else _found(aws, where)
+        return inventory(s3, bucket) if where is None else _found(catalog, where)
 
     def run(*, everything: bool = False) -> Retag:
         return Retag(topics, topic, queues[0], bucket, documents, looked, rate, started, everything)
@@ -137,11 +138,11 @@ def _rounds(
     return sent, run().count(photos())
 
 
-def _found(aws: Aws, where: str) -> Iterator[Sequence[Photo]]:
+def _found(catalog: Catalog, where: str) -> Iterator[Sequence[Photo]]:
     """The photos that a search finds, as the catalog knows them, in pages."""
     from tagstream.pipeline.retag import Photo
 
-    found = ask(aws, {"query": "list", "q": where}, None).images
+    found = catalog.images(where)
     while page := list(itertools.islice(found, 1000)):
         yield [
             Photo(

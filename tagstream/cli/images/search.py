@@ -8,10 +8,9 @@ from typing import Any, TypeVar
 
 import click
 
-from tagstream.cli.common import Aws, aws_options, emit, json_option
+from tagstream.cli.common import aws_options, emit, json_option
 from tagstream.cli.images.answers import facets_in_words, in_vain, reasons
 from tagstream.cli.images.shared import (
-    ask,
     facts_in_words,
     image_columns,
     limit_of,
@@ -21,6 +20,8 @@ from tagstream.cli.images.shared import (
     say_if_more,
     top_tags,
 )
+from tagstream.deployed.aws import Aws
+from tagstream.deployed.catalog import Catalog
 
 __all__ = ["query_argument", "rejected", "search", "show"]
 
@@ -97,24 +98,23 @@ def search(
       tagstream images search cat --columns key,width,height
       tagstream images search cat --json | jq -r .s3_location
     """
-    request = {
-        "query": "search",
-        "q": query,
-        "min_score": min_score,
-        "exact": exact,
-        "related": not no_related,
-        "weak_below": weak_below,
-        "facets": facets,
-    }
-    asked = ask(aws, request, limit_of(limit, as_json))
+    asked = Catalog.over(aws).search(
+        query,
+        min_score=min_score,
+        exact=exact,
+        related=not no_related,
+        weak_below=weak_below,
+        facets=facets,
+        limit=limit_of(limit, as_json),
+    )
     if asked.total == 0:
         nothing_found(in_vain(query, asked.about))
     if as_json:
-        shown = emit(asked.images, as_json=True)
+        shown = emit(asked, as_json=True)
         if facets:
             click.echo(json.dumps({"facets": asked.about["facets"]}, ensure_ascii=False))
     else:
-        images = list(asked.images)
+        images = list(asked)
         shown = len(images)
         _print(images, columns)
         if facets:
@@ -163,11 +163,11 @@ def show(title: str, words: bool, limit: int | None, as_json: bool, aws: Aws) ->
       tagstream images show s3://photos/2026/IMG_0012.jpg
       tagstream images show --words cat
     """
-    total, found, _ = ask(aws, {"query": "title", "title": title, "exact": not words}, limit_of(limit, as_json))
-    if total == 0:
+    found = Catalog.over(aws).show(title, words=words, limit=limit_of(limit, as_json))
+    if found.total == 0:
         nothing_found(f"There is no image called {title!r}.")
     if as_json:
-        say_if_more(emit(found, as_json=True), total)
+        say_if_more(emit(found, as_json=True), found.total)
         return
     shown = 0
     for image in found:
@@ -182,7 +182,7 @@ def show(title: str, words: bool, limit: int | None, as_json: bool, aws: Aws) ->
         for line in facts_in_words(image):
             click.echo(line)
         emit(image["tags"], as_json=False, columns=("tag", "score"))
-    say_if_more(shown, total)
+    say_if_more(shown, found.total)
 
 
 @click.command()
@@ -198,5 +198,5 @@ def rejected(columns: Sequence[str], limit: int | None, as_json: bool, aws: Aws)
       tagstream images rejected
       tagstream images rejected --columns key,size,classified_at,reason
     """
-    request = {"query": "rejected"}
-    list_images(aws, request, limit=limit, as_json=as_json, columns=columns, none="Nothing was rejected.")
+    found = Catalog.over(aws).rejected(limit=limit_of(limit, as_json))
+    list_images(found, as_json=as_json, columns=columns, none="Nothing was rejected.")

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tagstream.cli.common import DONE_IN_PART, FAILED, Aws, aws_options, emit, json_option, progress
-from tagstream.cli.images.shared import images_at, nothing_found, stack_output
+from tagstream.cli.common import DONE_IN_PART, FAILED, aws_options, emit, json_option, progress
+from tagstream.cli.images.shared import nothing_found
+from tagstream.deployed.aws import Aws
+from tagstream.deployed.catalog import Catalog
 
 if TYPE_CHECKING:
     from tagstream.pipeline.uploads import Outcome, Upload
@@ -66,7 +68,7 @@ def upload(
     if not uploads:
         nothing_found("There is nothing to upload.")
     _warn(uploads)
-    bucket = stack_output(aws, "ingest", "BucketName")
+    bucket = aws.output("ingest", "BucketName")
     client = aws.client("s3", max_pool_connections=jobs)
     started = time.monotonic()
     outcomes: list[Outcome] = []
@@ -118,15 +120,12 @@ def _wait(aws: Aws, bucket: str, outcomes: Sequence[Outcome], timeout: float, *,
     """Wait until the catalog has what was uploaded, say what was rejected and what is missing; how many are found."""
     from tagstream.pipeline.arrivals import arrivals
 
-    def ask(locations: Sequence[str]) -> list[dict[str, Any]]:
-        return images_at(aws, locations)
-
     left = {f"s3://{bucket}/{outcome.upload.key}": outcome for outcome in outcomes}
     expected = {location: outcome.etag or "" for location, outcome in left.items()}
     rejected: list[dict[str, Any]] = []
     try:
         with progress("Searchable", total=len(left), unit="photos") as advance:
-            for image in arrivals(ask, expected, timeout=timeout):
+            for image in arrivals(Catalog.over(aws).at, expected, timeout=timeout):
                 row = _row(left.pop(image["s3_location"]), bucket) | {"status": image["status"]}
                 if image["status"] == "rejected":
                     row["reason"] = image.get("reason")

@@ -11,8 +11,9 @@ from typing import Any
 
 import click
 
-from tagstream.cli.common import NOTHING_FOUND, Aws, aws_options, emit, json_option
+from tagstream.cli.common import NOTHING_FOUND, aws_options, emit, json_option
 from tagstream.cli.topics.shared import client_of, complete_topic, confirm, pairs, topic_argument, yes_option
+from tagstream.deployed.aws import Aws
 
 __all__ = ["clear", "create", "create_queue", "delete", "info", "list_", "purge", "update"]
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tagstream.cli.common import DONE_IN_PART, FAILED, NOTHING_FOUND, Aws, aws_options, emit, json_option
+from tagstream.cli.common import DONE_IN_PART, FAILED, NOTHING_FOUND, aws_options, emit, json_option
 from tagstream.cli.topics.shared import client_of, pairs, topic_argument
+from tagstream.deployed.aws import Aws
 
 if TYPE_CHECKING:
     from tagstream.topics import Message, Outgoing, Parcel, PublishResult

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tagstream.cli.common import DONE_IN_PART, FAILED, Aws, aws_options, emit, json_option, progress
+from tagstream.cli.common import DONE_IN_PART, FAILED, aws_options, emit, json_option, progress
 from tagstream.cli.signals import answered, exit_code
 from tagstream.cli.topics.shared import client_of, complete_topic, compression_option, verbose_option
+from tagstream.deployed.aws import Aws
 
 if TYPE_CHECKING:
     from tagstream.topics.worker import Worker

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tagstream.cli.common import DONE_IN_PART, FAILED, NOTHING_FOUND, Aws, aws_options, emit, json_option
+from tagstream.cli.common import DONE_IN_PART, FAILED, NOTHING_FOUND, aws_options, emit, json_option
 from tagstream.cli.common import progress as bar_of
 from tagstream.cli.signals import answered, exit_code
 from tagstream.cli.topics.shared import client_of, complete_topic, topic_argument, verbose_option
+from tagstream.deployed.aws import Aws
 
 if TYPE_CHECKING:
     from tagstream.topics import RedriveResult

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tagstream.cli.common import Aws
+from tagstream.deployed.aws import Aws
 
 if TYPE_CHECKING:
     from tagstream.topics import Topics

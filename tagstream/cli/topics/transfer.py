@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tagstream.cli.common import DONE_IN_PART, FAILED, Aws, aws_options, emit, json_option
+from tagstream.cli.common import DONE_IN_PART, FAILED, aws_options, emit, json_option
 from tagstream.cli.topics.claims import only_download_of
 from tagstream.cli.topics.shared import client_of, compression_option, topic_argument, verbose_option
+from tagstream.deployed.aws import Aws
 
 if TYPE_CHECKING:
     from tagstream.topics import DownloadResult

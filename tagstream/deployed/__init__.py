@@ -1,0 +1,1 @@
+"""What is deployed, used from a machine of one's own."""
