@@ -8,13 +8,16 @@ from typing import Any
 
 from aws_cdk import App, Tags
 
+from stacks.api import Api
 from stacks.bundling import discard_torn
 from stacks.catalog import Catalog
+from stacks.gallery import Gallery
 from stacks.ingest import Ingest
 from stacks.operations import Operations
 from stacks.search import Search
 from stacks.settings import settings_for
 from stacks.steps import Steps
+from stacks.web import Web
 
 __all__ = ["application"]
 
@@ -36,8 +39,14 @@ def application(*, context: Mapping[str, Any] | None = None, outdir: str | None 
         }
 
     catalog = Catalog(app, **common("catalog"))
-    ingest = Ingest(app, **common("ingest"), catalog=catalog)
+    web = Web(app, **common("web"))
+    gallery = Gallery(app, **common("gallery"), web=web) if settings.api.cloudfront else None
+    address = gallery.address if gallery else web.api.api_endpoint
+    ingest = Ingest(
+        app, **common("ingest"), catalog=catalog, gallery_address=address if settings.api.has_gallery else None
+    )
     search = Search(app, **common("search"), catalog=catalog)
+    api = Api(app, **common("api"), web=web, catalog=catalog, ingest=ingest, address=address)
     # A further capability goes here, with its queues and functions among those that are watched.
     steps = Steps(app, **common("steps"), ingest=ingest)
     queues = {"Ingest": ingest.queue, "Catalog": catalog.queue, "Steps": steps.input}
@@ -46,10 +55,21 @@ def application(*, context: Mapping[str, Any] | None = None, outdir: str | None 
         "Catalog": catalog.catalog,
         "Purge": catalog.purge,
         "Search": search.search,
+        "Api": api.api,
         "Step": steps.step,
     }
+    if api.gallery is not None:
+        functions["Gallery"] = api.gallery
     results = {"StepsOutput": steps.output}
-    Operations(app, **common("operations"), catalog=catalog, queues=queues, results=results, functions=functions)
+    Operations(
+        app,
+        **common("operations"),
+        catalog=catalog,
+        web=web,
+        queues=queues,
+        results=results,
+        functions=functions,
+    )
 
     Tags.of(app).add("project", "tagstream")
     Tags.of(app).add("stage", settings.stage)

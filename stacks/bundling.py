@@ -94,6 +94,8 @@ _STRIPPED = (
     "grpc",
     "opensearch",
 )
+# Powertools: HTTP APIs; of use to a function that checks requests, which takes pydantic.
+_STRIPPED_UNLESS = {"aws_lambda_powertools/event_handler": "pydantic"}
 # botocore describes every service of AWS in its data; the functions talk to these, and sign for OpenSearch.
 _SERVICES = frozenset({"s3", "sqs", "sts", "xray"})
 
@@ -368,7 +370,8 @@ def _imported(path: Path) -> Iterator[str]:
 
 
 def _strip(root: Path) -> None:
-    for pattern in _STRIPPED:
+    unused = [pattern for pattern, package in _STRIPPED_UNLESS.items() if not (root / package).is_dir()]
+    for pattern in (*_STRIPPED, *unused):
         for path in sorted(root.glob(pattern)):
             if path.is_dir():
                 shutil.rmtree(path)

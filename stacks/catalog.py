@@ -29,7 +29,8 @@ class Catalog(Stack):
     """Public attributes: what the other stacks read.
 
     ``thumbnails`` is here, and not with the photos: its objects come and go with the documents that name them.
-    ``search_role`` is made here, not with its function: the domain's policy names every role that may reach it.
+    ``search_role`` and ``api_role`` are made here, not with their functions: the domain's policy names every role
+    that may reach it.
     """
 
     queue: QueueWithDeadLetters
@@ -38,6 +39,7 @@ class Catalog(Stack):
     endpoint: str
     search_role: iam.Role
     thumbnails: s3.Bucket
+    api_role: iam.Role
     catalog: PythonFunction
     purge: PythonFunction
     vpc: ec2.Vpc | None
@@ -57,6 +59,7 @@ class Catalog(Stack):
         catalog_role = function_role(self, "CatalogRole", description="Of the function that writes the catalog")
         purge_role = function_role(self, "PurgeRole", description="Of the function that purges tombstones")
         self.search_role = function_role(self, "SearchRole", description="Of the function that answers searches")
+        self.api_role = function_role(self, "ApiRole", description="Of the function behind the HTTP API")
 
         self.thumbnails = self._thumbnails(settings)
         self._network(settings)
@@ -68,6 +71,7 @@ class Catalog(Stack):
             (catalog_role, ("Head", "Post", "Put"), "*"),
             (purge_role, ("Delete", "Get", "Post", "Put"), "*"),
             (self.search_role, ("Post",), f"{INDEX}/_search"),
+            (self.api_role, ("Post",), f"{INDEX}/_search"),
         )
         scheme = "http" if settings.local else "https"
         self.endpoint = f"{scheme}://{self.domain.domain_endpoint}"

@@ -16,7 +16,7 @@ from stacks import bundling
 from stacks.queues import QueueWithDeadLetters
 from stacks.settings import Consumer, Function, Settings
 
-__all__ = ["PythonFunction", "function_role"]
+__all__ = ["PythonFunction", "function_role", "log_group"]
 
 # What AWSLambdaVPCAccessExecutionRole allows, without its logging on every log group.
 _NETWORK_INTERFACES = (
@@ -34,6 +34,19 @@ def function_role(scope: Construct, construct_id: str, *, description: str) -> i
     return iam.Role(
         scope, construct_id, assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"), description=description
     )
+
+
+def log_group(scope: Construct, construct_id: str, settings: Settings) -> logs.LogGroup:
+    """A log group that keeps what is said in it for as long as the settings say."""
+    group = logs.LogGroup(
+        scope,
+        construct_id,
+        removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE if settings.retain_data else RemovalPolicy.DESTROY,
+    )
+    resource = group.node.default_child
+    assert isinstance(resource, logs.CfnLogGroup)  # noqa: S101
+    resource.retention_in_days = settings.log_days
+    return group
 
 
 class PythonFunction(Construct):
@@ -64,16 +77,9 @@ class PythonFunction(Construct):
         super().__init__(scope, construct_id)
         self.mapping = None
         self.role = role or function_role(self, "Role", description=description)
-        log_group = logs.LogGroup(
-            self,
-            "Logs",
-            removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE if settings.retain_data else RemovalPolicy.DESTROY,
-        )
-        resource = log_group.node.default_child
-        assert isinstance(resource, logs.CfnLogGroup)  # noqa: S101
-        resource.retention_in_days = settings.log_days
+        log = log_group(self, "Logs", settings)
         self._policy = iam.Policy(self, "Policy", roles=[self.role])
-        self.allow("logs:CreateLogStream", "logs:PutLogEvents", on=[log_group.log_group_arn])
+        self.allow("logs:CreateLogStream", "logs:PutLogEvents", on=[log.log_group_arn])
         if vpc is not None:
             # EC2 knows no narrower resource for a network interface that is yet to be made.
             self.allow(*_NETWORK_INTERFACES, on=["*"])
@@ -90,7 +96,7 @@ class PythonFunction(Construct):
             memory_size=size.memory_mb,
             timeout=Duration.seconds(size.timeout_seconds),
             role=self.role,
-            log_group=log_group,
+            log_group=log,
             tracing=lambda_.Tracing.ACTIVE,
             vpc=vpc,
             vpc_subnets=ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_ISOLATED) if vpc else None,

@@ -38,8 +38,16 @@ class Ingest(Stack):
     classify: PythonFunction
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, settings: Settings, catalog: Catalog, **kwargs: Any
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        settings: Settings,
+        catalog: Catalog,
+        gallery_address: str | None,
+        **kwargs: Any,
     ) -> None:
+        """``gallery_address``: the origin of the page that may upload and show photos, if there is one."""
         super().__init__(scope, construct_id, **kwargs)
         self.queue = QueueWithDeadLetters(
             self,
@@ -49,7 +57,7 @@ class Ingest(Stack):
             retention_days=settings.queue_days,
             retain=settings.retain_data,
         )
-        self.bucket = self._bucket(settings)
+        self.bucket = self._bucket(settings, gallery_address)
         self.classify = PythonFunction(
             self,
             "Classify",
@@ -84,7 +92,7 @@ class Ingest(Stack):
         CfnOutput(self, "IngestDeadLetterQueueUrl", value=self.queue.dead_letters.queue_url)
         CfnOutput(self, "ClassifyFunctionName", value=self.classify.function.function_name)
 
-    def _bucket(self, settings: Settings) -> s3.Bucket:
+    def _bucket(self, settings: Settings, gallery_address: str | None) -> s3.Bucket:
         """Private, encrypted, versioned, over TLS only; it tells the queue of what comes and goes.
 
         The notifications are part of the bucket: the library's own way sets them later, through a custom
@@ -107,6 +115,18 @@ class Ingest(Stack):
                     abort_incomplete_multipart_upload_after=Duration.days(7),
                 )
             ],
+            # By presigned addresses only, which the API gives; uploads are forms.
+            cors=[
+                s3.CorsRule(
+                    allowed_origins=[gallery_address],
+                    allowed_methods=[s3.HttpMethods.GET, s3.HttpMethods.HEAD, s3.HttpMethods.POST],
+                    allowed_headers=["content-type"],
+                    exposed_headers=["ETag"],
+                    max_age=3600,
+                )
+            ]
+            if gallery_address
+            else None,
             removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE if settings.retain_data else RemovalPolicy.DESTROY,
         )
         self.queue.queue.add_to_resource_policy(

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aws_cdk import Aws, CfnOutput, CfnParameter, Duration, Stack
+from aws_cdk import aws_apigatewayv2 as apigatewayv2
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_iam as iam
@@ -19,6 +20,7 @@ from stacks.catalog import Catalog
 from stacks.functions import PythonFunction
 from stacks.queues import QueueWithDeadLetters
 from stacks.settings import Settings
+from stacks.web import Web
 
 __all__ = ["Operations"]
 
@@ -27,7 +29,7 @@ _FIVE_MINUTES = Duration.minutes(5)
 
 
 class Operations(Stack):
-    """Watches the queues and functions it is given, by name, and the catalog's domain.
+    """Watches the queues and functions it is given, by name, the catalog's domain and the HTTP API.
 
     ``results`` are queues that people empty when they like: only their dead letters are watched.
     """
@@ -39,6 +41,7 @@ class Operations(Stack):
         *,
         settings: Settings,
         catalog: Catalog,
+        web: Web,
         queues: Mapping[str, QueueWithDeadLetters],
         results: Mapping[str, QueueWithDeadLetters],
         functions: Mapping[str, PythonFunction],
@@ -65,7 +68,8 @@ class Operations(Stack):
         for name, function in functions.items():
             self._watch_function(name, function)
         self._watch_domain(catalog.domain_name, settings)
-        self._dashboard(settings, catalog, queues, functions)
+        self._watch_api(web.api, settings)
+        self._dashboard(settings, catalog, web.api, queues, functions)
         CfnOutput(self, "AlarmTopicArn", value=self.topic.topic_arn)
 
     def _address(self, settings: Settings) -> None:
@@ -167,10 +171,32 @@ class Operations(Stack):
             "The OpenSearch domain refuses writes: its disk or memory is full.",
         )
 
+    def _watch_api(self, api: apigatewayv2.HttpApi, settings: Settings) -> None:
+        self._alarm(
+            "ApiServerErrors",
+            api.metric_server_error(period=_FIVE_MINUTES, statistic="Sum"),
+            "The HTTP API answers with errors of its own: see the api function's log and the access log.",
+        )
+        self._alarm(
+            "ApiClientErrors",
+            api.metric_client_error(period=_FIVE_MINUTES, statistic="Sum"),
+            "The HTTP API refuses very many requests: somebody tries doors, or a program of ours is wrong; the access "
+            "log tells who.",
+            threshold=settings.api.client_errors_alarm,
+        )
+        self._alarm(
+            "ApiLatency",
+            api.metric_latency(period=_FIVE_MINUTES, statistic="p95"),
+            "The HTTP API is slow: compare with the api function's duration and the domain's load.",
+            threshold=settings.api.latency_alarm_milliseconds,
+            periods=3,
+        )
+
     def _dashboard(
         self,
         settings: Settings,
         catalog: Catalog,
+        api: apigatewayv2.HttpApi,
         queues: Mapping[str, QueueWithDeadLetters],
         functions: Mapping[str, PythonFunction],
     ) -> None:
@@ -209,6 +235,23 @@ class Operations(Stack):
                         [
                             _domain_metric(catalog.domain_name, "SearchableDocuments", "Maximum"),
                             _domain_metric(catalog.domain_name, "FreeStorageSpace", "Minimum"),
+                        ],
+                    ),
+                ],
+                [
+                    graph(
+                        "HTTP API: requests, and those refused or failed",
+                        [
+                            api.metric_count(period=_FIVE_MINUTES, label="requests"),
+                            api.metric_client_error(period=_FIVE_MINUTES, label="4xx"),
+                            api.metric_server_error(period=_FIVE_MINUTES, label="5xx"),
+                        ],
+                    ),
+                    graph(
+                        "HTTP API: latency, ms",
+                        [
+                            api.metric_latency(period=_FIVE_MINUTES, statistic=statistic, label=statistic)
+                            for statistic in ("p50", "p95", "p99")
                         ],
                     ),
                 ],

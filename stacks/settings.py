@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
-__all__ = ["MODELS", "STAGES", "Consumer", "Domain", "Function", "Settings", "SettingsError", "settings_for"]
+__all__ = ["MODELS", "STAGES", "Api", "Consumer", "Domain", "Function", "Settings", "SettingsError", "settings_for"]
 
 MODELS = ("efficientnet-lite0", "efficientnet-lite2", "inception-v3")
 ROOT = Path(__file__).resolve().parent.parent
@@ -27,6 +27,7 @@ _LOG_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096
 # For searches, purges and whatever else is invoked by people and schedules, beside what the queues take.
 _CONCURRENCY_LEFT = 2
 _DOMAIN_NAME_LENGTH = 28
+_API_AUTH = ("cognito", "iam")
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
@@ -82,6 +83,36 @@ class Domain:
 
 
 @dataclass(frozen=True)
+class Api:
+    """The HTTP API: its function's size, and who gets in how fast.
+
+    ``auth``: ``cognito``, people who sign in, with a gallery to look at; ``iam``, machines that sign their requests,
+    without one. ``rate`` and ``burst`` are what API Gateway lets through: requests a second in the long run, and at
+    once; the rest is answered with 429. ``sign_up_open``: whoever likes may make an account, otherwise an
+    administrator makes them. ``cloudfront``: a distribution stands in front of it, and is the gallery's address.
+    Alarms: so many requests refused in 5 minutes; answers that take longer (95 % of them, for 15 minutes).
+    """
+
+    memory_mb: int
+    timeout_seconds: int
+    rate: int
+    burst: int
+    auth: str = "cognito"
+    sign_up_open: bool = False
+    cloudfront: bool = False
+    client_errors_alarm: int = 1000
+    latency_alarm_milliseconds: int = 2000
+
+    @property
+    def function(self) -> Function:
+        return Function(self.memory_mb, self.timeout_seconds)
+
+    @property
+    def has_gallery(self) -> bool:
+        return self.auth == "cognito"
+
+
+@dataclass(frozen=True)
 class Settings:
     """A stage. Days are whole days; ``prefix`` and ``suffix`` choose the keys that are classified.
 
@@ -101,6 +132,7 @@ class Settings:
     catalog: Consumer
     purge: Function
     search: Function
+    api: Api
     steps: Consumer
     domain: Domain
     retain_data: bool
@@ -156,6 +188,7 @@ STAGES = {
         catalog=Consumer(memory_mb=256, timeout_seconds=10, max_concurrency=2),
         purge=Function(memory_mb=256, timeout_seconds=60),
         search=Function(memory_mb=256, timeout_seconds=15),
+        api=Api(memory_mb=512, timeout_seconds=15, rate=1000, burst=2000),
         steps=Consumer(memory_mb=1769, timeout_seconds=30, max_concurrency=2, batch_size=1),
         domain=Domain(instance_type="t3.small.search", data_nodes=1, zones=1, volume_gb=10, in_vpc=False),
         retain_data=False,
@@ -170,6 +203,8 @@ STAGES = {
         catalog=Consumer(memory_mb=512, timeout_seconds=30, max_concurrency=2),
         purge=Function(memory_mb=512, timeout_seconds=300),
         search=Function(memory_mb=512, timeout_seconds=30),
+        # Nothing in front of the API: a distribution takes minutes to deploy, and few look at it from afar.
+        api=Api(memory_mb=1024, timeout_seconds=28, rate=50, burst=200),
         steps=Consumer(memory_mb=1769, timeout_seconds=300, max_concurrency=2, batch_size=1),
         domain=Domain(instance_type="t3.small.search", data_nodes=1, zones=1, volume_gb=10, in_vpc=False),
         retain_data=False,
@@ -184,6 +219,7 @@ STAGES = {
         catalog=Consumer(memory_mb=512, timeout_seconds=30, max_concurrency=20),
         purge=Function(memory_mb=512, timeout_seconds=300),
         search=Function(memory_mb=512, timeout_seconds=30),
+        api=Api(memory_mb=1769, timeout_seconds=28, rate=500, burst=1000, cloudfront=True),
         steps=Consumer(memory_mb=1769, timeout_seconds=900, max_concurrency=100, batch_size=1),
         domain=Domain(instance_type="m7g.medium.search", data_nodes=3, zones=3, volume_gb=20, in_vpc=True),
         retain_data=True,
@@ -299,6 +335,8 @@ def _problems(s: Settings) -> Iterator[str]:
     yield from _function_problems("search", s.search)
     yield from _concurrency_problems(s)
     yield from _domain_problems(s.domain, s.region)
+    yield from _api_problems(s.api)
+    yield from _domain_problems(s.domain)
     if not s.is_own_model and s.model not in MODELS:
         yield (
             f"model {s.model!r} is not known: use one of {_listed(MODELS)}, or the path of a directory with your own "
@@ -372,6 +410,26 @@ def _step_problems(step: str) -> Iterator[str]:
 def _function_problems(name: str, function: Function) -> Iterator[str]:
     yield from _range_problems(f"{name}.memory_mb", function.memory_mb, 128, 10_240)
     yield from _range_problems(f"{name}.timeout_seconds", function.timeout_seconds, 1, 900)
+
+
+def _api_problems(api: Api) -> Iterator[str]:
+    yield from _range_problems("api.memory_mb", api.memory_mb, 128, 10_240)
+    # API Gateway waits for 30 s: a function that takes as long is cut off before it can say why.
+    yield from _range_problems("api.timeout_seconds", api.timeout_seconds, 1, 29)
+    yield from _range_problems("api.rate", api.rate, 1, 10_000)
+    yield from _range_problems("api.burst", api.burst, 1, 5_000)
+    for name in ("client_errors_alarm", "latency_alarm_milliseconds"):
+        if getattr(api, name) < 1:
+            yield f"api.{name} {getattr(api, name)} is too small: use 1 or more."
+    if api.auth not in _API_AUTH:
+        yield f"api.auth {api.auth!r} is not known: use one of {_listed(_API_AUTH)}."
+    if api.auth == "iam" and api.sign_up_open:
+        yield "api.sign_up_open is for people who sign in: use api.auth=cognito, or leave it out."
+    if api.auth == "iam" and api.cloudfront:
+        yield (
+            "api.cloudfront cannot stand before api.auth=iam, whose requests are signed for the API's own address: "
+            "set api.cloudfront=false too."
+        )
 
 
 def _consumer_problems(name: str, consumer: Consumer, queue_days: int, *, largest_batch: int) -> Iterator[str]:

@@ -54,7 +54,7 @@ class Stage:
             Resource(
                 f"{stack}.{logical_id}",
                 raw["Type"],
-                {key: self._resolved(stack, value) for key, value in raw.get("Properties", {}).items()},
+                {key: self.resolved(stack, value) for key, value in raw.get("Properties", {}).items()},
                 raw,
             )
             for stack, template in self.templates.items()
@@ -108,9 +108,10 @@ class Stage:
             for resource in statement["Resource"]
         }
 
-    def _resolved(self, stack: str, value: Any) -> Any:  # noqa: PLR0911 - one for each way to refer
+    def resolved(self, stack: str, value: Any) -> Any:  # noqa: PLR0911 - one for each way to refer
+        """``value`` out of the template of ``stack``, with its references as text."""
         if isinstance(value, list):
-            return [self._resolved(stack, item) for item in value]
+            return [self.resolved(stack, item) for item in value]
         if not isinstance(value, dict):
             return value
         match value:
@@ -119,11 +120,13 @@ class Stage:
             case {"Fn::GetAtt": [name, attribute]}:
                 return f"<{stack}.{name}.{attribute}>"
             case {"Fn::Join": [separator, parts]}:
-                return separator.join(self._resolved(stack, part) for part in parts)
+                return separator.join(self.resolved(stack, part) for part in parts)
+            case {"Fn::Select": [index, {"Fn::Split": [separator, text]}]}:
+                return f"{self.resolved(stack, text)}[{separator}{index}]"
             case {"Fn::GetStackOutput": {"StackName": name, "OutputName": output}}:
                 other = name.rpartition("-")[2]
-                return self._resolved(other, self.templates[other]["Outputs"][output]["Value"])
-        return {key: self._resolved(stack, item) for key, item in value.items()}
+                return self.resolved(other, self.templates[other]["Outputs"][output]["Value"])
+        return {key: self.resolved(stack, item) for key, item in value.items()}
 
 
 def _list(value: Any) -> list[Any]:

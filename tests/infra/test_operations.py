@@ -54,6 +54,17 @@ def test_the_domain_alarms_before_it_is_full_and_when_it_is_broken(stage: Stage)
     assert space.properties["Statistic"] == "Minimum"
 
 
+def test_the_api_alarms_when_it_fails_refuses_very_many_or_is_slow(stage: Stage) -> None:
+    api = stage.one("AWS::ApiGatewayV2::Api")
+    for metric, statistic in (("5xx", "Sum"), ("4xx", "Sum"), ("Latency", "p95")):
+        ((dimensions, alarm),) = watched(stage, metric).items()
+        assert dimensions == {api.ref}
+        assert alarm.properties["Namespace"] == "AWS/ApiGateway"
+        assert alarm.properties.get("Statistic", alarm.properties.get("ExtendedStatistic")) == statistic
+    (failures,) = watched(stage, "5xx").values()
+    assert failures.properties["Threshold"] == 0
+
+
 def test_every_alarm_is_simple_and_tells_the_topic(stage: Stage) -> None:
     topic = stage.one("AWS::SNS::Topic")
     assert not stage.of_type("AWS::CloudWatch::CompositeAlarm")

@@ -18,7 +18,6 @@ def test_a_bucket_is_private_and_encrypted(stage: Stage, name: str) -> None:
     (rule,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
     assert rule["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
     assert bucket["OwnershipControls"]["Rules"] == [{"ObjectOwnership": "BucketOwnerEnforced"}]
-    assert "CorsConfiguration" not in bucket
     assert "WebsiteConfiguration" not in bucket
 
 
@@ -135,6 +134,7 @@ def test_the_domain_admits_the_roles_that_use_it_and_nobody_else(stage: Stage) -
             f"{this}/*",
         ),
         stage.function("search").properties["Role"]: ({"es:ESHttpPost"}, f"{this}/imagerepository/_search"),
+        stage.function("api").properties["Role"]: ({"es:ESHttpPost"}, f"{this}/imagerepository/_search"),
     }
     users = {
         function.properties["Role"]
@@ -147,7 +147,7 @@ def test_the_domain_admits_the_roles_that_use_it_and_nobody_else(stage: Stage) -
 def test_functions_reach_the_domain_over_tls_but_in_the_local_stage(stage: Stage) -> None:
     domain = stage.one("AWS::OpenSearchService::Domain")
     scheme = "http" if stage.name == "local" else "https"
-    for name in ("catalog", "purge", "search"):
+    for name in ("api", "catalog", "purge", "search"):
         environment = stage.function(name).properties["Environment"]["Variables"]
         assert environment["OPENSEARCH_ENDPOINT"] == f"{scheme}://<{domain.id}.DomainEndpoint>"
         assert environment["OPENSEARCH_INDEX"] == "imagerepository"
