@@ -90,6 +90,14 @@ def test_a_stage_must_be_named_and_known(stage: str | None) -> None:
         ("classify.max_concurrency", "5", "is 9, and 2 more are for what people ask, but account_concurrency 10"),
         ("domain.instance_type", "t3.small", "t3.small.search"),
         ("prefix", "p" * 1025, "shorten"),
+        ("api.auth", "password", "use one of cognito, iam"),
+        ("api.timeout_seconds", "30", "1 to 29"),
+        ("api.rate", "0", "1 to 10,000"),
+        ("api.burst", "5001", "1 to 5,000"),
+        ("api.sign_up_open", "yes", "true or false"),
+        ("api.latency_alarm_milliseconds", "0", "use 1 or more"),
+        ("api.client_errors_alarm", "0", "use 1 or more"),
+        ("api.cloud_front", "true", "did you mean 'api.cloudfront'?"),
         ("alarm_email", "nobody", "someone@example.com"),
         ("free_storage_alarm_mb", "-1", "use 1 or more"),
     ],
@@ -98,6 +106,16 @@ def test_a_wrong_setting_is_named_with_what_to_change(name: str, value: str, adv
     with pytest.raises(SettingsError) as caught:
         settings_for({"stage": "dev", name: value})
     assert any(name in problem and advice in problem for problem in caught.value.problems), caught.value.problems
+
+
+def test_what_is_for_people_is_refused_where_only_machines_get_in() -> None:
+    with pytest.raises(SettingsError) as caught:
+        settings_for({"stage": "prod", "api.auth": "iam", "api.sign_up_open": "true"})
+    sign_up, cloudfront = sorted(caught.value.problems, reverse=True)
+    assert "use api.auth=cognito" in sign_up
+    assert "set api.cloudfront=false too" in cloudfront
+    alone = {"stage": "prod", "api.auth": "iam", "api.cloudfront": "false"}
+    assert not settings_for(alone).api.has_gallery
 
 
 def test_every_problem_is_told_at_once() -> None:
