@@ -336,7 +336,6 @@ def _problems(s: Settings) -> Iterator[str]:
     yield from _concurrency_problems(s)
     yield from _domain_problems(s.domain, s.region)
     yield from _api_problems(s.api)
-    yield from _domain_problems(s.domain)
     if not s.is_own_model and s.model not in MODELS:
         yield (
             f"model {s.model!r} is not known: use one of {_listed(MODELS)}, or the path of a directory with your own "

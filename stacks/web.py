@@ -131,7 +131,9 @@ class Web(Stack):
             self,
             "SignIn",
             user_pool=self.users,
-            cognito_domain=cognito.CognitoDomainOptions(domain_prefix=f"tagstream-{settings.stage}-{Aws.ACCOUNT_ID}"),
+            cognito_domain=cognito.CognitoDomainOptions(
+                domain_prefix=f"{self.stack_name.removesuffix('-web')}-{Aws.ACCOUNT_ID}"
+            ),
         )
         self.issuer = f"https://cognito-idp.{Aws.REGION}.{Aws.URL_SUFFIX}/{self.users.user_pool_id}"
         # The emulator signs people in at every address of its own.
