@@ -27,6 +27,8 @@ CLOUD := .venv-local/.installed
 NODE := node_modules/.installed
 MODEL := build/models/efficientnet-lite0/model.json
 READY := $(VENV) $(CLOUD) $(NODE) $(MODEL)
+# 300 MB to download, and only for who builds Inception-V3 or int8, or compares with the classic way.
+TENSORFLOW := .venv/.tensorflow
 
 # -qq: only errors. Warnings about package indexes would be the first thing that a newcomer sees.
 PIP := -m pip install -qq --disable-pip-version-check --no-input
@@ -62,7 +64,7 @@ infra: $(READY) ## Tests of the synthesised templates of every stage
 integration: $(READY) ## Tests against S3, SQS and OpenSearch stand-ins
 	$(PYTEST) $(PARALLEL) tests/integration
 
-long: $(READY) ## Tests that take a while: models converted anew; clouds, workers and downloads killed again and again
+long: $(READY) $(TENSORFLOW) ## Tests that take a while: models converted anew; clouds, workers and downloads killed again and again
 	$(PYTEST) -m long tests
 
 contract: $(READY) ## The catalog's tests against a real, empty OpenSearch (OPENSEARCH_URL=http://127.0.0.1:9200)
@@ -90,7 +92,7 @@ openapi: $(VENV) ## Write docs/openapi.json, the description of the HTTP API, as
 		print(json.dumps(document(), indent=2, ensure_ascii=False))' > build/openapi.json
 	@mv build/openapi.json docs/openapi.json
 
-bench: $(READY) ## Measure speed; writes build/bench.json and a plot
+bench: $(READY) $(TENSORFLOW) ## Measure speed; writes build/bench.json and a plot
 	.venv/bin/python -m benchmarks
 
 fuzz: $(VENV) ## Mutate photos of every format and see what becomes of them (SECONDS=n, SEED=n)
@@ -134,13 +136,13 @@ clean: ## Stop the local cloud and remove everything that was made here
 	@if [ -x .venv/bin/tagstream ]; then .venv/bin/tagstream local down; fi
 	rm -rf .venv .venv-local node_modules build cdk.out .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 
-# The newest Python that TensorFlow (which builds the models) has wheels for, or the one asked for.
+# The newest Python that everything pinned has wheels for, or the one asked for.
 define find_python
-python=; for candidate in $(or $(PYTHON),python3.13 python3.12 python3.11 python3 python); do \
-	if "$$candidate" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+python=; for candidate in $(or $(PYTHON),python3.14 python3.13 python3.12 python3.11 python3 python); do \
+	if "$$candidate" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' \
 		2> /dev/null; then python=$$candidate; break; fi; done; \
 if [ -z "$$python" ]; then \
-	echo 'Python 3.11, 3.12 or 3.13 with venv and pip is needed$(if $(PYTHON), and $(PYTHON) is not that)' \
+	echo 'Python 3.11, 3.12, 3.13 or 3.14 with venv and pip is needed$(if $(PYTHON), and $(PYTHON) is not that)' \
 		'(on Debian: apt-get install python3-venv). Name one with: make setup PYTHON=/path/to/python3' >&2; exit 1; fi
 endef
 
@@ -150,11 +152,19 @@ if ! $(1)/bin/python -m pip --version > /dev/null 2>&1; then \
 	$(find_python); echo "Making $(1) with $$("$$python" --version) …"; "$$python" -m venv --clear $(1); fi
 endef
 
-$(VENV): requirements.txt requirements-models.txt constraints.txt pyproject.toml
+$(VENV): requirements.txt constraints.txt pyproject.toml
 	@$(call make_venv,.venv)
-	@echo "Installing Python packages into .venv (2 to 3 minutes the first time) …"
-	@.venv/bin/python $(PIP) -r requirements.txt -r requirements-models.txt
+	@echo "Installing Python packages into .venv (a minute the first time) …"
+	@.venv/bin/python $(PIP) -r requirements.txt
 	@.venv/bin/python $(PIP) --no-deps --editable .
+	@touch $@
+
+# Where TensorFlow has no wheels, the tests that need it say so and are skipped.
+$(TENSORFLOW): requirements-models.txt $(VENV)
+	@if .venv/bin/python -c 'import sys; sys.exit(sys.version_info >= (3, 14))'; then \
+		echo "Installing TensorFlow into .venv (a minute or two the first time) …"; \
+		.venv/bin/python $(PIP) -r $<; \
+	else echo "TensorFlow has no wheels for this Python: what needs it is left out." >&2; fi
 	@touch $@
 
 $(CLOUD): tagstream/local/requirements.txt $(VENV)
@@ -176,5 +186,5 @@ $(NODE): package.json package-lock.json
 	@touch $@
 
 $(MODEL): | $(VENV)
-	@echo "Building the model efficientnet-lite0 (half a minute) …"
+	@echo "Building the model efficientnet-lite0 …"
 	@.venv/bin/tagstream models build efficientnet-lite0

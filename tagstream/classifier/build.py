@@ -1,6 +1,7 @@
-"""Builds a model: published weights, into a Keras net, into a .tflite file with all that it takes to use it.
+"""Builds a model: published weights, into a net, into a .tflite file with all that it takes to use it.
 
-TensorFlow is imported here and nowhere else, and only while a model is being built.
+The EfficientNet-Lites are written straight into the file. TensorFlow, which is large and behind with new versions of
+Python, is needed for Inception-V3 and for int8; it is imported here and nowhere else, and only for these.
 """
 
 from __future__ import annotations
@@ -15,16 +16,20 @@ import warnings
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from tagstream.classifier.models import MODELS, MODELS_DIR, ModelInfo, ModelSpec, load_info, sha256
 from tagstream.classifier.quiet import quiet
 from tagstream.errors import ImageRejected, ModelError
 from tagstream.vocabulary import load_tree
 
+if TYPE_CHECKING:
+    from tagstream.classifier.nets import Net
+
 __all__ = ["Quantization", "build_model", "variant_name"]
 
 Quantization = Literal["fp16", "int8", "none"]
+T = TypeVar("T")
 _DOWNLOAD_TIMEOUT = 30  # seconds without a byte
 _MAX_SAMPLES = 100
 # Source: keras/src/applications/inception_v3.py
@@ -74,16 +79,19 @@ def build_model(
         return folder
     vocabulary = load_tree()
     calibration = _calibration(spec, samples) if quantize == "int8" and spec.package else None
-    report("importing TensorFlow")
-    tf = _tensorflow()
+    tf = _tensorflow(report) if quantize == "int8" or spec.package is None else None
     source: Path | None = None
     if not random_weights:
         report("reading the weights")
         source = weights or _published_weights(spec)
-    report("building the net")
-    net = _net(spec, source)
-    report(f"converting to LiteRT ({quantize})")
-    content = _convert(tf, net, quantize, calibration)
+    if tf is None:
+        report(f"writing the net ({quantize})")
+        content, packages = _written(spec, source, quantize), ["ai-edge-litert"]
+    else:
+        report("building the net")
+        net = _net(spec, source)
+        report(f"converting to LiteRT ({quantize})")
+        content, packages = _convert(tf, net, quantize, calibration), ["tensorflow-cpu", "keras"]
     kind: Literal["published", "file", "random"] = "random" if random_weights else "published"
     origin, licence = spec.source, spec.licence
     if weights is not None and not _is_keras_own(weights):
@@ -111,8 +119,7 @@ def build_model(
             tflite_sha256=sha256(made / "model.tflite"),
             labels_sha256=sha256(made / "labels.txt"),
             weights_sha256=None if source is None else sha256(source),
-            built_with={package: version(package) for package in ("tensorflow-cpu", "keras")}
-            | {"vocabulary": vocabulary.version},
+            built_with={package: version(package) for package in packages} | {"vocabulary": vocabulary.version},
         )
         (made / "model.json").write_text(info.to_json())
         if folder.exists():
@@ -138,14 +145,17 @@ def _describe(quantize: Quantization, spec: ModelSpec) -> str:
     return {"fp16": "fp16 weights", "none": "none"}[quantize]
 
 
-def _tensorflow() -> Any:
+def _tensorflow(report: Callable[[str], object]) -> Any:
+    report("importing TensorFlow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
     try:
         with quiet():
             import tensorflow as tf
     except ImportError as error:
-        raise ModelError("building a model needs TensorFlow: run 'pip install -r requirements-models.txt'") from error
+        raise ModelError(
+            "Inception-V3 and int8 are built by TensorFlow: run 'pip install -r requirements-models.txt'"
+        ) from error
     tf.get_logger().setLevel("ERROR")
     return tf
 
@@ -196,14 +206,30 @@ def _net(spec: ModelSpec, source: Path | None) -> Any:
     import keras
 
     from tagstream.classifier import nets
-    from tagstream.classifier.weights import read_checkpoint
 
     keras.backend.clear_session()
     keras.utils.set_random_seed(0)
     if spec.width is None or spec.depth is None:
         return nets.inception_v3(spec.input_size, source)
-    weights = None if source is None else read_checkpoint(source)
-    return nets.efficientnet_lite(spec.input_size, spec.width, spec.depth, weights)
+    return keras.Model(*_built(spec, source, nets.KerasNet()))
+
+
+def _written(spec: ModelSpec, source: Path | None, quantize: Quantization) -> bytes:
+    """The .tflite file of an EfficientNet-Lite, as TensorFlow's converter would make it."""
+    from tagstream.classifier.tflite import TfliteNet
+
+    net = TfliteNet(fp16=quantize == "fp16")
+    return net.content(*_built(spec, source, net))
+
+
+def _built(spec: ModelSpec, source: Path | None, net: Net[T]) -> tuple[T, T]:
+    from tagstream.classifier import nets
+    from tagstream.classifier.weights import read_checkpoint
+
+    assert spec.width is not None  # noqa: S101 - an EfficientNet-Lite has both
+    assert spec.depth is not None  # noqa: S101
+    weights = nets.Weights(None if source is None else read_checkpoint(source))
+    return nets.efficientnet_lite(net, spec.input_size, spec.width, spec.depth, weights)
 
 
 def _convert(tf: Any, net: Any, quantize: Quantization, calibration: list[Any] | None) -> bytes:

@@ -240,7 +240,7 @@ def draw(result: Calibration, model: str, path: Path) -> None:
     try:
         import matplotlib
     except ImportError as error:
-        raise ConfigurationError("drawing needs matplotlib: run 'pip install -r requirements-models.txt'") from error
+        raise ConfigurationError("drawing needs matplotlib: run 'pip install -r requirements.txt'") from error
     matplotlib.use("Agg")
     from matplotlib import pyplot
 

@@ -95,8 +95,8 @@ def list_models(as_json: bool) -> None:
 def build(name: str, weights: Path | None, quantize: str, samples: Path | None, force: bool) -> None:
     """Build model NAME into build/models: efficientnet-lite0, efficientnet-lite2 or inception-v3.
 
-    int8 makes a model of its own beside the others, NAME-int8; none makes NAME-fp32. Needs TensorFlow
-    (pip install -r requirements-models.txt); using a model does not.
+    int8 makes a model of its own beside the others, NAME-int8; none makes NAME-fp32. Inception-V3 and int8 are
+    built by TensorFlow (pip install -r requirements-models.txt); using a model never needs it.
     """
     from tagstream.classifier.build import Quantization, build_model
     from tagstream.classifier.models import MODELS_DIR

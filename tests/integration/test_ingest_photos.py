@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from tagstream.classifier import Classifier, best_tags, run_image_recognition
+from tagstream.classifier.build import _convert as converted
 from tagstream.classifier.build import _net as keras_net
 from tagstream.classifier.build import _published_weights as published_weights
 from tagstream.classifier.build import build_model
@@ -44,17 +45,27 @@ def test_known_photos_get_the_right_tag(photos: list[Path], photo: Photo) -> Non
 
 
 @pytest.mark.long
-def test_the_converted_net_agrees_with_keras(photos: list[Path], fast: Classifier, tmp_path: Path) -> None:
-    plain = Classifier(build_model("efficientnet-lite0", quantize="none", root=tmp_path))
-    spec = MODELS["efficientnet-lite0"]
+@pytest.mark.parametrize("name", ["efficientnet-lite0", "efficientnet-lite2"])
+def test_the_written_net_agrees_with_keras_and_with_the_converter(
+    name: str, photos: list[Path], tmp_path: Path
+) -> None:
+    tensorflow = pytest.importorskip("tensorflow", reason="TensorFlow has no wheels for this Python")
+    plain = Classifier(build_model(name, quantize="none", root=tmp_path))
+    halved = Classifier(build_model(name, root=tmp_path))
+    spec = MODELS[name]
     net = keras_net(spec, published_weights(spec))
+    shutil.copytree(find_model(name, tmp_path), tmp_path / "converted")
+    (tmp_path / "converted" / "model.tflite").write_bytes(converted(tensorflow, net, "fp16", None))
+    wanted_halved = Classifier(tmp_path / "converted", verify=False)
     for path in photos[:5]:
         pixels = plain.decode(path, fast=False).pixels
         logits = net(normalise(pixels, spec.mean, spec.std), training=False).numpy()[0]
         wanted = np.exp(logits - logits.max())
         wanted /= wanted.sum()
         np.testing.assert_allclose(plain.scores(pixels), wanted, atol=1e-4)
-        np.testing.assert_allclose(fast.scores(pixels), wanted, atol=0.03)
+        # Folding the same numbers in another order rounds some of millions of weights the other way.
+        np.testing.assert_allclose(halved.scores(pixels), wanted_halved.scores(pixels), atol=1e-3)
+        np.testing.assert_allclose(halved.scores(pixels), wanted, atol=0.03)
 
 
 def test_scaling_while_decoding_and_fp16_keep_the_top_tag(photos: list[Path], fast: Classifier) -> None:
@@ -67,13 +78,12 @@ def test_scaling_while_decoding_and_fp16_keep_the_top_tag(photos: list[Path], fa
     assert sure >= 5
 
 
-@pytest.mark.long
-def test_a_damaged_model_is_built_again_the_same_and_in_one_step(tmp_path: Path, fast: Classifier) -> None:
+def test_a_damaged_model_is_built_again_the_same_and_in_one_step(tmp_path: Path) -> None:
     shutil.copytree(find_model("efficientnet-lite0"), tmp_path / "efficientnet-lite0")
     (tmp_path / "efficientnet-lite0" / "model.tflite").write_bytes(b"")
     told: list[str] = []
     made = build_model("efficientnet-lite0", root=tmp_path, report=told.append)
-    assert len(told) >= 4
+    assert len(told) >= 3
     assert [path.name for path in tmp_path.iterdir()] == ["efficientnet-lite0"]
     assert sorted(path.name for path in made.iterdir()) == [
         "labels.txt",
@@ -81,12 +91,12 @@ def test_a_damaged_model_is_built_again_the_same_and_in_one_step(tmp_path: Path,
         "model.tflite",
         "wordnet-ids.txt",
     ]
-    noise = np.random.default_rng(1).integers(0, 256, (224, 224, 3), dtype=np.uint8)
-    np.testing.assert_allclose(Classifier(made).scores(noise), fast.scores(noise), atol=1e-6)
+    assert (made / "model.tflite").read_bytes() == (find_model("efficientnet-lite0") / "model.tflite").read_bytes()
 
 
 @pytest.mark.long
 def test_int8_of_the_small_nets_is_integers_throughout(photos: list[Path], tmp_path: Path) -> None:
+    pytest.importorskip("tensorflow", reason="TensorFlow has no wheels for this Python")
     made = build_model("efficientnet-lite0", quantize="int8", samples=photos, root=tmp_path)
     small = Classifier(made)
     assert (made.name, small.info.quantization) == ("efficientnet-lite0-int8", "int8")
@@ -103,7 +113,9 @@ def test_int8_of_the_small_nets_is_integers_throughout(photos: list[Path], tmp_p
     assert right >= 0.8 * len(PHOTOS)
 
 
+@pytest.mark.long
 def test_inception_without_a_way_out_asks_for_a_file(tmp_path: Path) -> None:
+    pytest.importorskip("tensorflow", reason="TensorFlow has no wheels for this Python")
     environment = os.environ | {"KERAS_HOME": str(tmp_path), "https_proxy": "http://127.0.0.1:9"}
     done = subprocess.run(
         [sys.executable, "-c", "from tagstream.cli import main; main()", "models", "build", "inception-v3", "--force"],

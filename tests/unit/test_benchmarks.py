@@ -135,7 +135,6 @@ def test_every_contestant_has_its_turn_in_every_round_and_none_is_always_first()
 
 def test_the_plot_is_a_picture_and_rows_without_target_need_none(tmp_path: Path) -> None:
     # Matplotlib is installed for benchmarks only.
-    pytest.importorskip("matplotlib")
     from PIL import Image
 
     rows = [faster("fast", [1.0], [3.0], target=2.0), limited("bundle", 100.0, 250.0, unit="MiB", at_most=120.0)]

@@ -16,8 +16,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from tagstream.classifier.build import _published_weights as published_weights
 from tagstream.classifier.build import build_model, variant_name
 from tagstream.classifier.models import MODELS, built_models, find_model, load_classes, load_info, sha256
+from tagstream.classifier.nets import Weights, efficientnet_lite
+from tagstream.classifier.tflite import TfliteNet
 from tagstream.classifier.weights import read_checkpoint
 from tagstream.cli import main
 from tagstream.errors import ModelError
@@ -233,6 +236,43 @@ def test_truncated_weights_are_refused(size: int, tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:size])
     with pytest.raises(ModelError):
         read_checkpoint(path)
+
+
+def lite0_weights() -> dict[str, np.ndarray[Any, Any]]:
+    return read_checkpoint(published_weights(MODELS["efficientnet-lite0"]))
+
+
+def written(weights: dict[str, np.ndarray[Any, Any]] | None) -> bytes:
+    net = TfliteNet(fp16=True)
+    return net.content(*efficientnet_lite(net, 224, 1.0, 1.0, Weights(weights)))
+
+
+def test_weights_of_another_net_are_refused() -> None:
+    for change, message in (
+        ({"_fc.bias": None}, r"_fc\.bias is missing"),
+        ({"_fc.bias": np.zeros(10)}, r"_fc\.bias has the shape \(10,\) instead of \(1000,\)"),
+        ({"_fc.more": np.zeros(10)}, r"1 are left over, '_fc\.more' for one"),
+    ):
+        changed = {name: values for name, values in (lite0_weights() | change).items() if values is not None}
+        with pytest.raises(ModelError, match=message):
+            written(changed)
+
+
+def test_a_net_is_written_the_same_each_time_and_random_weights_are_others() -> None:
+    once = written(lite0_weights())
+    assert once == written(lite0_weights())
+    assert written(None) == written(None) != once
+    assert abs(len(written(None)) - len(once)) < 100
+
+
+def test_values_lie_where_the_kernels_read_them_fastest() -> None:
+    from ai_edge_litert import schema_py_generated as schema
+
+    content = written(None)
+    model = schema.Model.GetRootAsModel(content, 0)
+    buffers = [model.Buffers(number) for number in range(1, model.BuffersLength())]
+    assert len(buffers) > 100
+    assert {buffer._tab.Vector(buffer._tab.Offset(4)) % 16 for buffer in buffers} == {0}
 
 
 def build(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
