@@ -24,10 +24,16 @@ __all__ = [
 ]
 __all__ += ["Upload", "UploadRequest"]
 
+
+class Answer(BaseModel):
+    # Most are only for the description: a cold start does without them.
+    model_config = ConfigDict(defer_build=True)
+
+
 Score = Annotated[float, Field(ge=0, le=1)]
 
 
-class Problem(BaseModel):
+class Problem(Answer):
     """RFC 9457."""
 
     type: Literal["about:blank"]
@@ -38,7 +44,7 @@ class Problem(BaseModel):
     position: int | None = Field(None, description="Where in the query, in characters from 0.")
 
 
-class Tag(BaseModel):
+class Tag(Answer):
     tag: str
     score: Score
     kind: Literal["leaf", "ancestor"] = Field(
@@ -51,7 +57,7 @@ class TagInFull(Tag):
     aliases: list[str]
 
 
-class Match(BaseModel):
+class Match(Answer):
     """Why an image was found: the tag for a term of the query."""
 
     term: str
@@ -62,17 +68,17 @@ class Match(BaseModel):
     similarity: float
 
 
-class Color(BaseModel):
+class Color(Answer):
     color: str
     share: Score
 
 
-class Location(BaseModel):
+class Location(Answer):
     lat: float
     lon: float
 
 
-class Image(BaseModel):
+class Image(Answer):
     """What is not known of an image is left out."""
 
     # What analysers say besides has its own checks on the way into the catalog (tagstream.analysis).
@@ -116,14 +122,14 @@ class ImageInFull(Image):
     tags: list[TagInFull]  # type: ignore[assignment]
 
 
-class Meaning(BaseModel):
+class Meaning(Answer):
     tag: str
     how: str
     said: str
     similarity: float
 
 
-class Term(BaseModel):
+class Term(Answer):
     """What a word or phrase of the query was taken for."""
 
     model_config = ConfigDict(extra="allow")
@@ -132,7 +138,7 @@ class Term(BaseModel):
     means: list[Meaning]
 
 
-class Page(BaseModel):
+class Page(Answer):
     """A page of images; ``cursor`` is null on the last one."""
 
     model_config = ConfigDict(extra="allow")
@@ -147,21 +153,21 @@ class Page(BaseModel):
     suggestions: dict[str, Any] | None = Field(None, description="Where nothing was found: what may have been meant.")
 
 
-class Similar(BaseModel):
+class Similar(Answer):
     images: list[Image]
 
 
-class Completion(BaseModel):
+class Completion(Answer):
     tag: str = Field(description="A tag, or a word that means one.")
     count: int = Field(description="Images that show it.")
     means: list[str] | None = Field(None, description="The tags that the word means, the commonest first.")
 
 
-class Tags(BaseModel):
+class Tags(Answer):
     tags: list[Completion]
 
 
-class Stats(BaseModel):
+class Stats(Answer):
     classified: int
     rejected: int
     bytes: int
@@ -173,13 +179,13 @@ class Stats(BaseModel):
     last_change: str | None
 
 
-class UploadRequest(BaseModel):
+class UploadRequest(Answer):
     model_config = ConfigDict(extra="forbid")
 
     upload: str | None = Field(None, max_length=100, description="An upload to go on with; without it, a new one.")
 
 
-class Upload(BaseModel):
+class Upload(Answer):
     """A form for S3: for each file, POST ``fields``, ``key``, ``Content-Type`` and last the ``file`` to ``url``."""
 
     upload: str
@@ -191,7 +197,7 @@ class Upload(BaseModel):
     max_bytes: int
 
 
-class Arrival(BaseModel):
+class Arrival(Answer):
     id: str
     key: str
     name: str
@@ -201,7 +207,7 @@ class Arrival(BaseModel):
     thumbnails: dict[str, str]
 
 
-class Arrivals(BaseModel):
+class Arrivals(Answer):
     """What became of the files of an upload; those that are not listed are on their way."""
 
     upload: str
@@ -209,16 +215,16 @@ class Arrivals(BaseModel):
     cursor: str | None
 
 
-class Removed(BaseModel):
+class Removed(Answer):
     id: str
     undo_until: str | None = Field(description="Until when it can be restored.")
 
 
-class Restored(BaseModel):
+class Restored(Answer):
     id: str
 
 
-class OpenApi(BaseModel):
+class OpenApi(Answer):
     model_config = ConfigDict(extra="allow")
 
     openapi: str

@@ -153,7 +153,7 @@ def test_the_schedule_purges_and_the_action_reindexes(functions: dict[str, Handl
     assert (moved["state"], moved["index"]) == ("done", index_name(INDEX))
 
 
-@pytest.mark.parametrize("name", ["catalog", "search", "purge"])
+@pytest.mark.parametrize("name", ["api", "catalog", "search", "purge"])
 def test_nothing_heavy_is_imported_and_nothing_read_at_import(name: str) -> None:
     heavy = {"tensorflow", "ai_edge_litert", "numpy", "PIL", "aws_cdk", "click", "rich", "boto3", "grpc"}
     script = (
