@@ -10,6 +10,7 @@ gc.disable()
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from lambdas.frame import Event, Frame
 from tagstream.classifier import MIN_ANCESTOR_SCORE, Classifier, Limits
 from tagstream.errors import ConfigurationError
 from tagstream.pipeline.deliveries import Delivery, work_off
-from tagstream.pipeline.ingest import Ingest, Outcome
+from tagstream.pipeline.ingest import Ingest, Outcome, rejected_by
 
 frame = Frame()
 
@@ -122,7 +123,13 @@ def outcomes(records: list[dict[str, Any]], context: LambdaContext) -> dict[str,
 def handler(event: Event, context: LambdaContext) -> Event:
     """Answers with the messages to deliver again; to ``{"action": "describe"}`` with what it looks at photos with."""
     if event.get("action") == "describe":
-        return {"model": classifier().name, "vocabulary": classifier().vocabulary}
+        return {
+            "model": classifier().name,
+            "vocabulary": classifier().vocabulary,
+            "rejected_by": rejected_by(classifier()),
+            # By the clock that documents are written by.
+            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        }
     results = outcomes(event["Records"], context)
     gc.enable()
     kinds = [update.kind for outcome in results.values() for update in outcome.updates]

@@ -52,6 +52,7 @@ def document(update: CatalogUpdate, *, indexed_at: str) -> dict[str, Any]:
             "model": update.model,
             "vocabulary": update.vocabulary,
             "reason": update.reason,
+            "rejected_by": update.rejected_by,
             "uploaded_at": update.event_time or None,
             "classified_at": update.processed_at,
             "thumbnails": update.thumbnails,

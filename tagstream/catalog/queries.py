@@ -18,6 +18,7 @@ from tagstream.errors import QueryError
 __all__ = [
     "MAX_LIMIT",
     "MAX_TAGS",
+    "MAX_VERSIONS",
     "Request",
     "answer",
     "parse_request",
@@ -33,6 +34,9 @@ MAX_LIMIT = 100
 MAX_TAGS = 1000
 """Tags in one answer, at most."""
 
+MAX_VERSIONS = 2000
+"""Images in one answer about versions, at most: some 600 kB, and below Lambda's 6 MB however long their keys are."""
+
 _DEFAULT_LIMIT = 20
 _MAX_TEXT = 2048
 _MEANINGS_SHOWN = 10
@@ -46,6 +50,7 @@ _FIELDS = {
     "title": {"title", "exact", "limit", "after"},
     "rejected": {"limit", "after"},
     "under": {"prefix", "limit", "after"},
+    "versions": {"bucket", "q", "limit", "after"},
     "locations": {"locations"},
     "tags": {"prefix", "min_score", "limit"},
     "stats": set[str](),
@@ -71,6 +76,19 @@ _SHOWN = (
     *FIELDS,
 )
 
+_VERSION = (
+    "key",
+    "status",
+    "etag",
+    "size",
+    "sequencer",
+    "model",
+    "vocabulary",
+    "rejected_by",
+    "uploaded_at",
+    "classified_at",
+)
+
 Json: TypeAlias = dict[str, Any]
 
 
@@ -82,14 +100,15 @@ class Request:
     their uploads, and then also without a query. ``list``: the same, or all of them, in the order of their keys.
     ``tag``: images with ``text`` in a tag, best score first. ``title``: the images called ``text``. ``rejected``: what
     could not be classified, newest first. ``under``: what came of the keys that begin with ``text``, in their order,
-    rejected ones too. ``locations``: the images there, ``ids`` of them, rejected ones too; at most ``MAX_LIMIT``, in
-    one answer. ``tags``: this catalog's tags with a word that begins with ``text``. ``stats``: what there is, in
-    numbers.
+    rejected ones too. ``versions``: which versions of the objects of ``bucket`` were looked at, and by what, all or
+    those that the query ``parsed`` finds, in the order of their keys; up to ``MAX_VERSIONS``, and nothing else of them.
+    ``locations``: the images there, ``ids`` of them, rejected ones too; at most ``MAX_LIMIT``, in one answer. ``tags``:
+    this catalog's tags with a word that begins with ``text``. ``stats``: what there is, in numbers.
 
     ``exact`` matches the whole tag or title instead of words in it. ``after`` is the ``after`` of the page before.
     """
 
-    kind: Literal["search", "list", "tag", "title", "rejected", "under", "locations", "tags", "stats"]
+    kind: Literal["search", "list", "tag", "title", "rejected", "under", "versions", "locations", "tags", "stats"]
     text: str = ""
     min_score: float | None = None
     exact: bool = False
@@ -101,6 +120,7 @@ class Request:
     weak_below: float = WEAK_BELOW
     newest: bool = False
     ids: tuple[str, ...] = ()
+    bucket: str = ""
 
 
 def parse_request(request: object) -> Request:
@@ -127,6 +147,7 @@ def parse_request(request: object) -> Request:
     elif kind == "under" or request.get("prefix"):
         text = _text(request, "prefix")
     return Request(
+        bucket=_text(request, "bucket") if kind == "versions" else "",
         kind=kind,  # type: ignore[arg-type]
         text=text,
         min_score=_score(request, "min_score"),
@@ -134,7 +155,7 @@ def parse_request(request: object) -> Request:
         exact=_flag(request, "exact", default=kind == "title"),
         limit=_limit(request),
         after=_after(request),
-        parsed=language.parse(text) if kind in ("search", "list") and text else None,
+        parsed=language.parse(text) if kind in ("search", "list", "versions") and text else None,
         related=_flag(request, "related", default=True),
         facets=_flag(request, "facets", default=False),
         weak_below=_given(_score(request, "weak_below"), WEAK_BELOW),
@@ -213,7 +234,7 @@ def _score(request: Mapping[str, Any], name: str) -> float | None:
 
 
 def _limit(request: Mapping[str, Any]) -> int:
-    most = MAX_TAGS if request["query"] == "tags" else MAX_LIMIT
+    most = {"tags": MAX_TAGS, "versions": MAX_VERSIONS}.get(request["query"], MAX_LIMIT)
     limit = _given(request.get("limit"), _DEFAULT_LIMIT)
     if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= most:
         more = "" if request["query"] == "tags" else "; use 'after' for the next page"
@@ -227,7 +248,7 @@ def _after(request: Mapping[str, Any]) -> tuple[str | float, ...] | None:
         return None
     if not isinstance(after, list) or not 2 <= len(after) <= _MOST_SORTED_BY:
         raise QueryError(_WRONG_AFTER)
-    first_fits = _is_text if request["query"] in ("title", "list", "under") else _is_number
+    first_fits = _is_text if request["query"] in ("title", "list", "under", "versions") else _is_number
     if not all(map(first_fits, after[:-1])) or not _is_text(after[-1]):
         raise QueryError(_WRONG_AFTER)
     return tuple(after)
@@ -242,6 +263,8 @@ def search_body(request: Request, search: Search | None = None) -> Json:
         return stats_body()
     if request.kind == "tags":
         return tags_body(request.text, min_score=_given(request.min_score, request.weak_below), limit=request.limit)
+    if request.kind == "versions":
+        return _versions(request, search)
     query, order = _found_by(request, search) if search else _BUILDERS[request.kind](request)
     body: Json = {
         "size": request.limit + 1,
@@ -267,6 +290,19 @@ def _found_by(request: Request, search: Search) -> tuple[Json, list[Json]]:
     if request.newest:
         return {"filter": [classified, clause]}, [_NEWEST]
     return {"filter": [classified], "must": [clause]}, search.order()
+
+
+def _versions(request: Request, search: Search | None) -> Json:
+    conditions: list[Json] = [{"terms": {"status": ["classified", "rejected"]}}, {"term": {"bucket": request.bucket}}]
+    body: Json = {
+        "size": request.limit,
+        # Counting ten million for each of five thousand pages would take longer than reading them.
+        "track_total_hits": False,
+        "_source": list(_VERSION),
+        "query": {"bool": {"filter": conditions + ([search.clause()] if search else [])}},
+        "sort": [{"key": "asc"}, {"id": "asc"}],
+    }
+    return body | ({} if request.after is None else {"search_after": list(request.after)})
 
 
 def similar_body(request: Request, rest: Search | None, alike: Json) -> Json:
@@ -373,6 +409,9 @@ def answer(request: Request, response: Mapping[str, Any], search: Search | None 
     if request.kind == "tags":
         return tags_answer(response, limit=request.limit)
     hits = response["hits"]["hits"]
+    if request.kind == "versions":
+        images = [hit["_source"] for hit in hits]
+        return {"images": images, "after": hits[-1]["sort"] if len(hits) == request.limit else None}
     shown = hits[: request.limit]
     answered: Json = {
         "total": response["hits"]["total"]["value"],

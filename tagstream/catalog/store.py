@@ -200,7 +200,7 @@ class CatalogStore:
             if similar is not None:
                 return self._similar(request, *similar)
             found = answer(request, self._ask(search_body(request, search)), search)
-            if search is not None and found["total"] == 0:
+            if search is not None and found.get("total") == 0:
                 found |= suggestions(search, self._vocabulary(), self._ask(suggestion_body(search)))
         except CatalogError as error:
             if isinstance(error.__cause__, NotFoundError):

@@ -19,7 +19,7 @@ from tagstream.thumbnails.names import check_thumbnails
 __all__ = ["CatalogUpdate", "document_id"]
 
 _TEXTS = ("bucket", "key", "sequencer", "event_time")
-_OPTIONAL_TEXTS = ("version_id", "etag", "model", "vocabulary", "reason", "processed_at", "look")
+_OPTIONAL_TEXTS = ("version_id", "etag", "model", "vocabulary", "reason", "rejected_by", "processed_at", "look")
 _BOUNDS = {"size": 2**63, "width": 2**31, "height": 2**31}
 """What the index' long and integer fields hold."""
 
@@ -29,7 +29,8 @@ class CatalogUpdate:
     """The new state of one image.
 
     ``kind`` is ``classified`` (``tags`` are classes, then ancestors, best first; ``width``/``height`` in pixels as
-    people see it), ``rejected`` (``reason`` says why it can never be classified) or ``removed``.
+    people see it), ``rejected`` (``reason`` says why it can never be classified, ``rejected_by`` what says so:
+    another model or other limits may take it) or ``removed``.
     ``facts`` is what analysers say besides (:data:`tagstream.analysis.FIELDS`), some of it or nothing.
     ``vocabulary`` is the version of the tree that gave the tags their ancestors, if any.
     ``thumbnails`` is ``{"key": …, "sizes": {"320": [width, height], …}}``: what is there of them.
@@ -52,6 +53,7 @@ class CatalogUpdate:
     vocabulary: str | None = None
     tags: tuple[Tag, ...] = ()
     reason: str | None = None
+    rejected_by: str | None = None
     processed_at: str | None = None
     look: str | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
@@ -72,7 +74,8 @@ class CatalogUpdate:
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self), separators=(",", ":"))
+        said = {name: value for name, value in asdict(self).items() if value is not None}
+        return json.dumps(said, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> CatalogUpdate:

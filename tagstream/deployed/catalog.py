@@ -15,6 +15,7 @@ Image: TypeAlias = dict[str, Any]
 """What the catalog has of an image, as JSON: ``key``, ``s3_location``, ``tags`` and more (docs/python.md)."""
 
 _PAGE = 100
+_VERSIONS = 2000
 
 
 class Invoker(Protocol):
@@ -124,6 +125,22 @@ class Catalog:
     def at(self, locations: Sequence[str]) -> list[Image]:
         """What the catalog has of up to a hundred S3 locations; nothing where there is no catalog yet."""
         return list(self._answer({"query": "locations", "locations": [*locations]})["images"])
+
+    def versions(self, bucket: str, query: str | None = None) -> Iterator[Image]:
+        """Which versions of the objects of ``bucket`` were looked at, and by what, in the order of their keys: all that
+        there are, or those that ``query`` finds; nothing where there is no catalog yet.
+
+        Of each only ``key``, ``status``, ``etag``, ``model`` and the like. Two thousand come in an answer, so that ten
+        million take five thousand.
+        """
+        after = None
+        while True:
+            asked = {"query": "versions", "bucket": bucket, "q": query, "limit": _VERSIONS, "after": after}
+            answer = self._answer(asked)
+            yield from answer["images"]
+            after = answer["after"]
+            if after is None:
+                return
 
     def tags(self, prefix: str = "", *, min_score: float | None = None, limit: int = 1000) -> dict[str, Any]:
         """``tags`` with a word that begins with ``prefix``, each with the number of ``images`` that show it with at

@@ -29,7 +29,7 @@ from typing import Any
 from tagstream.classifier import Limits, Recognition
 from tagstream.errors import ImageRejected, TagstreamError
 from tagstream.pipeline.events import ObjectEvent, parse_notification
-from tagstream.pipeline.ingest import Ingest, Outcome, Recogniser
+from tagstream.pipeline.ingest import Ingest, Outcome, Recogniser, rejected_by
 from tagstream.pipeline.updates import update_of
 
 __all__ = ["LAST_TRY", "Delivery", "NoTimeLeft", "work_off"]
@@ -111,8 +111,9 @@ def _give_up(ingest: Ingest, name: str, delivery: Delivery, delete: Callable[[st
     """Record a message's photos as rejected, and delete it. Raises, and has not deleted it, if that fails."""
     # A little earlier than now, so that what the try finds is newer.
     before = datetime.now(UTC) - timedelta(milliseconds=2)
+    said = {"reason": _SUSPECTED, "rejected_by": rejected_by(ingest.recogniser())}
     rejections = tuple(
-        update_of(event, "rejected", reason=_SUSPECTED, processed_at=before.isoformat(timespec="milliseconds"))
+        update_of(event, "rejected", **said, processed_at=before.isoformat(timespec="milliseconds"))
         for event in parse_notification(delivery.body)
         if isinstance(event, ObjectEvent)
     )

@@ -21,7 +21,7 @@ from tagstream.errors import ImageRejected, NotAnEvent, TagstreamError
 from tagstream.pipeline.events import ObjectEvent, parse_notification
 from tagstream.pipeline.updates import update_of
 
-__all__ = ["Ingest", "NotAccepted", "Outcome", "Recogniser"]
+__all__ = ["Ingest", "NotAccepted", "Outcome", "Recogniser", "rejected_by"]
 
 MAX_ENTRIES = 10
 MAX_BATCH_BYTES = 1_048_576
@@ -42,6 +42,12 @@ class Recogniser(Protocol):
     def limits(self) -> Limits: ...
 
     def recognise(self, photo: bytes, *, confined: bool = False, patience: float | None = None) -> Recognition: ...
+
+
+def rejected_by(recogniser: Recogniser) -> str:
+    """What a rejection depends on besides the photo: where this is another, the photo is worth another look."""
+    limits = recogniser.limits
+    return f"{recogniser.name}, {limits.max_bytes:,} bytes, {limits.max_pixels:,} pixels, {limits.max_scans} scans"
 
 
 class NotAccepted(TagstreamError):
@@ -143,7 +149,8 @@ class Ingest:
                 raise
             return update_of(event, "removed", processed_at=_now()), ()
         except ImageRejected as error:
-            return update_of(event, "rejected", **about, reason=error.reason, processed_at=_now()), ()
+            about |= {"reason": error.reason, "rejected_by": rejected_by(recogniser)}
+            return update_of(event, "rejected", **about, processed_at=_now()), ()
         analysis = (
             analyse(seen.photo, without=() if self.store_location else ("location",)) if seen.photo else Analysis()
         )

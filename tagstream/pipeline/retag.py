@@ -1,10 +1,11 @@
 """Looking again at photos that are in the bucket already: after a new model, a new vocabulary, or lost notifications.
 
 A photo is *outdated* if the catalog's document is not what the deployed functions would write: another model or
-vocabulary looked at it, or another version of the object, or there is none. The inventory of a bucket goes, page by
-page, over a topic of its own, as parcels of notifications like those that S3 sends; from there it goes into the queue
-that S3 fills, never faster than asked for, and never so much at once that uploads would wait behind it. From there
-on it is the pipeline's usual way, in which nothing is lost or doubled (docs/catalog.md, Order).
+vocabulary looked at it, or another version of the object, or there is none. Bucket and catalog are read side by side,
+in the order of the keys. What is outdated goes, page by page, over a topic of its own, as parcels of notifications like
+those that S3 sends; from there it goes into the queue that S3 fills, never faster than asked for, and never so much at
+once that uploads would wait behind it. From there on it is the pipeline's usual way, in which nothing is lost or
+doubled (docs/catalog.md, Order).
 
 Nothing is kept but in the topic and in the catalog: whoever is interrupted starts again, with the parcels that are
 still there, and passes over what is up to date. At most one page of the inventory is looked at twice.
@@ -30,21 +31,21 @@ from tagstream.topics import Message, Outgoing, Topics
 
 __all__ = [
     "DEADLINE",
-    "LOOKUP",
     "MOST_WAITING",
     "PARCEL",
+    "Known",
     "Looked",
     "Photo",
     "QueueStuck",
     "Retag",
     "Tally",
+    "begun",
+    "ended",
     "inventory",
     "is_outdated",
+    "joined",
     "notification",
 ]
-
-LOOKUP = 100
-"""Documents that the catalog is asked for at once."""
 
 PARCEL = 100
 """Photos in one message of the topic: some 45 KB, which SQS bills as one request."""
@@ -59,6 +60,10 @@ _BATCH = 10
 _LOOK_SECONDS = 1.0
 _PATIENCE = 900.0
 _QUIET_LOOKS = 3
+_ASKED_AGAIN = 60.0
+"""Seconds after which the deployed function is asked again what it looks with."""
+
+_TAG_BEGUN = "begun"
 
 Document = Mapping[str, Any]
 
@@ -69,10 +74,17 @@ class QueueStuck(TagstreamError):
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """Who looks at photos: a model's name, and the version of the vocabulary that its tags come from, if any."""
+    """Who looks at photos: a model's name, and the version of the vocabulary that its tags come from, if any.
+
+    ``rejected_by`` is what it says of photos that it rejects (:func:`tagstream.pipeline.ingest.rejected_by`).
+    """
 
     model: str
     vocabulary: str | None = None
+    rejected_by: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.model}, vocabulary {self.vocabulary}" if self.vocabulary else self.model
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +95,10 @@ class Photo:
     etag: str
     size: int
     modified: datetime
+
+
+Known = tuple[Photo, Document | None]
+"""A photo, and what the catalog has of it."""
 
 
 @dataclass
@@ -117,16 +133,61 @@ def _filter(configuration: Mapping[str, Any]) -> tuple[str, str]:
     return rules.get("prefix", ""), rules.get("suffix", "")
 
 
-def is_outdated(photo: Photo, document: Document | None, looked: Looked, *, since: datetime) -> bool:
+def joined(pages: Iterable[Sequence[Photo]], documents: Iterable[Document]) -> Iterator[list[Known]]:
+    """The pages, each photo with its document; ``documents`` are those of all keys, and both are in their order.
+
+    Memory is that of a page. Each photo is there, whatever is written to the catalog meanwhile. Raises TagstreamError
+    if the order of either is another one: directory buckets list their keys in none.
+    """
+    coming = _in_order(documents)
+    document = next(coming, None)
+    last = ""
+    for page in pages:
+        known: list[Known] = []
+        for photo in page:
+            if photo.key <= last:
+                raise TagstreamError(_DISORDER.format("The bucket", photo.key, last))
+            last = photo.key
+            while document is not None and document["key"] < photo.key:
+                document = next(coming, None)
+            known.append((photo, document if document is not None and document["key"] == photo.key else None))
+        yield known
+
+
+_DISORDER = "{} does not list its keys in order: {!r} comes after {!r}. This needs them in order."
+
+
+def _in_order(documents: Iterable[Document]) -> Iterator[Document]:
+    last = ""
+    for document in documents:
+        if document["key"] < last:
+            raise TagstreamError(_DISORDER.format("The catalog", document["key"], last))
+        last = document["key"]
+        yield document
+
+
+def is_outdated(
+    photo: Photo,
+    document: Document | None,
+    looked: Looked,
+    *,
+    since: datetime,
+    everything_before: datetime | None = None,
+    rejected_before: datetime | None = None,
+) -> bool:
     """Whether the deployed functions would write something else than ``document``.
 
-    What was rejected names no model: it is looked at again unless that was done ``since`` then. What was uploaded
-    ``since`` then has its own notification on the way.
+    What was uploaded ``since`` then has its own notification on the way. What was looked at before
+    ``everything_before`` (``rejected_before``, if it was rejected) is outdated in any case.
     """
     if document is None or document.get("etag") != photo.etag:
         return photo.modified <= since
-    if document["status"] == "rejected":
-        return instant(document.get("classified_at")) < since.timestamp()
+    rejected = document["status"] == "rejected"
+    for before in (everything_before, rejected_before if rejected else None):
+        if before is not None and instant(document.get("classified_at")) < before.timestamp():
+            return True
+    if rejected:
+        return document.get("rejected_by") != looked.rejected_by
     return (document.get("model"), document.get("vocabulary")) != (looked.model, looked.vocabulary)
 
 
@@ -161,29 +222,32 @@ def notification(bucket: str, photo: Photo, document: Document | None, *, look: 
 class Retag:
     """One run. ``topic`` is its own, ``queue`` the one that S3 fills; both are names of ``topics``.
 
-    ``documents`` gets up to :data:`LOOKUP` locations (``s3://bucket/key``) and returns what the catalog has of them.
-    ``rate`` is in photos a second. With ``everything``, what is up to date is looked at again as well.
+    ``looks`` asks the deployed function what it looks with, now and then: another may be deployed during a run. From
+    then on photos are held against that one, and :attr:`changed` says so: those before it are outdated again.
+    ``rate`` is in photos a second. See :func:`is_outdated` for ``since`` and what else comes before.
     """
 
     topics: Topics
     topic: str
     queue: str
     bucket: str
-    documents: Callable[[Sequence[str]], Iterable[Document]]
-    looked: Looked
+    looks: Callable[[], Looked]
     rate: float
     since: datetime
-    everything: bool = False
+    everything_before: datetime | None = None
+    rejected_before: datetime | None = None
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
 
     def __post_init__(self) -> None:
         self.tally = Tally()
+        self.changed = False
+        self.looked = self.looks()
         self._look = uuid.uuid4().hex
-        self._due = self.clock()
+        self._due = self._asked = self.clock()
         self._unlooked = MOST_WAITING
 
-    def run(self, pages: Iterable[Sequence[Photo]], report: Callable[[Tally], object]) -> Tally:
+    def run(self, pages: Iterable[Sequence[Known]], report: Callable[[Tally], object]) -> Tally:
         """Send all outdated photos of ``pages``, and what an earlier run has left in the topic; ``report`` as it goes.
 
         Memory is that of a page. Raises :class:`QueueStuck`, and the errors of :mod:`tagstream.topics`.
@@ -197,11 +261,18 @@ class Retag:
                 self.work(report)
         return self.tally
 
-    def count(self, pages: Iterable[Sequence[Photo]]) -> Tally:
+    def count(self, pages: Iterable[Sequence[Known]]) -> Tally:
         """What :meth:`run` would do; nothing is sent."""
         for page in pages:
             collections.deque(self._outdated(page), maxlen=0)
         return self.tally
+
+    def ask_again(self) -> None:
+        """See whether another model or vocabulary was deployed."""
+        self._asked = self.clock()
+        looked = self.looks()
+        self.changed = self.changed or looked != self.looked
+        self.looked = looked
 
     def publish(self, messages: Iterable[str]) -> None:
         """Put notifications into the topic, as parcels."""
@@ -231,20 +302,22 @@ class Retag:
             quiet = quiet + 1 if left == 0 else 0
             self.sleep(_LOOK_SECONDS)
 
-    def _outdated(self, page: Sequence[Photo]) -> Iterator[str]:
-        for start in range(0, len(page), LOOKUP):
-            photos = page[start : start + LOOKUP]
-            found = {
-                document["s3_location"]: document
-                for document in self.documents([f"s3://{self.bucket}/{photo.key}" for photo in photos])
-            }
-            for photo in photos:
-                self.tally.listed += 1
-                document = found.get(f"s3://{self.bucket}/{photo.key}")
-                if self.everything or is_outdated(photo, document, self.looked, since=self.since):
-                    self.tally.outdated += 1
-                    self.tally.such = photo.key
-                    yield notification(self.bucket, photo, document, look=self._look)
+    def _outdated(self, page: Sequence[Known]) -> Iterator[str]:
+        if self.clock() - self._asked > _ASKED_AGAIN:
+            self.ask_again()
+        for photo, document in page:
+            self.tally.listed += 1
+            if is_outdated(
+                photo,
+                document,
+                self.looked,
+                since=self.since,
+                everything_before=self.everything_before,
+                rejected_before=self.rejected_before,
+            ):
+                self.tally.outdated += 1
+                self.tally.such = photo.key
+                yield notification(self.bucket, photo, document, look=self._look)
 
     def _send(self, parcel: Message, report: Callable[[Tally], object]) -> None:
         lines = parcel.body.split("\n")
@@ -284,3 +357,21 @@ class Retag:
             # Fewer than a moment ago, and not than ever: uploads go on, and may bring more than what is taken.
             if now < before:
                 since = self.clock()
+
+
+def begun(sqs: Any, url: str, what: str, now: datetime) -> datetime:
+    """When the run over ``what`` ("all", "rejected") began that is still to be ended: now, if there is none.
+
+    It is kept as a tag of the run's topic, so that the same command goes on with it after it was interrupted or killed.
+    """
+    kept = sqs.list_queue_tags(QueueUrl=url).get("Tags", {}).get(f"{_TAG_BEGUN}-{what}")
+    try:
+        return datetime.fromisoformat(kept)
+    except (TypeError, ValueError):
+        sqs.tag_queue(QueueUrl=url, Tags={f"{_TAG_BEGUN}-{what}": now.isoformat()})
+        return now
+
+
+def ended(sqs: Any, url: str) -> None:
+    """There is no run to go on with."""
+    sqs.untag_queue(QueueUrl=url, TagKeys=[f"{_TAG_BEGUN}-{what}" for what in ("all", "rejected")])

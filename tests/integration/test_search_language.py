@@ -240,6 +240,36 @@ def test_stats_and_list(catalog: CatalogStore) -> None:
     assert [image["key"][0] for image in rest["images"]] == ["c", "e", "g", "k", "l"]
 
 
+def test_versions_come_in_the_order_of_the_keys_and_in_pages(catalog: CatalogStore, opensearch: OpenSearch) -> None:
+    names = ["ä/1", "b", "B", "a b", "中", "😀", "z"]
+    updates = [CatalogUpdate("classified", "photos", name, "0A", "created", "", etag=name) for name in names]
+    other = CatalogUpdate("classified", "others", "c", "0A", "created", "")
+    bad = CatalogUpdate("rejected", "photos", "bad", "0B", "created", "", reason="no", rejected_by="us")
+    gone = CatalogUpdate("removed", "photos", "gone", "0A", "removed", "")
+    assert {one.state for one in catalog.apply([*updates, other, bad, gone])} == {"applied"}
+    opensearch.indices.refresh(index=INDEX)
+    found: list[dict[str, Any]] = []
+    after = None
+    while True:
+        page = catalog.search(
+            parse_request({"query": "versions", "bucket": "photos", "limit": 3, "after": after}),
+        )
+        found += page["images"]
+        after = page["after"]
+        if after is None:
+            break
+    assert [image["key"] for image in found] == sorted([*names, "bad"])
+    assert next(image for image in found if image["key"] == "bad") == {
+        "key": "bad",
+        "status": "rejected",
+        "sequencer": "0B",
+        "rejected_by": "us",
+    }
+    assert all(image["etag"] == image["key"] for image in found if image["key"] != "bad")
+    some = catalog.search(parse_request({"query": "versions", "bucket": "photos", "q": "title:z"}))
+    assert ([image["key"] for image in some["images"]], some["after"]) == (["z"], None)
+
+
 QUERIES = [
     "dog",
     "car",

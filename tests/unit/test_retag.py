@@ -11,16 +11,31 @@ from typing import Any
 import pytest
 
 from tagstream.catalog.order import newer
+from tagstream.cli.images.retag import _rounds
 from tagstream.errors import TagstreamError
 from tagstream.pipeline import retag
 from tagstream.pipeline.events import ObjectEvent, parse_notification
-from tagstream.pipeline.retag import LOOKUP, PARCEL, Looked, Photo, QueueStuck, Retag, Tally, inventory, is_outdated
+from tagstream.pipeline.retag import (
+    PARCEL,
+    Known,
+    Looked,
+    Photo,
+    QueueStuck,
+    Retag,
+    Tally,
+    begun,
+    ended,
+    inventory,
+    is_outdated,
+    joined,
+)
 from tagstream.pipeline.updates import update_of
 from tagstream.topics import Topics
 from tagstream.topics.testing import MemorySqs, VirtualClock
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
-LOOKED = Looked("efficientnet-lite2", "v2")
+LIMITS = "efficientnet-lite2, 64 bytes"
+LOOKED = Looked("efficientnet-lite2", "v2", LIMITS)
 
 
 def photo(key: str = "cat.jpg", etag: str = "e1") -> Photo:
@@ -29,7 +44,7 @@ def photo(key: str = "cat.jpg", etag: str = "e1") -> Photo:
 
 def document(**other: Any) -> dict[str, Any]:
     return {
-        "s3_location": "s3://photos/cat.jpg",
+        "key": "cat.jpg",
         "status": "classified",
         "etag": "e1",
         "model": "efficientnet-lite2",
@@ -50,13 +65,31 @@ def document(**other: Any) -> dict[str, Any]:
         (document(model="efficientnet-lite0"), True),
         (document(vocabulary="v1"), True),
         (document(vocabulary=None), True),
+        (document(status="rejected", model=None, vocabulary=None, rejected_by=LIMITS), False),
+        (document(status="rejected", model=None, rejected_by="efficientnet-lite2, 32 bytes"), True),
+        # Rejected by a version that did not say what by.
         (document(status="rejected", model=None), True),
-        (document(status="rejected", classified_at="2026-11-25T12:00:01Z"), False),
-        (document(status="rejected", classified_at="nonsense"), True),
     ],
 )
 def test_what_is_outdated(known: dict[str, Any] | None, outdated: bool) -> None:
     assert is_outdated(photo(), known, LOOKED, since=NOW) is outdated
+
+
+@pytest.mark.parametrize(
+    ("known", "by_all", "by_rejected"),
+    [
+        (document(), True, False),
+        (document(status="rejected", model=None, rejected_by=LIMITS), True, True),
+        (document(classified_at="2026-11-25T12:00:01Z"), False, False),
+        (document(status="rejected", rejected_by=LIMITS, classified_at="2026-11-25T12:00:01Z"), False, False),
+        (document(classified_at="nonsense"), True, False),
+    ],
+)
+def test_what_was_looked_at_before_a_time_is_looked_at_again_if_wanted(
+    known: dict[str, Any], by_all: bool, by_rejected: bool
+) -> None:
+    assert is_outdated(photo(), known, LOOKED, since=NOW, everything_before=NOW) is by_all
+    assert is_outdated(photo(), known, LOOKED, since=NOW, rejected_before=NOW) is by_rejected
 
 
 @pytest.mark.parametrize("known", [None, document(etag="e0")])
@@ -133,6 +166,46 @@ def test_the_inventory_has_what_the_bucket_tells_of() -> None:
     assert next(inventory(Bucket(keys), "photos"))[0].etag == "e1"
 
 
+def test_bucket_and_catalog_are_read_side_by_side() -> None:
+    photos = [photo(key) for key in ("a", "b", "d", "e/ä", "e/中", "e/😀")]
+    documents = [document(key=key) for key in ("A", "b", "c", "e/ä", "e/😀", "f")]
+    pages = [photos[:2], [], photos[2:]]
+    known = [[(one.key, found and found["key"]) for one, found in page] for page in joined(pages, documents)]
+    assert known == [[("a", None), ("b", "b")], [], [("d", None), ("e/ä", "e/ä"), ("e/中", None), ("e/😀", "e/😀")]]
+    assert [found for page in joined(pages, []) for _, found in page] == [None] * 6
+
+
+def test_no_more_of_the_catalog_is_read_than_a_page_needs() -> None:
+    read: list[str] = []
+
+    def documents() -> Iterator[dict[str, Any]]:
+        for key in "abcdef":
+            read.append(key)
+            yield document(key=key)
+
+    pages = joined(([photo(key)] for key in "abcdef"), documents())
+    next(pages)
+    assert len(read) <= 2
+
+
+@pytest.mark.parametrize(("keys", "known"), [("ba", ""), ("aa", ""), ("ac", "cb")])
+def test_without_order_nothing_is_compared(keys: str, known: str) -> None:
+    with pytest.raises(TagstreamError, match="does not list its keys in order"):
+        list(joined([[photo(key)] for key in keys + "z"], [document(key=key) for key in known]))
+
+
+def test_a_run_over_everything_is_gone_on_with_until_it_ends() -> None:
+    sqs = MemorySqs()
+    Topics(sqs).create("work")
+    url = sqs.get_queue_url(QueueName="work")["QueueUrl"]
+    assert begun(sqs, url, "all", NOW) == NOW
+    later = NOW + timedelta(hours=1)
+    assert begun(sqs, url, "all", later) == NOW
+    assert begun(sqs, url, "rejected", later) == later
+    ended(sqs, url)
+    assert begun(sqs, url, "all", later) == later
+
+
 class World:
     """A bucket, a catalog, a queue that a function works off, and a clock."""
 
@@ -144,18 +217,17 @@ class World:
             self.topics.create(name, max_receives=1000)
         self.bucket = Bucket([f"{number:05}.jpg" for number in range(count)])
         self.catalog: dict[str, dict[str, Any]] = {}
-        self.asked: list[int] = []
-
-    def documents(self, locations: Sequence[str]) -> list[dict[str, Any]]:
-        self.asked.append(len(locations))
-        return [self.catalog[location] for location in locations if location in self.catalog]
+        self.looked = LOOKED
 
     def retag(self, **other: Any) -> Retag:
         settings: dict[str, Any] = {"rate": 50.0, "clock": self.clock.now, "sleep": self.clock.sleep} | other
-        return Retag(self.topics, "work", "ingest", "photos", self.documents, LOOKED, since=NOW, **settings)
+        return Retag(self.topics, "work", "ingest", "photos", lambda: self.looked, since=NOW, **settings)
 
-    def pages(self) -> Iterator[list[Photo]]:
-        return inventory(self.bucket, "photos")
+    def pages(self) -> Iterator[list[Known]]:
+        return joined(inventory(self.bucket, "photos"), (self.catalog[key] for key in sorted(self.catalog)))
+
+    def time(self) -> datetime:
+        return NOW + timedelta(seconds=self.clock.now())
 
     def classify(self, most: int = 10_000) -> list[str]:
         """What the functions do: take events, write documents. The keys, in order."""
@@ -163,8 +235,7 @@ class World:
         for message in self.topics.pull("ingest", min_messages=0, max_messages=most, timeout=0):
             (event,) = parse_notification(message.body)
             assert isinstance(event, ObjectEvent)
-            location = f"s3://photos/{event.key}"
-            self.catalog[location] = document(s3_location=location)
+            self.catalog[event.key] = document(key=event.key, classified_at=self.time().isoformat())
             self.topics.acknowledge("ingest", [message])
             keys.append(event.key)
         return keys
@@ -183,16 +254,57 @@ def quiet(_: object) -> None:
 def test_every_outdated_photo_is_sent_once_and_no_other() -> None:
     world = World(2345)
     for key in world.bucket.keys[::3]:
-        world.catalog[f"s3://photos/{key}"] = document(s3_location=f"s3://photos/{key}")
+        world.catalog[key] = document(key=key)
     reports: list[int] = []
     tally = world.retag().run(world.pages(), lambda tally: reports.append(tally.sent))
     expected = [key for number, key in enumerate(world.bucket.keys) if number % 3]
     assert (tally.listed, tally.outdated, tally.sent) == (2345, len(expected), len(expected))
     assert sorted(world.classify()) == expected
-    assert max(world.asked) == LOOKUP
     assert reports == sorted(reports)
     assert world.retag().run(world.pages(), quiet).sent == 0
-    assert world.retag(everything=True).run(world.pages(), quiet).sent == 2345
+    assert world.retag(everything_before=world.time()).run(world.pages(), quiet).sent == 2345
+
+
+def test_all_of_them_after_a_kill_are_not_begun_anew() -> None:
+    world = World(1500)
+    for key in world.bucket.keys:
+        world.catalog[key] = document(key=key)
+    world.clock.sleep(10)
+    started = world.time()
+
+    def kill(tally: Tally) -> None:
+        if tally.sent >= 500:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        world.retag(everything_before=started).run(world.pages(), kill)
+    done = world.classify()
+    world.clock.sleep(retag.DEADLINE + 1)
+    world.retag(everything_before=started).run(world.pages(), quiet)
+    done += world.classify()
+    assert set(done) == set(world.bucket.keys)
+    assert len(done) - 1500 <= 1000
+    assert world.retag(everything_before=started).run(world.pages(), quiet).sent == 0
+
+
+def test_what_is_deployed_meanwhile_is_what_photos_are_held_against() -> None:
+    world = World(2000)
+    for key in world.bucket.keys:
+        world.catalog[key] = document(key=key)
+
+    def pages() -> Iterator[list[Known]]:
+        for page in world.pages():
+            yield page
+            world.clock.sleep(61)
+            world.looked = Looked("efficientnet-lite0", "v2", LIMITS)
+
+    current = world.retag(rate=1e6)
+    assert current.run(pages(), quiet).sent == 1000
+    assert current.changed
+    assert current.looked.model == "efficientnet-lite0"
+    again = world.retag(rate=1e6)
+    assert again.count(world.pages()).outdated == 2000
+    assert not again.changed
 
 
 def test_not_faster_than_asked_for() -> None:
@@ -308,7 +420,7 @@ def test_what_the_queue_refuses_stays_in_the_topic(monkeypatch: pytest.MonkeyPat
 
     def refusing(topic: str, messages: Iterable[Any], **other: Any) -> Any:
         refused = [*messages]
-        if topic == "ingest" and len(world.asked) and next(refusals) > 3:
+        if topic == "ingest" and next(refusals) > 3:
             result = publish_all(topic, [], **other)
             return type(result)(failed=(type("Refused", (), {"reason": "no room"})(),))
         return publish_all(topic, refused, **other)
@@ -334,3 +446,32 @@ def test_a_parcel_is_one_billed_request() -> None:
     assert len("\n".join(bodies).encode()) < 1_048_576
     assert len("\n".join(usual).encode()) < 65_536
     assert json.loads(bodies[0])
+
+
+def test_interrupted_it_says_how_to_go_on() -> None:
+    world = World(30)
+
+    def interrupted(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        _rounds(lambda: world.retag(sleep=interrupted), world.pages, ["ingest"], wait=True)
+    assert caught.value.__notes__ == ["10 photos are on their way: the same command goes on."]
+
+
+def test_a_deploy_meanwhile_begins_the_rounds_anew_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    world = World(30)
+    newer = Looked("efficientnet-lite0", "v2", LIMITS)
+
+    def working(seconds: float) -> None:
+        world.clock.sleep(seconds)
+        for key in world.classify():
+            world.catalog[key]["model"] = world.looked.model
+        if world.clock.now() > 2:
+            world.looked = newer
+
+    sent, tally, looked = _rounds(lambda: world.retag(sleep=working), world.pages, ["ingest"], wait=True)
+    assert (sent, tally.outdated, looked) == (60, 0, newer)
+    assert capsys.readouterr().err == (
+        "Meanwhile efficientnet-lite0, vocabulary v2 was deployed: every photo is brought up to date with that.\n"
+    )

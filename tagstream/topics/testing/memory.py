@@ -172,6 +172,23 @@ class MemorySqs:
                 attributes = {name: value for name, value in attributes.items() if name in AttributeNames}
             return {"Attributes": attributes}
 
+    def tag_queue(self, *, QueueUrl: str, Tags: Mapping[str, str]) -> dict[str, Any]:
+        with self._call("TagQueue", {"QueueUrl": QueueUrl}):
+            self._queue(QueueUrl).tags.update(Tags)
+            return {}
+
+    def untag_queue(self, *, QueueUrl: str, TagKeys: Sequence[str]) -> dict[str, Any]:
+        with self._call("UntagQueue", {"QueueUrl": QueueUrl}):
+            for key in TagKeys:
+                self._queue(QueueUrl).tags.pop(key, None)
+            return {}
+
+    def list_queue_tags(self, *, QueueUrl: str) -> dict[str, Any]:
+        with self._call("ListQueueTags", {"QueueUrl": QueueUrl}):
+            tags = self._queue(QueueUrl).tags
+            # SQS leaves out what is empty.
+            return {"Tags": dict(tags)} if tags else {}
+
     def set_queue_attributes(self, *, QueueUrl: str, Attributes: Mapping[str, str]) -> dict[str, Any]:
         with self._call("SetQueueAttributes", {"QueueUrl": QueueUrl}):
             self._queue(QueueUrl).attributes.update(Attributes)

@@ -52,6 +52,7 @@ class Queue:
     groups: dict[str, deque[Stored]] = field(default_factory=dict)
     seen: dict[str, tuple[float, str, str]] = field(default_factory=dict)
     purged: float | None = None
+    tags: dict[str, str] = field(default_factory=dict)
 
     @property
     def fifo(self) -> bool:
