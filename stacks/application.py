@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from aws_cdk import App, Tags
+from aws_cdk import App, Environment, Stack, Tags
 
 from stacks.api import Api
 from stacks.bundling import discard_torn
@@ -33,8 +33,10 @@ def application(*, context: Mapping[str, Any] | None = None, outdir: str | None 
 
     def common(capability: str) -> dict[str, Any]:
         return {
-            "construct_id": f"tagstream-{settings.stage}-{capability}",
+            "construct_id": f"tagstream-{settings.system}-{capability}",
             "settings": settings,
+            # The CDK CLI refuses to go elsewhere, before it makes anything.
+            "env": Environment(account=settings.account, region=settings.region),
             "termination_protection": settings.retain_data,
         }
 
@@ -71,6 +73,12 @@ def application(*, context: Mapping[str, Any] | None = None, outdir: str | None 
         functions=functions,
     )
 
+    for stack in app.node.children:
+        # The catalog comes first: what is missing to deploy a stage (who gets its alarms) is asked for there.
+        if isinstance(stack, Stack) and stack is not catalog:
+            stack.add_dependency(catalog)
     Tags.of(app).add("project", "tagstream")
     Tags.of(app).add("stage", settings.stage)
+    if settings.name is not None:
+        Tags.of(app).add("name", settings.name)
     return app

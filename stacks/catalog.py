@@ -6,14 +6,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from aws_cdk import Aws, CfnOutput, Duration, Fn, RemovalPolicy, Stack
+from aws_cdk import (
+    Acknowledgment,
+    Annotations,
+    Aws,
+    CfnOutput,
+    CfnParameter,
+    CfnResource,
+    Duration,
+    Fn,
+    RemovalPolicy,
+    Stack,
+    Validations,
+)
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_opensearchservice as opensearch
 from aws_cdk import aws_s3 as s3
-from constructs import Construct
+from constructs import Construct, IConstruct
 
 from stacks.functions import PythonFunction, function_role
 from stacks.queues import QueueWithDeadLetters
@@ -33,6 +45,7 @@ class Catalog(Stack):
     that may reach it.
     """
 
+    alarm_email: str | None
     queue: QueueWithDeadLetters
     domain: opensearch.Domain
     domain_name: str
@@ -46,7 +59,9 @@ class Catalog(Stack):
     client_security_group: ec2.SecurityGroup | None
 
     def __init__(self, scope: Construct, construct_id: str, *, settings: Settings, **kwargs: Any) -> None:
+        self._settings = settings
         super().__init__(scope, construct_id, **kwargs)
+        self.alarm_email = self._alarm_email()
         self.queue = QueueWithDeadLetters(
             self,
             "Updates",
@@ -63,8 +78,10 @@ class Catalog(Stack):
 
         self.thumbnails = self._thumbnails(settings)
         self._network(settings)
-        self.domain_name = f"tagstream-{settings.stage}"
+        self.domain_name = f"tagstream-{settings.system}"
         self.domain = self._domain(settings)
+        if settings.retain_data and self.vpc is not None and self.client_security_group is not None:
+            self._keep(self.vpc, self.client_security_group, *self.domain.connections.security_groups)
         # The methods that each of them uses: reading and writing in bulk and creating the index; purging, and
         # moving to a new index; searching.
         self._admit(
@@ -141,6 +158,34 @@ class Catalog(Stack):
             removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE if settings.retain_data else RemovalPolicy.DESTROY,
         )
 
+    @property
+    def availability_zones(self) -> list[str]:
+        """Those of the network. The library's own answer asks AWS as soon as it knows the region."""
+        domain = self._settings.domain
+        return list(domain.zone_names) or [Fn.select(zone, Fn.get_azs()) for zone in range(domain.zones)]
+
+    def _alarm_email(self) -> str | None:
+        """Who gets the alarms: by the settings, or else asked for when deploying, where somebody must.
+
+        It is for the operations stack, but asked for here: this stack is deployed first, and that one half an hour
+        later.
+        """
+        settings = self._settings
+        if settings.alarm_email is not None or not settings.alarms_reach_a_person:
+            return settings.alarm_email
+        Annotations.of(self).add_warning_v2(
+            "tagstream:nobody-gets-the-alarms",
+            "nobody is named who gets the alarms, and so this cannot be deployed: add "
+            "-c alarm_email=someone@example.com.",
+        )
+        return CfnParameter(
+            self,
+            "AlarmEmail",
+            description="Who gets the alarms; or deploy with -c alarm_email=someone@example.com.",
+            allowed_pattern=r"[^@\s]+@[^@\s]+\.[^@\s]+",
+            constraint_description="the mail address of who gets the alarms",
+        ).value_as_string
+
     def _network(self, settings: Settings) -> None:
         """Subnets without any way out, one in each zone: the functions in them need the domain, and S3."""
         self.vpc = self.client_security_group = None
@@ -149,7 +194,7 @@ class Catalog(Stack):
         self.vpc = ec2.Vpc(
             self,
             "Vpc",
-            availability_zones=[Fn.select(zone, Fn.get_azs()) for zone in range(settings.domain.zones)],
+            availability_zones=self.availability_zones,
             nat_gateways=0,
             subnet_configuration=[
                 ec2.SubnetConfiguration(name="isolated", subnet_type=ec2.SubnetType.PRIVATE_ISOLATED, cidr_mask=24)
@@ -157,6 +202,13 @@ class Catalog(Stack):
             # Nothing is in the default group; emptying it would take a custom resource.
             restrict_default_security_group=False,
         )
+        if settings.domain.zone_names:
+            Validations.of(self.vpc).acknowledge(
+                Acknowledgment(
+                    id="CloudFormation-Validate::W3010",
+                    reason="The zones are named by a setting, because others lack the instance type.",
+                )
+            )
         # A gateway endpoint costs nothing. It leads to S3 and nowhere else, and to no bucket of anybody else.
         way_to_s3 = self.vpc.add_gateway_endpoint("S3", service=ec2.GatewayVpcEndpointAwsService.S3)
         way_to_s3.add_to_policy(
@@ -176,6 +228,14 @@ class Catalog(Stack):
         )
         # S3's addresses are many, and no route leads to any others.
         self.client_security_group.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.tcp(443), "HTTPS, to S3")
+
+    @staticmethod
+    def _keep(*constructs: IConstruct) -> None:
+        """Keep all of these when the stack goes: a domain that stays is in its network, and of its groups."""
+        for construct in constructs:
+            for child in construct.node.find_all():
+                if isinstance(child, CfnResource):
+                    child.apply_removal_policy(RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE)
 
     def _domain(self, settings: Settings) -> opensearch.Domain:
         nodes = settings.domain

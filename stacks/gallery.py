@@ -36,7 +36,7 @@ class Gallery(Stack):
         headers = cloudfront.ResponseHeadersPolicy(
             self,
             "Headers",
-            comment=f"Tagstream {settings.stage}",
+            comment=f"Tagstream {settings.system}",
             security_headers_behavior=cloudfront.ResponseSecurityHeadersBehavior(
                 strict_transport_security=cloudfront.ResponseHeadersStrictTransportSecurity(
                     access_control_max_age=Duration.days(365), include_subdomains=True, override=True
@@ -54,7 +54,7 @@ class Gallery(Stack):
         distribution = cloudfront.Distribution(
             self,
             "Distribution",
-            comment=f"Tagstream {settings.stage}: the gallery and its API",
+            comment=f"Tagstream {settings.system}: the gallery and its API",
             http_version=cloudfront.HttpVersion.HTTP2_AND_3,
             price_class=cloudfront.PriceClass.PRICE_CLASS_100,
             default_behavior=cloudfront.BehaviorOptions(

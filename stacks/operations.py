@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from aws_cdk import Aws, CfnOutput, CfnParameter, Duration, Stack
+from aws_cdk import Aws, CfnOutput, Duration, Stack
 from aws_cdk import aws_apigatewayv2 as apigatewayv2
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
@@ -49,7 +49,7 @@ class Operations(Stack):
     ) -> None:
         super().__init__(scope, construct_id, **kwargs)
         # CloudWatch may not publish to a topic under the AWS-managed key; alarms hold nothing secret.
-        self.topic = sns.Topic(self, "Alarms", display_name=f"Tagstream {settings.stage}", enforce_ssl=True)
+        self.topic = sns.Topic(self, "Alarms", display_name=f"Tagstream {settings.system}", enforce_ssl=True)
         # A policy of one's own takes the place of SNS' usual one, which lets the account's alarms in.
         self.topic.add_to_resource_policy(
             iam.PolicyStatement(
@@ -59,7 +59,8 @@ class Operations(Stack):
                 conditions={"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}},
             )
         )
-        self._address(settings)
+        if catalog.alarm_email is not None:
+            self.topic.add_subscription(subscriptions.EmailSubscription(catalog.alarm_email))
         for name, queue in queues.items():
             self._watch_dead_letters(name, queue)
             self._watch_age(name, queue, settings)
@@ -71,20 +72,6 @@ class Operations(Stack):
         self._watch_api(web.api, settings)
         self._dashboard(settings, catalog, web.api, queues, functions)
         CfnOutput(self, "AlarmTopicArn", value=self.topic.topic_arn)
-
-    def _address(self, settings: Settings) -> None:
-        email = settings.alarm_email
-        if email is None and settings.alarms_reach_a_person:
-            # Without a default: the stage can be synthesised, but not deployed, before somebody is named.
-            email = CfnParameter(
-                self,
-                "AlarmEmail",
-                description="Who gets the alarms; or deploy with -c alarm_email=someone@example.com.",
-                allowed_pattern=r"[^@\s]+@[^@\s]+\.[^@\s]+",
-                constraint_description="the mail address of who gets the alarms",
-            ).value_as_string
-        if email is not None:
-            self.topic.add_subscription(subscriptions.EmailSubscription(email))
 
     def _alarm(
         self,
@@ -207,7 +194,7 @@ class Operations(Stack):
         cloudwatch.Dashboard(
             self,
             "Dashboard",
-            dashboard_name=f"tagstream-{settings.stage}",
+            dashboard_name=f"tagstream-{settings.system}",
             widgets=[
                 [
                     graph("Messages waiting", [_depth(queue.queue, name) for name, queue in queues.items()]),

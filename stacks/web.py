@@ -59,7 +59,7 @@ class Web(Stack):
             self,
             "Api",
             api_name=self.stack_name,
-            description=f"Tagstream {settings.stage}: the catalog over HTTP",
+            description=f"Tagstream {settings.system}: the catalog over HTTP",
             create_default_stage=False,
         )
         self._stage(settings)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from stacks.application import application
+from stacks.settings import settings_for
 
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = ("local", "dev", "prod")
@@ -143,7 +144,8 @@ def synthesise(context: dict[str, Any]) -> dict[str, dict[str, Any]]:
     flags = json.loads((ROOT / "cdk.json").read_text())["context"]
     app = application(context={**flags, "aws:cdk:bundling-stacks": [], **context})
     assembly = app.synth()
+    system = settings_for(context).system
     return {
-        stack.stack_name.removeprefix(f"tagstream-{context['stage']}-"): json.loads(json.dumps(stack.template))
+        stack.stack_name.removeprefix(f"tagstream-{system}-"): json.loads(json.dumps(stack.template))
         for stack in assembly.stacks
     }

@@ -79,21 +79,26 @@ def subscriptions(template: dict[str, Any]) -> list[dict[str, Any]]:
     return [r["Properties"] for r in template["Resources"].values() if r["Type"] == "AWS::SNS::Subscription"]
 
 
-def test_prod_cannot_be_deployed_without_a_person_to_tell() -> None:
-    template = synthesised("prod").templates["operations"]
-    (subscription,) = subscriptions(template)
-    assert subscription["Protocol"] == "email"
-    parameter = template["Parameters"][subscription["Endpoint"]["Ref"]]
+def test_prod_cannot_be_deployed_without_a_person_to_tell_and_says_so_before_anything_is_made(prod: Stage) -> None:
+    (subscription,) = prod.of_type("AWS::SNS::Subscription")
+    assert subscription.properties["Protocol"] == "email"
+    assert subscription.properties["Endpoint"] == "<catalog.AlarmEmail>"
+    parameter = prod.templates["catalog"]["Parameters"]["AlarmEmail"]
     assert "Default" not in parameter
     assert parameter["AllowedPattern"]
+    # Every other stack waits for that one.
+    assert next(iter(prod.templates)) == "catalog"
+    for name, stack in prod.templates.items():
+        assert set(stack.get("Parameters", {})) <= {"BootstrapVersion", *({"AlarmEmail"} if name == "catalog" else ())}
 
 
 def test_an_address_in_the_settings_is_enough() -> None:
     for stage in ("dev", "prod"):
-        template = synthesise({"stage": stage, "alarm_email": "someone@example.com"})["operations"]
-        (subscription,) = subscriptions(template)
+        templates = synthesise({"stage": stage, "alarm_email": "someone@example.com"})
+        (subscription,) = subscriptions(templates["operations"])
         assert (subscription["Protocol"], subscription["Endpoint"]) == ("email", "someone@example.com")
-        assert set(template.get("Parameters", {})) <= {"BootstrapVersion"}
+        for template in templates.values():
+            assert set(template.get("Parameters", {})) <= {"BootstrapVersion"}
 
 
 def test_nobody_is_written_to_unasked() -> None:
