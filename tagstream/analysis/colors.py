@@ -2,7 +2,8 @@
 
 Names are given by lightness, chroma and hue in OKLab, a space in which equal distances look about equal
 (https://bottosson.github.io/posts/oklab/). They are the eleven basic colour terms of English (Berlin and Kay, 1969),
-and turquoise, which people search seas and pools by.
+and turquoise, which people search seas and pools by. Where one ends and the next begins was fitted to what the people
+asked by xkcd.com called colours (https://blog.xkcd.com/2010/05/03/color-survey-results/): docs/analysis.md.
 """
 
 from __future__ import annotations
@@ -33,7 +34,29 @@ COLORS = (
     "purple",
     "pink",
 )
-ALIASES = {"grey": "gray", "cyan": "turquoise", "teal": "turquoise", "violet": "purple", "magenta": "pink"}
+ALIASES = {
+    "grey": "gray",
+    "silver": "gray",
+    "ivory": "white",
+    "cyan": "turquoise",
+    "teal": "turquoise",
+    "aqua": "turquoise",
+    "navy": "blue",
+    "violet": "purple",
+    "lilac": "purple",
+    "lavender": "purple",
+    "magenta": "pink",
+    "rose": "pink",
+    "maroon": "red",
+    "crimson": "red",
+    "scarlet": "red",
+    "tan": "brown",
+    "beige": "brown",
+    "chocolate": "brown",
+    "gold": "yellow",
+    "olive": "green",
+    "lime": "green",
+}
 """Other words for them, for searches."""
 
 FIELDS = (shares("colors", "color", COLORS),)
@@ -50,7 +73,7 @@ _HUES = (
     (76, "orange"),
     (117, "yellow"),
     (165, "green"),
-    (215, "turquoise"),
+    (208, "turquoise"),
     (283, "blue"),
     (340, "purple"),
     (360, "pink"),
@@ -92,20 +115,31 @@ def _names() -> NDArray[np.uint8]:
     named = np.empty(len(light), np.uint8)
     for end, name in reversed(_HUES):
         named[hue < end] = index[name]
-    # What is dark and warm is brown, what is pale and red is pink; skin and sand are no orange.
-    warm = (hue >= 30) & (hue < 105)
-    named[warm & (lightness < 0.62) & ((chroma < 0.16) | (lightness < 0.45)) & ((hue >= 42) | (chroma < 0.12))] = index[
-        "brown"
-    ]
-    named[(hue < 30) & (lightness > 0.72)] = index["pink"]
-    named[(hue >= 315) & (hue < 340) & (lightness > 0.66)] = index["pink"]
-    # The eye sees colour in little chroma where it is light, and none in the dark.
-    dull = chroma < np.where(lightness < 0.5, 0.045, 0.035)
-    named[dull] = index["gray"]
-    named[dull & (lightness > 0.88)] = index["white"]
-    named[(lightness > 0.95) & (chroma < 0.05)] = index["white"]
-    named[dull & (lightness < 0.3)] = index["black"]
-    named[lightness < 0.2] = index["black"]
+
+    def call(which: NDArray[np.bool_], name: str) -> None:
+        named[which] = index[name]
+
+    red, warm = (hue >= 24) & (hue < 42), (hue >= 42) & (hue < 105)
+    call(red & (hue >= 34) & (lightness > 0.6), "orange")
+    # Dark yellows are olive, and the brightest greens yellow.
+    call((hue >= 105) & (hue < 117) & (lightness < np.where(hue < 109, 0.7, 0.8)), "green")
+    call((hue >= 117) & (hue < 124.5) & (lightness > 0.9), "yellow")
+    # What is warm and dark or dull is brown: wood and skin, sand and tan are no orange.
+    call(warm & ((chroma < 0.16 - 0.39 * (lightness - 0.62).clip(0)) & (lightness < 0.83)), "brown")
+    call(warm & (lightness < 0.45), "brown")
+    call(red & (chroma < 0.135) & (lightness < 0.55), "brown")
+    # What is pale or dull and red is pink, what is dark and pink is purple.
+    call((hue < 30) & ((lightness > 0.69) | ((chroma < 0.11) & (lightness > 0.62))), "pink")
+    call((hue >= 322) & (hue < 340) & (lightness > 0.66), "pink")
+    call(((hue >= 340) | (hue < 10)) & (lightness < 0.46), "purple")
+    # The eye sees colour in little chroma where it is light, and none in the dark; white may be rather warm.
+    dull = chroma < np.select([lightness < 0.5, lightness < 0.7, lightness < 0.9], [0.045, 0.043, 0.04], 0.035)
+    call(dull, "gray")
+    call(dull & (lightness > 0.9), "white")
+    call((lightness > 0.95) & (chroma < 0.04), "white")
+    call((lightness > 0.9) & (chroma < 0.05) & (hue >= 30) & (hue < 112), "white")
+    call(dull & (lightness < 0.3), "black")
+    call((lightness < 0.14) | ((lightness < 0.2) & (chroma < 0.08)), "black")
     return named
 
 

@@ -30,6 +30,7 @@ __all__ = [
     "Camera",
     "Color",
     "Either",
+    "Measured",
     "Near",
     "Not",
     "Query",
@@ -148,6 +149,18 @@ class Size:
 
 
 @dataclass(frozen=True, slots=True)
+class Measured:
+    """Photos of which ``what`` was measured to be more or less than ``value``, from 0 to 1."""
+
+    what: Literal["sharpness", "brightness"]
+    comparison: Comparison
+    value: float
+
+    def __str__(self) -> str:
+        return f"{self.what}:{self.comparison}{_number(self.value)}"
+
+
+@dataclass(frozen=True, slots=True)
 class Title:
     """Files with these words in their name, in this order."""
 
@@ -197,7 +210,7 @@ class Either:
         return " | ".join(str(part) for part in self.parts)
 
 
-Filter: TypeAlias = Color | Taken | Camera | Near | Type | Size | Title | Similar
+Filter: TypeAlias = Color | Taken | Camera | Near | Type | Size | Measured | Title | Similar
 Query: TypeAlias = Shows | Filter | Not | All | Either
 
 
@@ -437,14 +450,10 @@ class _Parser:
         return Shows(words, quoted, comparison, self._score(number))
 
     def _score(self, token: _Token) -> float:
-        matched = re.fullmatch(r"([0-9]*\.?[0-9]+|[0-9]+\.)(%?)", token.text, re.ASCII)
-        if matched is None:
-            self._fail(token, "A score is a number from 0 to 1, such as 0.9.")
-        score = float(Decimal(matched[1]) / (100 if matched[2] else 1))
-        if not 0 <= score <= 1:
-            meant = f": did you mean {_number(score / 100)}?" if score <= 100 and not matched[2] else "."
-            self._fail(token, f"A score is a number from 0 to 1{meant}")
-        return score
+        try:
+            return _share(token.text)
+        except ValueError as error:
+            self._fail(token, f"A score is {error}")
 
     def _filter(self, token: _Token) -> Query:
         name = token.text.lower()
@@ -487,6 +496,25 @@ def _shortened(text: str) -> str:
 
 def _comparison(text: str) -> Comparison | None:
     return text if text in (">", ">=", "<", "<=") else None  # type: ignore[return-value]
+
+
+def _share(text: str) -> float:
+    """A number from 0 to 1, also as per cent. Raises ValueError with what would be right.
+
+    >>> _share("0.9"), _share("90%")
+    (0.9, 0.9)
+    """
+    matched = re.fullmatch(r"([0-9]*\.?[0-9]+|[0-9]+\.)(%?)", text, re.ASCII)
+    if matched is None:
+        raise ValueError("a number from 0 to 1, such as 0.9.")
+    value = float(Decimal(matched[1]) / (100 if matched[2] else 1))
+    if not 0 <= value <= 1:
+        # Of ten and more it is likely that per cent were meant; of 1.5 nobody knows.
+        per_cent = 10 <= value <= 100 and not matched[2]
+        raise ValueError(
+            f"a number from 0 to 1{f': did you mean {_number(value / 100)}?' if per_cent else ', such as 0.9.'}"
+        )
+    return value
 
 
 # Filters: each takes its value as it was typed, and raises ValueError with the sentence for people.
@@ -566,13 +594,47 @@ def _size(value: str) -> Size:
     return Size(_comparison(matched[1]) or ">", size)
 
 
+def _measured(what: Literal["sharpness", "brightness"], example: str) -> Callable[[str], Query]:
+    def made(value: str) -> Query:
+        matched = re.fullmatch(r"(>=?|<=?)(.*)", value, re.DOTALL)
+        if matched is None:
+            raise ValueError(f"Say more or less than what: write, for example, {what}:{example}.")
+        try:
+            return Measured(what, _comparison(matched[1]) or ">", _share(matched[2]))
+        except ValueError as error:
+            raise ValueError(f"{what.capitalize()} is {error}") from None
+
+    return made
+
+
+def _is(value: str) -> Measured:
+    name = value.lower()
+    if name not in _KINDS:
+        near = difflib.get_close_matches(name, _KINDS, n=1)
+        meant = f"did you mean is:{near[0]}?" if near else f"there are {', '.join(f'is:{kind}' for kind in _KINDS)}."
+        raise ValueError(f"Nothing is {_shortened(name)!r} here: {meant}" if name else f"Say what: {meant}")
+    return _KINDS[name]
+
+
+# docs/search.md says what was measured.
+_KINDS = {
+    "blurred": Measured("sharpness", "<", 0.3),
+    "sharp": Measured("sharpness", ">=", 0.3),
+    "dark": Measured("brightness", "<", 0.2),
+    "bright": Measured("brightness", ">=", 0.7),
+}
+_KINDS["blurry"] = _KINDS["blurred"]
+
 _FILTERS: dict[str, Callable[[str], Query]] = {
     "after": _after,
     "before": _before,
+    "brightness": _measured("brightness", "<0.2"),
     "camera": _text_filter(Camera, "camera:", 'camera:"EOS 5D".'),
     "color": _color,
     "colour": _color,
+    "is": _is,
     "near": _near,
+    "sharpness": _measured("sharpness", ">0.3"),
     "similar": _text_filter(Similar, "similar:", "similar:2026/cat.jpg."),
     "size": _size,
     "title": _text_filter(Title, "title:", "title:holiday."),

@@ -21,6 +21,7 @@ from tagstream.catalog.language import (
     Color,
     Comparison,
     Either,
+    Measured,
     Near,
     Not,
     Query,
@@ -536,6 +537,8 @@ def _filter(query: Query) -> Json:  # noqa: PLR0911 (one for each filter)
             return _any_of([{"wildcard": {"title.keyword": {"value": f"*.{ending}"}}} for ending in endings])
         case Size():
             return {"range": {"size": {_BOUNDS[query.comparison]: query.bytes}}}
+        case Measured():
+            return {"range": {query.what: {_BOUNDS[query.comparison]: query.value}}}
         case Title():
             return {"match_phrase": {"title": query.text}}
         case _:

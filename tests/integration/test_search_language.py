@@ -19,9 +19,17 @@ from tests.words import FewWords
 INDEX = "imagerepository"
 
 IMAGES: list[tuple[str, dict[str, float], dict[str, Any]]] = [
-    ("a/rex.jpg", {"dog": 0.95, "seashore": 0.3}, {"size": 6_000_000, "taken_at": "2025-06-01T10:00:00"}),
-    ("b/fido.PNG", {"dog": 0.6, "seashore": 0.6, "fence": 0.3}, {"size": 1000, "taken_at": "2025-05-31T23:59:59"}),
-    ("c/faint.jpg", {"dog": 0.05, "cat": 0.9, "fence": 0.05}, {"camera": "Canon EOS 5D"}),
+    (
+        "a/rex.jpg",
+        {"dog": 0.95, "seashore": 0.3},
+        {"size": 6_000_000, "taken_at": "2025-06-01T10:00:00", "sharpness": 0.75},
+    ),
+    (
+        "b/fido.PNG",
+        {"dog": 0.6, "seashore": 0.6, "fence": 0.3},
+        {"size": 1000, "taken_at": "2025-05-31T23:59:59", "sharpness": 0.1},
+    ),
+    ("c/faint.jpg", {"dog": 0.05, "cat": 0.9, "fence": 0.05}, {"camera": "Canon EOS 5D", "brightness": 0.125}),
     ("d/lunch.jpeg", {"hot dog": 0.99}, {"colors": [{"color": "red", "share": 0.4}]}),
     ("e/alps.jpg", {"mountain": 0.3, "bernese mountain dog": 0.1}, {"location": {"lat": 48.2, "lon": 16.4}}),
     ("f/bike.jpg", {"mountain bike": 0.97}, {"location": {"lat": 48.3, "lon": 16.4}}),
@@ -129,6 +137,14 @@ def keys(answer: dict[str, Any]) -> str:
         ('camera:"canon eos"', "c"),
         ("near:48.2,16.4,5km", "e"),
         ("near:48.2,16.4,20km", "ef"),
+        ("is:sharp", "a"),
+        ("is:blurred dog", "b"),
+        # What was not measured is not known to be blurred.
+        ("dog>0.5 -is:blurred", "agl"),
+        ("sharpness:>0.05", "ab"),
+        ("sharpness:>10% sharpness:<0.75", ""),
+        ("is:dark|bright", "c"),
+        ("brightness:>=12.5%", "c"),
         ("title:fido", "b"),
         ("title:rex | title:fido", "ab"),
     ],

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.colors import XKCD_COLORS
 from PIL import Image, ImageFilter
 
 from tagstream.analysis import ANALYSERS, FIELDS, Field, Photo, analyse, brightness, colors, phash, sharpness
@@ -65,10 +66,49 @@ def names(picture: Image.Image) -> list[str]:
         ("purple", "#7b4fa3"),
         ("pink", "#ffc0cb"),
         ("pink", "#ff69b4"),
+        # Wood, sand, skin and fur: X11's tan and burlywood, sand and light brown of xkcd's, oak, pine, cardboard.
+        *(("brown", rgb) for rgb in ("#d2b48c", "#deb887", "#cba560", "#ad8150", "#b8945f", "#d9b382", "#b59a72")),
+        *(("brown", rgb) for rgb in ("#8d5524", "#c19a6b", "#a6814c", "#94503c", "#8b2e16", "#664c28")),
+        ("orange", "#ffb07c"),
+        ("orange", "#e8721c"),
+        ("orange", "#fd5800"),
+        ("red", "#800000"),
+        ("red", "#dc143c"),
+        ("yellow", "#e8d14a"),
+        ("yellow", "#ffd700"),
+        ("yellow", "#f0e68c"),
+        ("white", "#f5f5dc"),
+        ("white", "#fffff0"),
+        ("white", "#faebd7"),
+        ("green", "#808000"),
+        ("green", "#6b7a2e"),
+        ("green", "#98fb98"),
+        ("blue", "#01153e"),
+        ("blue", "#95d0fc"),
+        ("blue", "#3b5575"),
+        ("purple", "#580f41"),
+        ("purple", "#c79fef"),
+        ("pink", "#d58a94"),
+        ("gray", "#708090"),
+        ("gray", "#c5c9c7"),
     ],
 )
 def test_colours_have_the_names_that_people_give_them(name: str, rgb: str) -> None:
     assert names(plain(rgb)) == [name]
+
+
+def test_most_colours_are_called_as_people_called_them() -> None:
+    """Of xkcd's survey, the names that end with one of ours: "dusty rose pink" is pink."""
+    same = {"grey": "gray", "teal": "turquoise", "aqua": "turquoise", "cyan": "turquoise", "violet": "purple"}
+    expected = {}
+    for said, rgb in XKCD_COLORS.items():
+        last = said.removeprefix("xkcd:").replace("/", " ").split()[-1]
+        if (name := same.get(last, last)) in colors.COLORS:
+            expected[rgb] = name
+    assert len(expected) > 500
+    right = [names(plain(rgb, (16, 16))) == [name] for rgb, name in expected.items()]
+    # "Purple blue" and "blue purple" are what is left.
+    assert sum(right) / len(right) > 0.85
 
 
 def test_colours_are_sorted_by_their_share() -> None:

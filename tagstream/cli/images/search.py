@@ -11,6 +11,7 @@ import click
 from tagstream.cli.common import aws_options, emit, json_option
 from tagstream.cli.images.answers import facets_in_words, in_vain, reasons
 from tagstream.cli.images.shared import (
+    cells,
     facts_in_words,
     image_columns,
     limit_of,
@@ -18,7 +19,6 @@ from tagstream.cli.images.shared import (
     list_images,
     nothing_found,
     say_if_more,
-    top_tags,
 )
 from tagstream.deployed.aws import Aws
 from tagstream.deployed.catalog import Catalog
@@ -45,7 +45,12 @@ def query_argument(*, required: bool) -> Callable[[Callable[..., R]], Callable[.
         return " ".join(words)
 
     return click.argument(
-        "query", nargs=-1, required=required, metavar="QUERY...", callback=joined, shell_complete=_tags_beginning_with
+        "query",
+        nargs=-1,
+        required=required,
+        metavar="QUERY..." if required else "[QUERY...]",
+        callback=joined,
+        shell_complete=_tags_beginning_with,
     )
 
 
@@ -85,7 +90,7 @@ def search(
       -fence              not              "hot dog"           these words together
       dog>0.9             by score         (dog | cat) beach   brackets
       color:red  after:2025-06  before:2026  camera:canon  near:48.2,16.4,5km
-      type:png  size:>5mb  title:holiday  similar:KEY
+      type:png  size:>5mb  title:holiday  -is:blurred  similar:KEY
 
     Words may be any that people use: 'puppy' finds dogs, 'sofa' couches. Put quotes around a query with | > < ( ) or
     ", which mean something else to the shell. All of the language is in docs/search.md.
@@ -127,9 +132,8 @@ def search(
 
 def _print(images: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
     rows = [
-        image
+        cells(image)
         | {
-            "tags": top_tags(image),
             "matches": ", ".join(f"{match['tag']} {match['score']:.2f}" for match in image["matches"]),
             "why": ", ".join(image.get("why", [])),
         }

@@ -13,6 +13,7 @@ from tagstream.deployed.catalog import Image, Images
 
 __all__ = [
     "IMAGE_FIELDS",
+    "cells",
     "facts_in_words",
     "image_columns",
     "limit_of",
@@ -43,6 +44,14 @@ IMAGE_FIELDS = (
     "etag",
     "sequencer",
     "model",
+    "vocabulary",
+    "taken_at",
+    "camera",
+    "location",
+    "colors",
+    "brightness",
+    "sharpness",
+    "phash",
     "uploaded_at",
     "classified_at",
 )
@@ -63,7 +72,7 @@ def list_images(found: Images, *, as_json: bool, columns: Sequence[str], none: s
         nothing_found(none)
     images: Iterator[Image] = found
     if not as_json:
-        images = (image | {"tags": top_tags(image)} for image in found)
+        images = map(cells, found)
     shown = emit(images, as_json=as_json, columns=columns, shortened="tags" if "tags" in columns else columns[-1])
     say_if_more(shown, total)
 
@@ -72,6 +81,20 @@ def top_tags(image: dict[str, Any], count: int = 3) -> str:
     """The narrowest words for it: that it is an animal, too, goes without saying."""
     leaves = [tag for tag in image.get("tags", []) if tag.get("kind", "leaf") == "leaf"]
     return ", ".join(f"{tag['tag']} {tag['score']:.2f}" for tag in leaves[:count])
+
+
+def cells(image: Image) -> Image:
+    """An image with its lists as texts that fit into a table."""
+    made = image | {"tags": top_tags(image)}
+    if "colors" in image:
+        made["colors"] = ", ".join(_colors(image))
+    if "location" in image:
+        made["location"] = f"{image['location']['lat']}, {image['location']['lon']}"
+    return made
+
+
+def _colors(image: Mapping[str, Any]) -> list[str]:
+    return [f"{entry['color']} {entry['share']:.0%}" for entry in image.get("colors", ())]
 
 
 def facts_in_words(image: Mapping[str, Any]) -> Iterator[str]:
@@ -83,8 +106,7 @@ def facts_in_words(image: Mapping[str, Any]) -> Iterator[str]:
     ]
     if any(origin):
         yield " ".join(filter(None, origin))
-    look = [f"{entry['color']} {entry['share']:.0%}" for entry in image.get("colors", ())]
-    look += [f"{name} {image[name]:.2f}" for name in ("brightness", "sharpness") if name in image]
+    look = _colors(image) + [f"{name} {image[name]:.2f}" for name in ("brightness", "sharpness") if name in image]
     if look:
         yield ", ".join(look)
 
