@@ -5,11 +5,15 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from tagstream.cli.common import FAILED, emit, json_option
 from tagstream.cli.next_steps import called_as, photos_at_hand, steps
+
+if TYPE_CHECKING:
+    from tagstream.local.gallery import Gallery
 
 __all__ = ["local"]
 
@@ -39,9 +43,12 @@ def up(port: int | None) -> None:
     If it runs already, what has changed is deployed. What it holds lives until 'tagstream local down'.
     """
     from tagstream.local import cloud
+    from tagstream.local.gallery import Gallery
 
     connection = cloud.up(port=port, report=_report)
-    click.echo("\nThe local cloud is up. What next:\n")
+    click.echo("\nThe local cloud is up. The gallery, in a browser:\n")
+    click.echo(_gallery(Gallery.of(connection)))
+    click.echo("\nWhat next:\n")
     command = called_as()
     photos = photos_at_hand(cloud.ROOT / "build" / "photos")
     typed = [
@@ -53,6 +60,12 @@ def up(port: int | None) -> None:
     click.echo(steps(typed))
     click.echo(f'\nFor the AWS CLI, the SDKs and cdk:  eval "$({command} local env)", which says\n')
     click.echo(_exports(connection.environment()))
+
+
+def _gallery(gallery: Gallery) -> str:
+    from tagstream.local.gallery import PASSWORD, USER
+
+    return f"  {gallery.url}  (sign in as {USER}, password {PASSWORD})"
 
 
 def _exports(environment: dict[str, str]) -> str:
@@ -80,6 +93,8 @@ def status(*, as_json: bool) -> None:
         "status": now.state,
         "endpoint_url": where.endpoint_url if where else None,
         "search_url": where.search_url if where else None,
+        "gallery_url": now.gallery.url if now.gallery else None,
+        "api_url": now.gallery.api_url if now.gallery else None,
         "stacks": list(now.stacks),
     }
     if as_json:
@@ -89,6 +104,9 @@ def status(*, as_json: bool) -> None:
         if where and now.state == "running":
             click.echo(f"AWS at {where.endpoint_url}, OpenSearch at {where.search_url}")
             click.echo(f"Stacks: {', '.join(now.stacks) or 'none'}")
+            if now.gallery:
+                click.echo(f"Gallery:\n{_gallery(now.gallery)}")
+                click.echo(f"HTTP API, for programs:\n  {now.gallery.api_url}")
     if now.state != "running":
         sys.exit(FAILED)
 
@@ -99,6 +117,27 @@ def env() -> None:
     from tagstream.local import cloud
 
     click.echo(_exports(cloud.connection().environment()))
+
+
+@local.command()
+@click.option(
+    "--scope",
+    default="tagstream/read tagstream/write",
+    show_default=True,
+    help="What it allows.",
+)
+def token(scope: str) -> None:
+    """Print a token for the HTTP API, good for an hour: what the gallery gets when its user signs in.
+
+    \b
+    Example:
+      curl -H "Authorization: Bearer $(tagstream local token)" "http://…/images?q=cat"
+    'tagstream local status' says where the HTTP API is.
+    """
+    from tagstream.local import cloud
+    from tagstream.local.gallery import Gallery
+
+    click.echo(Gallery.of(cloud.connection()).token(scope))
 
 
 @local.command()

@@ -27,6 +27,7 @@ from typing import Self
 from tagstream.errors import LocalCloudError
 from tagstream.local.connection import Connection
 from tagstream.local.deployment import ROOT, deploy
+from tagstream.local.gallery import Gallery, make_user
 from tagstream.local.state import Process, State
 
 __all__ = [
@@ -137,8 +138,12 @@ class LocalCloud:
         return self._connection
 
     def deploy(self) -> None:
-        """Bootstrap the account and deploy every stack; raises :class:`LocalCloudError` with the CDK's reason."""
+        """Bootstrap the account and deploy every stack; raises :class:`LocalCloudError` with the CDK's reason.
+
+        Who may sign in to the gallery is :data:`tagstream.local.gallery.USER`.
+        """
         deploy(self.connection.environment(), self._directory / "private", self._logs, self._report, self._watch)
+        make_user(self.connection)
 
     def _watch(self, pid: int) -> None:
         self._tell(f"watch {pid}")
@@ -210,6 +215,7 @@ def up(*, port: int | None = None, directory: Path = HOME, report: Report = _sil
                 )
             report(f"The local cloud runs already, on port {state.connection.port}: deploying what has changed.")
             deploy(state.connection.environment(), directory / "private", directory / "logs", report)
+            make_user(state.connection)
             return state.connection
         if state is not None:
             report("Removing what a crashed local cloud left …")
@@ -251,11 +257,15 @@ def _remove(state: State, directory: Path) -> None:
 
 @dataclass(frozen=True)
 class Status:
-    """``state`` is ``running``, ``crashed`` or ``stopped``; the connection is there unless it is stopped."""
+    """``state`` is ``running``, ``crashed`` or ``stopped``; the connection is there unless it is stopped.
+
+    ``gallery`` is there once its stack is deployed.
+    """
 
     state: str
     connection: Connection | None = None
     stacks: tuple[str, ...] = ()
+    gallery: Gallery | None = None
 
 
 def status(directory: Path = HOME) -> Status:
@@ -267,7 +277,11 @@ def status(directory: Path = HOME) -> Status:
         return Status("crashed", state.connection)
     stacks = state.connection.client("cloudformation").describe_stacks()["Stacks"]
     names = (stack["StackName"] for stack in stacks)
-    return Status("running", state.connection, tuple(sorted(n for n in names if n.startswith("tagstream-"))))
+    ours = tuple(sorted(name for name in names if name.startswith("tagstream-")))
+    gallery = None
+    with contextlib.suppress(LocalCloudError):
+        gallery = Gallery.of(state.connection)
+    return Status("running", state.connection, ours, gallery)
 
 
 @contextlib.contextmanager

@@ -48,6 +48,8 @@ class Pipeline:
     pids: dict[str, int]
     log: Path
     """What the emulator, and the functions in it, print."""
+    private: Path
+    """Where the emulator keeps what it holds."""
     bucket: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -162,8 +164,9 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
 def deployed(tmp_path_factory: pytest.TempPathFactory, name: str) -> Iterator[Pipeline]:
     """A cloud with the stacks in it; what the functions say is kept in ``build/local/logs-<name>``."""
     logs = ROOT / "build" / "local" / f"logs-{name}"
-    with LocalCloud(tmp_path_factory.mktemp(name), logs=logs) as cloud:
+    directory = tmp_path_factory.mktemp(name)
+    with LocalCloud(directory, logs=logs) as cloud:
         cloud.deploy()
-        pipeline = Pipeline(cloud.connection, cloud.pids, logs / "cloud.log")
+        pipeline = Pipeline(cloud.connection, cloud.pids, logs / "cloud.log", directory / "private")
         yield pipeline
         pipeline.close()

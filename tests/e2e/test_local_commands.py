@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
@@ -63,6 +64,14 @@ def test_up_twice_and_down(tmp_path: Path) -> None:
         assert undocumented([told]) == set()
         assert told["status"] == "running"
         assert "tagstream-local-ingest" in told["stacks"]
+        assert f"{told['gallery_url']}  (sign in as demo@example.com, password " in first.stdout
+        assert told["gallery_url"] in tagstream(tmp_path, "status").stdout
+        token = tagstream(tmp_path, "token").stdout.strip()
+        caller = http.client.HTTPConnection("127.0.0.1", int(port), timeout=60)
+        path = told["api_url"].removeprefix(told["endpoint_url"])
+        caller.request("GET", f"{path}/images", headers={"Authorization": f"Bearer {token}"})
+        assert json.loads(caller.getresponse().read())["total"] == 0
+        caller.close()
         # The command line finds the cloud without being told where it is.
         environment = clean_environment(TAGSTREAM_LOCAL_HOME=str(tmp_path))
         search = [TAGSTREAM, "images", "search", "cat"]
@@ -76,6 +85,7 @@ def test_up_twice_and_down(tmp_path: Path) -> None:
         second = tagstream(tmp_path, "up")
         assert second.returncode == 0, second.stderr
         assert f"runs already, on port {port}" in second.stderr
+        assert told["gallery_url"] in second.stdout
         assert json.loads((tmp_path / "state.json").read_text()) == state
         workers = [child for root in roots for child in root.children(recursive=True)]
         assert len(workers) > 3, "the emulator, its OpenSearch and a function are no children of the supervisor"
