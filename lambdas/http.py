@@ -20,6 +20,7 @@ from lambdas.frame import Event, Frame
 from tagstream.errors import CatalogError
 from tagstream.web.access import READ, check_body, check_scope
 from tagstream.web.answers import Problem as Document
+from tagstream.web.answers import Refusal
 from tagstream.web.problems import MEDIA_TYPE, Problem, of_validation
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["answer", "described", "openapi", "resolver", "serve"]
 
 _SCHEME = "token"
+_GATEWAYS = frozenset({401, 403, 404, 429})
+"""What API Gateway may answer by itself, in its own way."""
 _DESCRIPTION = (
     "Photos, found by what they show. Requests carry `Authorization: Bearer` with an access token of the stage's user "
     "pool. Errors are problem documents (RFC 9457) whose `detail` says what to change."
@@ -87,10 +90,12 @@ def described(
     model: type[BaseModel], says: str, *problems: int, status: int = 200, scope: str | None = READ
 ) -> dict[str, Any]:
     """Arguments of a route: what it answers, as the OpenAPI document has it, and the scope that it needs."""
-    may = {400, 500, *problems, *((401, 403) if scope else ())}
-    wrong = {
+    may = {400, 404, 429, 500, *problems, *((401, 403) if scope else ())}
+    wrong: dict[int, Any] = {
         code: {"description": HTTPStatus(code).phrase, "content": {MEDIA_TYPE: {"model": Document}}} for code in may
     }
+    for code in may & _GATEWAYS:
+        wrong[code]["content"]["application/json"] = {"model": Refusal}
     return {
         "responses": {status: {"description": says, "content": {"application/json": {"model": model}}}, **wrong},
         "openapi_extensions": {"security": [{_SCHEME: [scope]}] if scope else []},

@@ -159,7 +159,8 @@ def follow_upload(
     seen, etag = service().arrivals(id, limit=limit, cursor_text=cursor)
     headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
     if is_current(if_none_match, etag):
-        return Response(304, body=None, headers=headers)
+        # Not None: the local cloud's API Gateway wants a text.
+        return Response(304, body="", headers=headers)
     return answer(seen, headers=headers)
 
 

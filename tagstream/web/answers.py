@@ -44,6 +44,12 @@ class Problem(Answer):
     position: int | None = Field(None, description="Where in the query, in characters from 0.")
 
 
+class Refusal(Answer):
+    """What API Gateway says when a request does not get as far as the function."""
+
+    message: str
+
+
 class Tag(Answer):
     tag: str
     score: Score
