@@ -305,9 +305,10 @@ def _versions(request: Request, search: Search | None) -> Json:
     return body | ({} if request.after is None else {"search_after": list(request.after)})
 
 
-def similar_body(request: Request, rest: Search | None, alike: Json) -> Json:
+def similar_body(request: Request, rest: Search | None, alike: Json, least: float) -> Json:
     """Asks for the images that ``alike`` finds (:func:`tagstream.catalog.similar.similar_query`), and the rest too.
 
+    What scores less than ``least`` is left out.
     They come in one answer: nobody looks at more than the most similar ones.
     """
     conditions = [{"term": {"status": "classified"}}, *([rest.clause()] if rest else [])]
@@ -316,6 +317,7 @@ def similar_body(request: Request, rest: Search | None, alike: Json) -> Json:
         "track_total_hits": True,
         "_source": list(_SHOWN),
         "query": {"bool": {"filter": conditions, "must": [alike]}},
+        "min_score": least,
         "sort": [{"_score": "desc"}, {"id": "asc"}],
     }
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from tagstream.analysis.phash import BITS, bands, distance
 
-__all__ = ["frequencies_aggregation", "frequencies_of", "likeness", "similar_query", "why"]
+__all__ = ["frequencies_aggregation", "frequencies_of", "least_likeness", "likeness", "similar_query", "why"]
 
 Json = dict[str, Any]
 
@@ -25,6 +25,7 @@ _LEAST_BANDS = 2
 _SURE = 0.25
 # As many tags of the image are looked for, those that say most about it.
 _MOST_TAGS = 10
+_LEAST = 0.2
 # Hashes that differ in more bits than this are of different pictures, whatever their bands.
 _SAME_PICTURE = 10
 
@@ -86,6 +87,17 @@ def likeness(
     return by_tags + by_hash + _WORTH_OF_COLOR * by_color if by_tags or by_hash or nothing_else else 0.0
 
 
+def least_likeness(
+    document: Mapping[str, Any], *, frequencies: Mapping[str, int] | None = None, total: int = 0
+) -> float:
+    """The :func:`likeness` under which an image is not similar: a fifth of what the document's own tags are worth.
+
+    Nearly every two photos share an animal with a score of some hundredths.
+    """
+    scores = _scores(document)
+    return _LEAST * sum(weight * scores[name] for name, weight in _weights(document, frequencies or {}, total))
+
+
 def why(document: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     """Why ``other`` is like ``document``, in words for people, what counts most first.
 
@@ -113,14 +125,15 @@ def why(document: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
 def _most_telling(shared: Mapping[str, float], document: Mapping[str, Any]) -> list[str]:
     """Names in the order in which people would say them: a cat before an animal, and what is sure before what is not.
 
-    Of the ancestors, the one that is the least sure is the narrowest.
+    Of the ancestors, the one that is the least sure is the narrowest. What is not sure is said if nothing else is.
     """
     general = {_folded(tag["tag"]) for tag in document.get("tags", ()) if tag.get("kind") == "ancestor"}
     sure = [name for name, score in shared.items() if score >= _SURE]
+    if not sure:
+        return sorted(shared, key=lambda name: (-shared[name], name))
     return [
         *sorted(set(sure) - general, key=lambda name: (-shared[name], name)),
         *sorted(set(sure) & general, key=lambda name: (shared[name], name)),
-        *sorted(shared.keys() - set(sure), key=lambda name: (-shared[name], name)),
     ]
 
 

@@ -22,7 +22,7 @@ from tagstream.catalog.language import Similar
 from tagstream.catalog.order import Position
 from tagstream.catalog.queries import Request, answer, search_body, search_of, similar_answer, similar_body
 from tagstream.catalog.ranking import WEAK_BELOW, Search, Vocabulary
-from tagstream.catalog.similar import frequencies_aggregation, frequencies_of, similar_query
+from tagstream.catalog.similar import frequencies_aggregation, frequencies_of, least_likeness, similar_query
 from tagstream.catalog.updates import CatalogUpdate
 from tagstream.errors import CatalogError, QueryError
 from tagstream.vocabulary.words import load_words
@@ -243,15 +243,19 @@ class CatalogStore:
         called = search_body(Request("title", to.key, exact=True, limit=1)) | {"_source": True}
         hits = self._ask(called)["hits"]["hits"]
         if not hits or hits[0]["_source"]["status"] != "classified":
-            raise QueryError(f"There is no image called {to.key!r}: similar: takes a key, a location or a file name.")
+            raise QueryError(
+                f"There is no image called {to.key!r}: similar: takes a key, a location or a file name, in quotes if "
+                'it has spaces, such as similar:"black cat.jpg".'
+            )
         return self._like(hits[0]["_source"], request, rest)
 
     def _like(self, document: Document, request: Request, rest: Search | None) -> dict[str, Any]:
         count = {"size": 0, "track_total_hits": True, "query": {"term": {"status": "classified"}}}
         counted = self._ask(count | {"aggs": {"tags": frequencies_aggregation(document)}})
-        frequencies = frequencies_of(counted["aggregations"]["tags"])
-        alike = similar_query(document, frequencies=frequencies, total=counted["hits"]["total"]["value"])
-        return similar_answer(document, self._ask(similar_body(request, rest, alike)), rest)
+        total, frequencies = counted["hits"]["total"]["value"], frequencies_of(counted["aggregations"]["tags"])
+        alike = similar_query(document, frequencies=frequencies, total=total)
+        least = least_likeness(document, frequencies=frequencies, total=total)
+        return similar_answer(document, self._ask(similar_body(request, rest, alike, least)), rest)
 
     def _ask(self, body: dict[str, Any]) -> Any:
         with catalog_errors():

@@ -369,6 +369,8 @@ def test_similar(catalog: CatalogStore) -> None:
     assert "both show dog (0.95, 0.90)" in next(image for image in answer["images"] if image["key"][0] == "g")["why"]
     assert answer["images"][0]["likeness"] >= answer["images"][-1]["likeness"]
     assert "a" not in keys(answer)
+    assert "c" not in keys(answer)
+    assert all(image["likeness"] > 0.5 for image in answer["images"])
     assert keys(ask(catalog, "similar:a/rex.jpg -fence title:bernese")) == "g"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tagstream.analysis.phash import bands
-from tagstream.catalog.similar import frequencies_aggregation, likeness, similar_query, why
+from tagstream.catalog.similar import frequencies_aggregation, least_likeness, likeness, similar_query, why
 
 
 def image(tags: dict[str, float], colors: dict[str, float] | None = None, phash: str | None = None) -> dict[str, Any]:
@@ -114,7 +114,18 @@ def test_the_narrowest_word_is_the_first_reason() -> None:
         "both show feline (0.96, 0.96)",
     ]
     lion = {"tags": [{"tag": "animal", "score": 0.9}, {"tag": "wildcat", "score": 0.9}]}
-    assert why(cat, lion) == ["both show animal (0.98, 0.90)", "both show wildcat (0.02, 0.90)"]
+    # What one of both is hardly sure of is no reason beside what they are sure of.
+    assert why(cat, lion) == ["both show animal (0.98, 0.90)"]
+    assert why(cat, {"tags": [{"tag": "wildcat", "score": 0.9}]}) == ["both show wildcat (0.02, 0.90)"]
+
+
+def test_what_has_hardly_anything_in_common_is_not_similar() -> None:
+    least = least_likeness(DALMATIAN, frequencies=FREQUENCIES, total=1000)
+    assert score(image({"beagle": 0.9, "dog": 0.5, "animal": 0.6})) > least
+    assert score(image({"rocket": 0.9, "dog": 0.02, "animal": 0.09}, {"white": 0.2})) < least
+    # A copy is, whatever it shows.
+    assert score(image({"rocket": 0.9}, phash=NEAR)) > least
+    assert least_likeness({"id": "a", "tags": []}) == 0
 
 
 def test_reasons() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from io import StringIO
@@ -124,6 +125,9 @@ def stats(*, as_json: bool, aws: Aws) -> None:
 def _in_words(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {count:,}" for name, count in value.items())
+    if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d.*", value):
+        # Cameras write local time, and so nothing is said of zones.
+        return value[:19].replace("T", " ")
     return f"{value:,}" if isinstance(value, int) else str(value or "")
 
 

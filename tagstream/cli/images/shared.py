@@ -85,7 +85,9 @@ def top_tags(image: dict[str, Any], count: int = 3) -> str:
 
 def cells(image: Image) -> Image:
     """An image with its lists as texts that fit into a table."""
-    made = image | {"tags": top_tags(image)}
+    made = image | {
+        "tags": f"rejected: {image.get('reason')}" if image.get("status") == "rejected" else top_tags(image)
+    }
     if "colors" in image:
         made["colors"] = ", ".join(_colors(image))
     if "location" in image:
