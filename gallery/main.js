@@ -1,3 +1,30 @@
-import { h, render } from "preact";
+// Where it begins: the settings, the session, the page.
+import { html, render } from "./html.js";
+import { start } from "./session.js";
+import { startRoute } from "./route.js";
+import { configure } from "./uploads.js";
+import { App } from "./app.js";
 
-render(h("p", null, "Tagstream"), document.getElementById("app"));
+async function begin() {
+  const root = document.getElementById("app");
+  try {
+    const settings = await (await fetch("/config.json")).json();
+    configure(settings);
+    await start(settings.auth);
+  } catch {
+    render(
+      html`<section class="state" role="alert">
+        <h1>The gallery can’t be reached</h1>
+        <p>Check your connection, then load the page again.</p>
+        <p class="state-do"><button class="primary" onClick=${() => location.reload()}>Load again</button></p>
+      </section>`,
+      root,
+    );
+    return;
+  }
+  startRoute();
+  root.replaceChildren();
+  render(html`<${App} />`, root);
+}
+
+begin();

@@ -196,3 +196,34 @@ def test_all_scripts_together_are_small(site: Site) -> None:
         if path.endswith(("js", "mjs"))
     }
     assert sum(packed.values()) < 150 * 1024, packed
+
+
+def test_all_that_the_page_needs_at_first_is_preloaded(page: str) -> None:
+    imports = import_map(page)["imports"]
+
+    def reached(address: str, found: set[str]) -> set[str]:
+        if address not in found:
+            found.add(address)
+            name = next(name for name, mapped in imports.items() if mapped == address and name.startswith("/assets/"))
+            text = (GALLERY / name.removeprefix("/assets/")).read_text()
+            for wanted in re.findall(r'(?:\bfrom|^import)\s*"([^"]+)"', text, re.MULTILINE):
+                reached(imports[f"/assets/{wanted[2:]}" if wanted.startswith("./") else wanted], found)
+        return found
+
+    preloaded = set(re.findall(r'<link rel="modulepreload" href="([^"]+)"', page))
+    assert preloaded == reached(imports["/assets/main.js"], set()) - {imports["/assets/main.js"]}
+
+
+def test_no_script_makes_markup_of_text() -> None:
+    for path in GALLERY.glob("*.js"):
+        found = re.search(
+            r"innerHTML|outerHTML|insertAdjacent|document\.write|dangerously|\beval\b|Function\(", path.read_text()
+        )
+        assert not found, f"{path.name}: {found}"
+
+
+def test_no_file_names_another_host() -> None:
+    elsewhere = {"https://www.openstreetmap.org", "http://www.w3.org"}  # a link to follow; a namespace
+    for path in [*GALLERY.glob("*.*"), *(GALLERY / "vendor").glob("*.css")]:
+        if path.suffix != ".py":
+            assert set(re.findall(r"https?://[\w.-]+", path.read_text())) <= elsewhere, path.name

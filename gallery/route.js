@@ -1,0 +1,81 @@
+// The address of the page: what is looked for and which photo is open. Back and Forward, and shared links, just work.
+import { batch, computed, signal } from "./html.js";
+import { NOTHING, fromAddress, photoInAddress, toAddress } from "./filters.js";
+
+export const filters = signal(NOTHING);
+export const photo = signal("");
+
+/** Changes with what is looked for, and not with the photo that is open. */
+export const key = computed(() => toAddress(filters.value));
+
+let typing = false;
+
+export function startRoute() {
+  history.scrollRestoration = "manual";
+  take();
+  addEventListener("popstate", take);
+}
+
+function take() {
+  typing = false;
+  batch(() => {
+    const read = fromAddress(location.search);
+    // The same filters stay the same object, so that nothing is asked for again.
+    if (toAddress(read) !== key.peek()) filters.value = read;
+    photo.value = photoInAddress(location.search);
+  });
+}
+
+/** Look for something else. While somebody types, one step back leads to what was there before the typing. */
+export function look(changes, { typed = false } = {}) {
+  const next = { ...filters.peek(), ...changes };
+  if (!("similar" in changes)) next.similar = "";
+  const address = toAddress(next);
+  const same = address === key.peek();
+  batch(() => {
+    filters.value = same ? { ...filters.peek(), text: next.text } : next;
+    photo.value = "";
+  });
+  if (!same || photoInAddress(location.search)) write(address, typed && typing);
+  typing = typed;
+}
+
+/** What is being typed is done: the next change is a step of its own. */
+export function settle() {
+  typing = false;
+}
+
+/** Open a photo; from one to the next there is no step to go back. */
+export function open(id) {
+  const replace = photo.peek() !== "";
+  photo.value = id;
+  write(toAddress(filters.peek(), id), replace, { opened: replace ? history.state?.opened : true });
+}
+
+/** Close the photo: a step back, if it was opened here. */
+export function close() {
+  if (!photo.peek()) return;
+  if (history.state?.opened) return void history.back();
+  photo.value = "";
+  write(toAddress(filters.peek()), true);
+}
+
+/** The address of a photo, for links. */
+export function addressOf(id) {
+  return `${location.pathname}${toAddress(filters.value, id)}`;
+}
+
+/** Where one was in the list, kept with this step: what `remember` was given last, or {}. */
+export function remembered() {
+  return history.state?.place ?? {};
+}
+
+export function remember(place) {
+  history.replaceState({ ...history.state, place }, "");
+}
+
+function write(address, replace, state = {}) {
+  const url = `${location.pathname}${address}`;
+  if (replace) history.replaceState({ place: history.state?.place, ...state }, "", url);
+  else history.pushState(state, "", url);
+}
