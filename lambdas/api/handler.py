@@ -23,8 +23,9 @@ from lambdas.http import answer, described, openapi, resolver, serve
 from lambdas.opensearch import Connection
 from tagstream.web import answers
 from tagstream.web.access import WRITE
+from tagstream.web.answers import UPLOAD_ID
 from tagstream.web.cursors import MAX_CURSOR
-from tagstream.web.service import UPLOAD_ID, Service, Settings, is_current
+from tagstream.web.service import Service, Settings, is_current
 
 frame = Frame()
 app = resolver(frame)
@@ -61,7 +62,12 @@ Id = Annotated[str, Path(pattern="^[0-9a-f]{64}$", description="The image's id."
 UploadId = Annotated[str, Path(pattern=UPLOAD_ID, description="The upload's id.")]
 Limit = Annotated[int, Query(ge=1, le=100, description="Images in the answer, at most.")]
 Cursor = Annotated[
-    str | None, Query(max_length=MAX_CURSOR, description="The 'cursor' of the answer before, for the next page.")
+    str | None,
+    Query(
+        pattern="^[A-Za-z0-9_-]+$",
+        max_length=MAX_CURSOR,
+        description="The 'cursor' of the answer before, for the next page.",
+    ),
 ]
 Score = Annotated[float | None, Query(ge=0, le=1, allow_inf_nan=False)]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
+from types import NoneType
 from typing import Any
 
 from tagstream.web.problems import Problem
@@ -45,7 +46,7 @@ def check_body(event: Mapping[str, Any]) -> None:
         raise Problem(415, "The body must be JSON, with 'Content-Type: application/json'.")
     try:
         said = base64.b64decode(body, validate=True) if event.get("isBase64Encoded") else body
-        fits = not said or isinstance(json.loads(said), dict)
+        fits = not said or isinstance(json.loads(said), dict | NoneType)
     except (ValueError, RecursionError):
         fits = False
     if not fits:

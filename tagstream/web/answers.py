@@ -22,7 +22,10 @@ __all__ = [
     "Stats",
     "Tags",
 ]
-__all__ += ["Upload", "UploadRequest"]
+__all__ += ["UPLOAD_ID", "Upload", "UploadRequest"]
+
+
+UPLOAD_ID = r"^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{12}$"
 
 
 class Answer(BaseModel):
@@ -188,7 +191,7 @@ class Stats(Answer):
 class UploadRequest(Answer):
     model_config = ConfigDict(extra="forbid")
 
-    upload: str | None = Field(None, max_length=100, description="An upload to go on with; without it, a new one.")
+    upload: str | None = Field(None, pattern=UPLOAD_ID, description="An upload to go on with; without it, a new one.")
 
 
 class Upload(Answer):
