@@ -76,7 +76,7 @@ def application(*, context: Mapping[str, Any] | None = None, outdir: str | None 
     for stack in app.node.children:
         # The catalog comes first: what is missing to deploy a stage (who gets its alarms) is asked for there.
         if isinstance(stack, Stack) and stack is not catalog:
-            stack.add_dependency(catalog)
+            stack.add_stack_dependency(catalog)
     Tags.of(app).add("project", "tagstream")
     Tags.of(app).add("stage", settings.stage)
     if settings.name is not None:

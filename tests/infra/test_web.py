@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from stacks.api import PAGE, ROUTES
-from tests.infra.templates import Resource, Stage, synthesise, synthesised
+from tests.infra.templates import ROOT, Resource, Stage, synthesise, synthesised
 
 
 def address(stage: Stage) -> str:
@@ -55,6 +55,16 @@ def test_there_is_a_route_for_each_of_the_table_and_none_that_takes_everything(s
             integration = integrations[target].properties
             assert integration["IntegrationUri"] == stage.function(name).arn
             assert (integration["IntegrationType"], integration["PayloadFormatVersion"]) == ("AWS_PROXY", "2.0")
+
+
+def test_the_routes_are_those_that_are_described_with_the_scopes_that_are() -> None:
+    described = {
+        (method.upper(), path, scheme["token"][0].rpartition("/")[2] if scheme else None)
+        for path, operations in json.loads((ROOT / "docs" / "openapi.json").read_text())["paths"].items()
+        for method, operation in operations.items()
+        for scheme in (operation["security"] or [None])
+    }
+    assert described == {(route.method, route.path, route.scope) for route in ROUTES}
 
 
 def test_the_authorizer_takes_tokens_of_this_pool_for_the_gallery_only(stage: Stage) -> None:
