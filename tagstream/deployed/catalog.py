@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
@@ -72,6 +73,9 @@ class Catalog:
         profile: str | None = None,
         endpoint_url: str | None = None,
     ) -> None:
+        # As the command line has it: what leads somewhere else leads away from the local cloud.
+        endpoint_url = endpoint_url or os.environ.get("AWS_ENDPOINT_URL") or None
+        profile = profile or os.environ.get("AWS_PROFILE") or None
         self._invoker: Invoker = Aws(stage, endpoint_url, region, profile)
 
     @classmethod

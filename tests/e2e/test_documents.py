@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tagstream.local.gallery import Gallery
 from tests.documents import DOCUMENTS, NEEDS_AN_ACCOUNT, ROOT, Typed, alike, blocks, commands
 from tests.e2e.conftest import Pipeline, clean_environment
 
@@ -25,6 +26,7 @@ _NOT_HERE = (
     (re.compile(r"\. \.venv/bin/activate"), "the tests' shell finds it without"),
     (re.compile(r"docker "), "needs a container engine"),
     (re.compile(r".* --model efficientnet-lite2"), "needs a model that takes a minute to build"),
+    (re.compile(r"export API="), "the tests' shell has them: its cloud is not the one of 'tagstream local up'"),
     (NEEDS_AN_ACCOUNT, "needs an account: tests/infra/test_documents.py"),
 )
 
@@ -52,6 +54,8 @@ def environment(pipeline: Pipeline, home: Path) -> Iterator[dict[str, str]]:
     """A shell in which the local cloud is found, and after which no topic is left."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     more = {"PATH": path, "HOME": str(home), "COLUMNS": "120", "TAGSTREAM_IDLE_TIMEOUT": "3"}
+    gallery = Gallery.of(pipeline.connection)
+    more |= {"API": gallery.api_url, "TOKEN": gallery.token()}
     yield clean_environment(**pipeline.connection.environment()) | more
     for url in pipeline.sqs.list_queues().get("QueueUrls", []):
         if not url.rsplit("/", 1)[1].startswith("tagstream-"):
@@ -73,11 +77,11 @@ def shell(command: str, environment: dict[str, str], folder: Path) -> subprocess
 
 def lacks(command: str) -> str | None:
     """A program that a command needs and this machine has not; those of the clone are always there."""
-    for program in ("aws", "jq"):
+    for program in ("aws", "curl", "jq"):
         works = shutil.which(program) and subprocess.run(
             [program, "--version"], capture_output=True, check=False, timeout=60
         )
-        if re.search(rf"(?:^|\| ){program} ", command) and not (works and works.returncode == 0):
+        if re.search(rf"(?:^|\| |\$\(){program} ", command) and not (works and works.returncode == 0):
             return program
     return None
 
