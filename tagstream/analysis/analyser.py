@@ -49,6 +49,11 @@ class Photo:
         factor = max(self.picture.size) // _SMALL
         return self.picture.reduce(factor) if factor > 1 else self.picture
 
+    @functools.cached_property
+    def grey(self) -> Image:
+        """``small`` in shades of grey, its luma (mode L); made once for all analysers."""
+        return self.small.convert("L")
+
 
 class Analyser(Protocol):
     """A module that measures one thing (or a class, if it must be set up)."""

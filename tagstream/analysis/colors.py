@@ -88,14 +88,15 @@ def facts(photo: Photo) -> dict[str, Any]:
     """
     import numpy as np
 
-    pixels = (np.asarray(photo.small) >> (8 - _BITS)).astype(np.uint16)
-    names = _names()[pixels[..., 0] << 2 * _BITS | pixels[..., 1] << _BITS | pixels[..., 2]]
+    levels = (np.asarray(photo.small) >> (8 - _BITS)).astype(np.int16)
+    names = _names().take((levels[..., 0] << 2 * _BITS) + (levels[..., 1] << _BITS) + levels[..., 2])
     share = np.bincount(names.reshape(-1), minlength=len(COLORS)) / names.size
-    edge = np.concatenate([names[0], names[-1], names[:, 0], names[:, -1]])
-    ground = next((i for i in (0, 1) if (edge == i).mean() >= _PLAIN), None)
+    edge = np.concatenate([names[0], names[-1], names[:, 0], names[:, -1]]).tobytes()
+    ground = next((i for i in (0, 1) if edge.count(i) >= _PLAIN * len(edge)), None)
     least = _LEAST_SHARE if ground is None else _LEAST_SHARE_ON_PLAIN
-    order = sorted(range(len(COLORS)), key=lambda i: (i == ground, -share[i]))
-    found = [{"color": COLORS[i], "share": round(float(share[i]), 3)} for i in order if share[i] >= least]
+    shares = share.tolist()
+    order = sorted((i for i, part in enumerate(shares) if part >= least), key=lambda i: (i == ground, -shares[i]))
+    found = [{"color": COLORS[i], "share": round(shares[i], 3)} for i in order]
     return {"colors": found} if found else {}
 
 

@@ -30,13 +30,15 @@ def facts(photo: Photo) -> dict[str, Any]:
     """``phash``, as 16 hexadecimal digits; none of a picture of one shade, which has nothing to tell it by."""
     import numpy as np
 
-    small = photo.small.convert("L").resize((_SIDE, _SIDE))
-    grey = np.asarray(small, np.float32)
-    if grey.std() < _LEAST_CONTRAST:
+    grey = np.asarray(photo.grey.resize((_SIDE, _SIDE)), np.float32)
+    # By hand: numpy's own median and deviation take longer than all the rest.
+    grey -= grey.sum() / grey.size
+    if np.vdot(grey, grey) < _LEAST_CONTRAST**2 * grey.size:
         return {}
-    transform, rows, columns = _transform()
-    lowest = (transform @ grey @ transform.T)[rows, columns]
-    bits = lowest > np.median(lowest)
+    transform, places = _transform()
+    lowest = (transform @ grey @ transform.T).take(places)
+    ordered = sorted(lowest.tolist())
+    bits = lowest > (ordered[BITS // 2 - 1] + ordered[BITS // 2]) / 2
     return {"phash": np.packbits(bits).tobytes().hex()}
 
 
@@ -59,12 +61,11 @@ def bands(phash: str) -> list[str]:
 
 
 @functools.cache
-def _transform() -> tuple[NDArray[np.float32], NDArray[np.intp], NDArray[np.intp]]:
+def _transform() -> tuple[NDArray[np.float32], NDArray[np.intp]]:
     """The matrix of the transform, and where its 64 lowest coefficients are."""
     import numpy as np
 
     places = np.arange(_SIDE)
     matrix = np.cos(np.pi / _SIDE * (places + 0.5) * places[:, np.newaxis]).astype(np.float32)
     lowest = sorted(((u, v) for u in range(_SIDE) for v in range(_SIDE)), key=lambda uv: (sum(uv), uv))[1 : BITS + 1]
-    rows, columns = np.array(lowest).T
-    return matrix, rows, columns
+    return matrix, np.array([u * _SIDE + v for u, v in lowest], np.intp)

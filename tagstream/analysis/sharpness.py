@@ -7,6 +7,7 @@ photo need be sharp: a portrait is meant to have a blurred background.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 from tagstream.analysis.analyser import Photo
@@ -23,7 +24,7 @@ FIELDS = (number("sharpness", 0, 1),)
 
 _WINDOW = 8  # pixels that the blur is wide
 _TILES = 6  # along each side
-_LINES = 60  # of the rows, so many are looked at, and of the columns
+_LINES = 36  # of the rows, so many are looked at, and of the columns
 _LEAST_SIDE = 32  # pixels
 _SHARPEST = 4  # of the tiles, the one that counts: a tenth is as sharp
 # What differs less than this between neighbours, of 255, is noise and the marks of compression.
@@ -73,6 +74,15 @@ def _tiles(values: NDArray[np.int16]) -> NDArray[np.float32]:
     import numpy as np
 
     rows, columns = (length // _TILES for length in values.shape)
-    bands = values[: rows * _TILES, : columns * _TILES].reshape(_TILES, rows, columns * _TILES).sum(1, np.int32)
+    # Products of matrices, which take a quarter of the time that sums do; whole numbers below 2**24 are exact in them.
+    bands = _bands(rows) @ values[: rows * _TILES, : columns * _TILES].astype(np.float32)
     means: NDArray[np.float32] = bands.reshape(_TILES, _TILES, columns).sum(2) / np.float32(rows * columns * _WINDOW)
     return means
+
+
+@functools.lru_cache(maxsize=4)
+def _bands(rows: int) -> NDArray[np.float32]:
+    """A matrix whose product with lines has the sum of so many of them in each of its rows."""
+    import numpy as np
+
+    return np.repeat(np.eye(_TILES, dtype=np.float32), rows, axis=1)
