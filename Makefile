@@ -10,6 +10,10 @@ MAKEFLAGS += --no-print-directory
 
 # The Python to make .venv with: `make setup PYTHON=/path/to/python3.12`.
 PYTHON ?=
+# `make deploy STAGE=dev`, `make deploy STAGE=prod SET="alarm_email=someone@example.com" YES=1`
+STAGE ?=
+SET ?=
+YES ?=
 # `make demo PHOTOS=~/Pictures`
 PHOTOS ?=
 # `make up PORT=4577`
@@ -36,7 +40,7 @@ PYTEST := .venv/bin/python -m pytest -q
 # Tests that share nothing run on all cores; the stacks are deployed once, so that the e2e tier does not.
 PARALLEL := -n logical --maxprocesses 4 --dist worksteal
 
-.PHONY: help setup demo up down test unit infra integration long contract e2e lint synth openapi bench fuzz soak vocabulary gallery lock clean
+.PHONY: help setup demo up down bootstrap deploy destroy test unit infra integration long contract e2e lint synth openapi bench fuzz soak vocabulary gallery lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +56,14 @@ up: $(READY) ## Start the local cloud, deploy the stacks and leave it running (P
 
 down: $(VENV) ## Stop the local cloud
 	@.venv/bin/tagstream local down
+
+bootstrap deploy destroy: $(READY)
+	@if [ -z "$(STAGE)" ]; then echo "Say which stage: make $@ STAGE=dev (or prod, or a copy such as dev-mine)." >&2; exit 2; fi
+	@.venv/bin/python lifecycle.py $@ "$(STAGE)" $(if $(YES),--yes) $(foreach setting,$(SET),-c "$(setting)")
+
+bootstrap: ## Prepare an account and region of AWS for the CDK, once (STAGE=dev)
+deploy: ## Deploy a stage to AWS and try it with a photo (STAGE=dev; SET="name=value …", YES=1 to be asked nothing)
+destroy: ## Remove a stage from AWS, with what is in its buckets, after asking (STAGE=dev)
 
 test: unit infra integration e2e ## Run every tier of tests
 

@@ -10,6 +10,7 @@ from aws_cdk import App, Environment, Stack, Tags
 
 from stacks.api import Api
 from stacks.bundling import discard_torn
+from stacks.canary import Canary
 from stacks.catalog import Catalog
 from stacks.gallery import Gallery
 from stacks.ingest import Ingest
@@ -62,6 +63,8 @@ def application(*, context: Mapping[str, Any] | None = None, outdir: str | None 
     }
     if api.gallery is not None:
         functions["Gallery"] = api.gallery
+    if settings.canary_minutes:
+        functions["Canary"] = Canary(app, **common("canary"), ingest=ingest, search=search).canary
     results = {"StepsOutput": steps.output}
     Operations(
         app,

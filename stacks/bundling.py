@@ -97,7 +97,7 @@ _STRIPPED = (
 # Powertools: HTTP APIs; of use to a function that checks requests, which takes pydantic.
 _STRIPPED_UNLESS = {"aws_lambda_powertools/event_handler": "pydantic"}
 # botocore describes every service of AWS in its data; the functions talk to these, and sign for OpenSearch.
-_SERVICES = frozenset({"s3", "sqs", "sts", "xray"})
+_SERVICES = frozenset({"lambda", "s3", "sqs", "sts", "xray"})
 
 # What a handler may import of ours: the domain, and what stands beside the handlers for all of them.
 _OURS = ("tagstream", "lambdas")

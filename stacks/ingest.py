@@ -87,6 +87,10 @@ class Ingest(Stack):
         self.classify.consume(self.queue, settings.classify)
 
         CfnOutput(self, "BucketName", value=self.bucket.bucket_name)
+        # Of the keys that are classified, for who puts photos there to try it.
+        for output, value in (("KeyPrefix", settings.prefix), ("KeySuffix", settings.suffix)):
+            if value:
+                CfnOutput(self, output, value=value)
         CfnOutput(self, "ThumbnailsBucketName", value=catalog.thumbnails.bucket_name)
         CfnOutput(self, "IngestQueueUrl", value=self.queue.queue.queue_url)
         CfnOutput(self, "IngestDeadLetterQueueUrl", value=self.queue.dead_letters.queue_url)

@@ -124,6 +124,7 @@ class Settings:
     ``step`` is what the step function runs: a step of ``tagstream/steps``, or the name of a program that lies
     beside its handler, in ``lambdas/step``.
     ``store_location``: keep in the catalog where a photo was taken, if the photo tells; that is personal.
+    ``canary_minutes``: how often the pipeline is tried with a photo of its own; 0 for never.
     ``alarms_reach_a_person``: the deploy demands an address when ``alarm_email`` gives none.
     """
 
@@ -156,6 +157,7 @@ class Settings:
     store_location: bool = False
     queue_age_alarm_seconds: int = 900
     free_storage_alarm_mb: int = 2048
+    canary_minutes: int = 0
     name: str | None = None
     account: str | None = None
     region: str | None = None
@@ -355,6 +357,8 @@ def _problems(s: Settings) -> Iterator[str]:
             f"dead-letter queues, {longest} days, so that a deleted image could come back: raise it to {longest} "
             "or more, or lower queue_days."
         )
+    if s.canary_minutes != 0:
+        yield from _range_problems("canary_minutes", s.canary_minutes, 2, 1440)
     at_least_one = ("noncurrent_version_days", "max_pixels", "max_bytes", "max_scans", "max_tags")
     for name in (*at_least_one, "queue_age_alarm_seconds", "free_storage_alarm_mb"):
         if getattr(s, name) < 1:

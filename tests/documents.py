@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 
 # What goes to AWS: tests/infra/test_documents.py runs it up to the first call that needs credentials.
-NEEDS_AN_ACCOUNT = re.compile(r"npx cdk |.* --stage dev\b")
+NEEDS_AN_ACCOUNT = re.compile(r"npx cdk |make (bootstrap|deploy|destroy) |.* --stage (dev|prod)\b")
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _COMMENT = re.compile(r"\s{2,}#.*$")

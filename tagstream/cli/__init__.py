@@ -1,4 +1,4 @@
-"""The command line: ``tagstream images | models | topics | local``."""
+"""The command line: ``tagstream images | models | topics | local | smoke``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tagstream.cli.lazy import Lazy
 
 __all__ = ["main"]
 
-_COMMANDS = {name: f"tagstream.cli.{name}:{name}" for name in ("images", "local", "models", "topics")}
+_COMMANDS = {name: f"tagstream.cli.{name}:{name}" for name in ("images", "local", "models", "smoke", "topics")}
 
 
 class _Main(Failures, Lazy):

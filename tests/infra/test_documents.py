@@ -49,6 +49,8 @@ def test_what_is_typed_for_aws_gets_as_far_as_the_credentials(typed: Typed, app:
         # Who types it answers yes.
         arguments += ["--force"] if "destroy" in arguments else []
         arguments += ["--app", shlex.join([sys.executable, str(app)]), "--output", str(tmp_path / "out")]
+    elif program == "make":
+        arguments = ["--no-print-directory", *arguments]
     else:
         program = str(Path(sys.executable).with_name(Path(program).name))
     (tmp_path / "Pictures").mkdir()
@@ -83,9 +85,9 @@ def test_what_is_typed_for_aws_gets_as_far_as_the_credentials(typed: Typed, app:
 
 
 def test_there_is_something_to_try() -> None:
-    assert {typed.command.split()[2] for typed in TYPED if typed.command.startswith("npx cdk")} == {
+    assert {typed.command.split()[2] for typed in TYPED if typed.command.startswith("npx cdk")} == {"deploy", "synth"}
+    assert {typed.command.split()[1] for typed in TYPED if typed.command.startswith("make")} == {
         "bootstrap",
         "deploy",
         "destroy",
-        "synth",
     }

@@ -1,0 +1,68 @@
+"""The canary: a function that tries the pipeline with a photo of its own, every few minutes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aws_cdk import CfnOutput, Duration, Stack
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
+from constructs import Construct
+
+from stacks.functions import PythonFunction
+from stacks.ingest import Ingest
+from stacks.search import Search
+from stacks.settings import Function, Settings
+
+__all__ = ["Canary"]
+
+_LONGEST_SECONDS = 300
+
+
+class Canary(Stack):
+    """Public attributes: what the operations stack watches."""
+
+    canary: PythonFunction
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        settings: Settings,
+        ingest: Ingest,
+        search: Search,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(scope, construct_id, **kwargs)
+        # Always the same one, so that the catalog has one document of it and no more.
+        key = f"{settings.prefix}tagstream-canary{settings.suffix or '.png'}"
+        period = settings.canary_minutes * 60
+        self.canary = PythonFunction(
+            self,
+            "Canary",
+            name="canary",
+            description="Tries the pipeline with a photo of its own",
+            # Over before the next one begins.
+            size=Function(memory_mb=256, timeout_seconds=min(period - 10, _LONGEST_SECONDS)),
+            settings=settings,
+            environment={
+                "BUCKET": ingest.bucket.bucket_name,
+                "OBJECT_KEY": key,
+                "SEARCH_FUNCTION": search.search.function.function_name,
+            },
+        )
+        self.canary.allow(
+            "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:PutObject", on=[ingest.bucket.arn_for_objects(key)]
+        )
+        self.canary.allow("lambda:InvokeFunction", on=[search.search.function.function_arn])
+        # The next run is the second try.
+        self.canary.function.configure_async_invoke(retry_attempts=0, max_event_age=Duration.minutes(1))
+        events.Rule(
+            self,
+            "Often",
+            description="Tries the pipeline every few minutes",
+            schedule=events.Schedule.rate(Duration.minutes(settings.canary_minutes)),
+            targets=[targets.LambdaFunction(self.canary.function, retry_attempts=0)],
+        )
+        CfnOutput(self, "CanaryFunctionName", value=self.canary.function.function_name)

@@ -1,0 +1,298 @@
+"""``make deploy`` and ``make destroy``: what they look at before anything is made, and what they remove."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, NoCredentialsError
+
+import lifecycle
+from lifecycle import LifecycleError, Place, check, destroy, empty, find_stacks, main, place_of
+from stacks.settings import Settings, settings_for
+
+
+def refusal(code: str, operation: str = "Any") -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": f"{code}, said AWS"}}, operation)
+
+
+class Pages:
+    def __init__(self, pages: Callable[..., list[dict[str, Any]]]) -> None:
+        self.paginate = pages
+
+
+class Account:
+    """AWS as far as it is asked: clients of every service in one object, and what they answer."""
+
+    def __init__(self) -> None:
+        self.region_name: str | None = "eu-west-1"
+        self.number = "111122223333"
+        self.prepared = True
+        self.concurrency = 1000
+        self.domain: dict[str, Any] | None = None
+        self.largest: int | None = 100
+        self.had_a_vpc_domain = True
+        self.stacks: dict[str, dict[str, Any]] = {}
+        self.objects: dict[str, list[dict[str, str]]] = {}
+        self.refused: list[dict[str, str]] = []
+
+    def client(self, _service: str, region_name: str) -> Account:
+        assert region_name
+        return self
+
+    def get_caller_identity(self) -> dict[str, str]:
+        return {"Account": self.number}
+
+    def get_parameter(self, **_given: str) -> dict[str, Any]:
+        if not self.prepared:
+            raise refusal("ParameterNotFound")
+        return {}
+
+    def get_account_settings(self) -> dict[str, Any]:
+        return {"AccountLimit": {"ConcurrentExecutions": self.concurrency}}
+
+    def describe_domain(self, **_given: str) -> dict[str, Any]:
+        if self.domain is None:
+            raise refusal("ResourceNotFoundException")
+        return {"DomainStatus": self.domain}
+
+    def describe_instance_type_limits(self, **_given: str) -> dict[str, Any]:
+        if self.largest is None:
+            raise refusal("InvalidTypeException")
+        limits = [{"LimitName": "MaximumVolumeSize", "LimitValues": [str(self.largest)]}]
+        kinds = [{"StorageTypeName": "ebs", "StorageSubTypeName": "gp3", "StorageTypeLimits": limits}]
+        return {"LimitsByRole": {"data": {"StorageTypes": kinds}}}
+
+    def get_role(self, **_given: str) -> dict[str, Any]:
+        if not self.had_a_vpc_domain:
+            raise refusal("NoSuchEntity")
+        return {}
+
+    def get_paginator(self, name: str) -> Pages:
+        if name == "describe_stacks":
+            return Pages(lambda: [{"Stacks": [{"StackName": n, **s["status"]} for n, s in self.stacks.items()]}])
+        assert name == "list_stack_resources"
+        return Pages(lambda StackName: [{"StackResourceSummaries": self.stacks[StackName]["resources"]}])
+
+    def get_template(self, StackName: str) -> dict[str, Any]:
+        return {"TemplateBody": json.dumps({"Resources": self.stacks[StackName]["template"]})}
+
+    def list_object_versions(self, Bucket: str) -> dict[str, Any]:
+        return {"Versions": self.objects[Bucket][:2], "DeleteMarkers": self.objects[Bucket][2:3]}
+
+    def delete_objects(self, Bucket: str, Delete: dict[str, Any]) -> dict[str, Any]:
+        assert Delete["Quiet"]
+        if self.refused:
+            return {"Errors": self.refused}
+        gone = [(one["Key"], one["VersionId"]) for one in Delete["Objects"]]
+        self.objects[Bucket] = [one for one in self.objects[Bucket] if (one["Key"], one["VersionId"]) not in gone]
+        return {}
+
+    def add(
+        self, name: str, *, buckets: Sequence[str] = (), keeps: Sequence[str] = (), protected: bool = False
+    ) -> None:
+        named = [*buckets, *keeps]
+        self.stacks[name] = {
+            "status": {"StackStatus": "CREATE_COMPLETE", "EnableTerminationProtection": protected},
+            "template": {
+                one: {"DeletionPolicy": "RetainExceptOnCreate" if one in keeps else "Delete"} for one in named
+            },
+            "resources": [
+                {
+                    "LogicalResourceId": one,
+                    "PhysicalResourceId": one,
+                    "ResourceType": "AWS::S3::Bucket",
+                    "ResourceStatus": "CREATE_COMPLETE",
+                }
+                for one in named
+            ],
+        }
+        self.objects |= {one: [{"Key": f"photo {n}", "VersionId": str(n)} for n in range(7)] for one in named}
+
+
+@pytest.fixture
+def account() -> Account:
+    return Account()
+
+
+def at(account: Account) -> Place:
+    return Place(account.number, "eu-west-1", account)
+
+
+def dev(**context: str) -> Settings:
+    return settings_for({"stage": "dev", **context})
+
+
+def test_all_is_well(account: Account) -> None:
+    assert list(check(dev(), at(account))) == []
+    prod = settings_for({"stage": "prod", "alarm_email": "a@example.com"})
+    assert list(check(prod, at(account))) == []
+
+
+def test_everything_that_would_stop_a_deploy_is_told_at_once(account: Account) -> None:
+    account.prepared, account.concurrency, account.largest, account.had_a_vpc_domain = False, 10, 19, False
+    account.domain = {"DomainName": "tagstream-prod"}
+    told = list(check(settings_for({"stage": "prod"}), at(account)))
+    for said in (
+        "add -c alarm_email=someone@example.com",
+        "run 'make bootstrap STAGE=prod'",
+        "runs 10 functions at a time in eu-west-1, and account_concurrency is 1000",
+        "domain tagstream-prod is outside a VPC, and domain.in_vpc is true: AWS moves none",
+        "domain.volume_gb 20 is more than a m7g.medium.search takes: use 19 or less",
+        "aws iam create-service-linked-role",
+    ):
+        assert any(said in problem for problem in told), said
+    assert len(told) == 6
+    assert all(problem.endswith(".") for problem in told)
+
+
+def test_a_domain_stays_where_it_is_on_either_side_of_a_vpc(account: Account) -> None:
+    account.domain = {"VPCOptions": {"VPCId": "vpc-1"}}
+    (told,) = check(dev(), at(account))
+    assert "domain tagstream-dev is in a VPC, and domain.in_vpc is false" in told
+    account.domain = {}
+    assert list(check(dev(), at(account))) == []
+    (told,) = check(dev(**{"domain.in_vpc": "true"}), at(account))
+    assert "deploy a copy of the stage beside it" in told
+
+
+def test_a_node_that_the_region_lacks_is_told(account: Account) -> None:
+    account.largest = None
+    (told,) = check(dev(), at(account))
+    assert "no t3.small.search in eu-west-1" in told
+
+
+def test_what_aws_says_besides_is_not_taken_for_an_answer(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(**_given: str) -> None:
+        raise refusal("AccessDeniedException")
+
+    monkeypatch.setattr(account, "describe_domain", denied)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        list(check(dev(), at(account)))
+
+
+def test_a_stage_goes_to_its_own_account_and_region(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lifecycle.boto3, "Session", lambda: account)
+    assert place_of(dev()) == Place("111122223333", "eu-west-1", account)
+    assert place_of(dev(region="us-west-2")).region == "us-west-2"
+    with pytest.raises(LifecycleError, match="for account 111122223333, and stage dev goes to 444455556666 only"):
+        place_of(dev(account="444455556666", region="eu-west-1"))
+    account.region_name = None
+    with pytest.raises(LifecycleError, match="no AWS region"):
+        place_of(dev())
+
+
+def test_the_stacks_of_a_stage_are_not_those_of_its_copies(account: Account) -> None:
+    for name in ("tagstream-dev-catalog", "tagstream-dev-mine-catalog", "tagstream-prod-catalog", "other"):
+        account.add(name)
+    assert [stack.name for stack in find_stacks(dev(), at(account))] == ["tagstream-dev-catalog"]
+    assert [stack.name for stack in find_stacks(dev(name="mine"), at(account))] == ["tagstream-dev-mine-catalog"]
+
+
+def test_destroying_asks_empties_every_version_and_says_what_stays(account: Account) -> None:
+    account.add("tagstream-dev-ingest", buckets=["photos"], keeps=["logs"])
+    said: list[str] = []
+    asked: list[str] = []
+    ran: list[Sequence[str]] = []
+
+    def agree(what: str) -> bool:
+        asked.append(what)
+        assert not ran
+        assert len(account.objects["photos"]) == 7
+        return True
+
+    def cdk(arguments: Sequence[str]) -> int:
+        assert account.objects["photos"] == []
+        ran.append(arguments)
+        return 0
+
+    assert destroy(dev(), at(account), agree=agree, cdk=cdk, report=said.append) == 0
+    assert ran == [["destroy", "--all", "--force"]]
+    assert len(asked) == 1
+    assert len(account.objects["logs"]) == 7, "what stays keeps what is in it"
+    assert "Kept: AWS::S3::Bucket logs" in said
+    assert any("photos, with every version" in line for line in said)
+
+
+def test_without_agreement_nothing_is_done(account: Account) -> None:
+    account.add("tagstream-dev-ingest", buckets=["photos"])
+
+    def cdk(_arguments: Sequence[str]) -> int:
+        raise AssertionError
+
+    assert destroy(dev(), at(account), agree=lambda _: False, cdk=cdk, report=lambda _: None) == 1
+    assert len(account.objects["photos"]) == 7
+
+
+def test_protected_stacks_are_left_alone_with_what_lifts_that(account: Account) -> None:
+    account.add("tagstream-prod-ingest", keeps=["photos"], protected=True)
+    with pytest.raises(LifecycleError, match=r"update-termination-protection.*--stack-name tagstream-prod-ingest"):
+        destroy(
+            settings_for({"stage": "prod"}), at(account), agree=lambda _: True, cdk=lambda _: 0, report=lambda _: None
+        )
+
+
+def test_where_there_is_nothing_there_is_nothing_to_do(account: Account) -> None:
+    said: list[str] = []
+    assert destroy(dev(), at(account), agree=lambda _: False, cdk=lambda _: 1, report=said.append) == 0
+    assert said == ["There is nothing of stage dev in eu-west-1 of account 111122223333."]
+
+
+def test_an_object_that_stays_stops_it_with_the_reason(account: Account) -> None:
+    account.add("tagstream-dev-ingest", buckets=["photos"])
+    account.refused = [{"Key": "photo 1", "Code": "AccessDenied", "Message": "it is locked"}]
+    with pytest.raises(LifecycleError, match="photos keeps photo 1, and maybe others: it is locked"):
+        empty(at(account), "photos", lambda _: None)
+
+
+def test_missing_credentials_and_wrong_settings_are_sentences(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def nobody() -> None:
+        raise NoCredentialsError
+
+    monkeypatch.setattr(lifecycle.boto3, "Session", nobody)
+    assert main(["deploy", "dev"]) == 1
+    assert capsys.readouterr().err == "Error: no AWS credentials: run 'aws configure', or set AWS_PROFILE.\n"
+    assert main(["deploy", "dev", "-c", "modle=x", "-c", "classify.max_concurrency"]) == 1
+    assert [line.partition(":")[0] for line in capsys.readouterr().err.splitlines()] == ["Error", "Error"]
+
+
+def test_an_interruption_is_told_with_how_to_go_on(
+    account: Account, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_given: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(lifecycle.boto3, "Session", lambda: account)
+    monkeypatch.setattr(lifecycle, "_run", interrupted)
+    assert main(["deploy", "dev"]) == 130
+    assert "'make deploy STAGE=dev' goes on" in capsys.readouterr().err
+
+
+def test_a_deploy_that_succeeded_is_tried(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[list[str]] = []
+
+    def call(command: Sequence[str], _cwd: object) -> int:
+        called.append(list(command))
+        return 0
+
+    monkeypatch.setattr(lifecycle.boto3, "Session", lambda: account)
+    monkeypatch.setattr(lifecycle, "_call", call)
+    assert main(["deploy", "dev", "-c", "name=mine", "--yes"]) == 0
+    cdk, smoke = called
+    assert cdk[3:] == [
+        "deploy",
+        "--all",
+        "--force",
+        "--require-approval",
+        "never",
+        "--no-notices",
+        "-c",
+        "stage=dev",
+        "-c",
+        "name=mine",
+    ]
+    assert smoke[1:] == ["smoke", "--stage", "dev-mine"]
