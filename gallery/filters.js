@@ -96,13 +96,10 @@ export function isNothing(filters) {
 /** The word at the end of what is typed, which may be completed: its beginning, and where that is. */
 export function lastWord(text, caret = text.length) {
   const before = text.slice(0, caret);
-  const found = /(?:^|[\s(|])-?"?([^\s"()|:<>=-][^"()|:<>=]*)$/.exec(before);
-  if (!found || before.length < text.trimEnd().length) return null;
-  // Words that are one thing belong together, but what was meant by the words before is not known: the last one.
-  const words = found[1].split(/\s+/);
-  const word = words[words.length - 1];
-  if (!word) return null;
-  return { word, start: caret - word.length };
+  // Nothing is completed in the middle, after a space, and in filters and scores.
+  const found = /(?:^|[\s(|])-?"?([^\s"()|:<>=-][^\s"()|:<>=]*)$/.exec(before);
+  if (!found || caret < text.trimEnd().length) return null;
+  return { word: found[1], start: caret - found[1].length };
 }
 
 /** Text with its last word replaced by a tag, and a space behind it. */

@@ -1,5 +1,6 @@
 // Uploads: each file goes waiting → uploading → classifying → searchable, or is rejected with a reason. A few at a time
-// go straight to the bucket by a presigned POST that is good for all of them; what becomes of them is asked of the API.
+// go straight to the bucket. Every hundred files are an upload of the API's, with one presigned POST for all of them, and
+// one question of what became of them.
 import { batch, computed, signal } from "./html.js";
 import { Failed, backoff, online, pause, request } from "./api.js";
 import { session } from "./session.js";
@@ -8,6 +9,8 @@ import { isNothing } from "./filters.js";
 import { bytes } from "./format.js";
 
 const AT_ONCE = 4;
+/** So many files are an upload: what the API says of them is one page. */
+const TOGETHER = 100;
 const TRIES = 8;
 const LONGEST_KEY = 1000;
 const TYPES = {
@@ -41,13 +44,9 @@ export const paused = computed(() => progress.value.busy > 0 && (!online.value |
 
 let last = 0;
 let most = Infinity;
-let current = "";
-let policy = null;
-let asking = null;
 let running = 0;
 const queue = [];
-const byKey = new Map();
-const names = new Set();
+let batches = [];
 
 export function configure({ max_bytes: limit }) {
   most = limit ?? Infinity;
@@ -55,12 +54,7 @@ export function configure({ max_bytes: limit }) {
 
 /** Send files `{ file, name }`; the name may have folders in it. */
 export function upload(chosen) {
-  if (!queue.length && !running && !byKey.size) {
-    // What comes after a pause is an upload of its own.
-    current = "";
-    policy = null;
-    names.clear();
-  }
+  let together = null;
   const added = chosen.map(({ file, name }) => {
     const type = file.type.startsWith("image/") ? file.type : TYPES[name.split(".").at(-1).toLowerCase()];
     const one = { id: (last += 1), file, type, name, size: file.size, state: signal({ is: "waiting" }) };
@@ -73,7 +67,9 @@ export function upload(chosen) {
           : "";
     if (refused) one.state.value = { is: "rejected", reason: refused };
     else {
-      one.path = uniquePath(name);
+      if (!together || together.names.size === TOGETHER) together = newBatch();
+      one.batch = together;
+      one.path = uniquePath(name, together.names);
       queue.push(one);
     }
     return one;
@@ -84,6 +80,13 @@ export function upload(chosen) {
     panel.value = true;
   });
   pump();
+}
+
+// An upload of the API's: its id and form, once there are any, and its files that are up, by their keys.
+function newBatch() {
+  const batch = { id: "", form: null, asking: null, names: new Set(), up: new Map(), etag: undefined };
+  batches.push(batch);
+  return batch;
 }
 
 /** Try again what has failed: one file, or all of them. */
@@ -126,23 +129,26 @@ function pump() {
 }
 
 async function send(one) {
+  const { batch: its } = one;
   for (let attempt = 1; attempt <= TRIES; attempt += 1) {
     await ready();
     set(one, { is: "uploading", part: 0 });
     try {
-      const granted = await grant();
-      one.key = `${granted.prefix}${one.path}`;
-      one.upload = granted.upload;
-      await post(granted, one);
-      byKey.set(one.key, one);
+      const form = await formOf(its);
+      if (!one.path.endsWith(form.suffix)) {
+        return void set(one, { is: "rejected", reason: `Only files whose names end with ${form.suffix} are looked at.` });
+      }
+      one.key = `${form.prefix}${one.path}`;
+      await post(form, one);
+      its.up.set(one.key, one);
       set(one, { is: "classifying" });
       watch();
       return;
     } catch (error) {
       if (error.kind === "signed-out") attempt -= 1;
       else if (error.final) return void set(one, { is: "failed", reason: error.message });
-      // A policy that has just run out is renewed by the next try.
-      else if (error.status === 403) policy = null;
+      // A form that has just run out is renewed by the next try.
+      else if (error.status === 403) its.form = null;
       else if (!online.peek()) attempt -= 1;
       set(one, { is: "waiting" });
       if (attempt === TRIES) return void set(one, { is: "failed", reason: "It did not get through." });
@@ -162,21 +168,22 @@ function ready() {
   });
 }
 
-/** The presigned POST for the next file: one for all, renewed a minute before it runs out. */
-async function grant() {
-  const left = policy ? Date.parse(policy.expires_at) - Date.now() : 0;
-  if (left > 60_000 || (left > 5_000 && policy.short)) return policy;
-  asking ??= request("POST", "/uploads", { body: current ? { upload: current } : {} })
+/** The presigned POST of an upload, renewed before it runs out. */
+function formOf(batch) {
+  const { form } = batch;
+  if (form && Date.parse(form.expires_at) - Date.now() > form.margin) return form;
+  batch.asking ??= request("POST", "/uploads", { body: batch.id ? { upload: batch.id } : {} })
     .then(({ body }) => {
-      current = body.upload;
-      policy = { ...body, short: Date.parse(body.expires_at) - Date.now() < 90_000 };
+      batch.id = body.upload;
+      // A minute is time to begin; where that is all there is, half of it.
+      batch.form = { ...body, margin: Math.min(60_000, (Date.parse(body.expires_at) - Date.now()) / 2) };
       most = body.max_bytes ?? most;
-      return policy;
+      return batch.form;
     })
     .finally(() => {
-      asking = null;
+      batch.asking = null;
     });
-  return asking;
+  return batch.asking;
 }
 
 function post({ url, fields }, one) {
@@ -213,43 +220,47 @@ async function watch() {
   if (watching) return;
   watching = true;
   let quiet = 0;
-  let etag;
   try {
-    while (byKey.size) {
+    for (;;) {
+      batches = batches.filter((batch) => batch.up.size || queue.some((one) => one.batch === batch) || running);
+      const open = batches.filter((batch) => batch.up.size);
+      if (!open.length) return;
       await pause(Math.min(5_000, 700 * 1.4 ** quiet));
       await ready();
-      try {
-        const answer = await request("GET", `/uploads/${current}`, { parameters: { limit: "100" }, etag });
-        if (answer.unchanged) {
-          quiet += 1;
-          continue;
-        }
-        etag = answer.etag;
-        let news = settle(answer.body.images);
-        for (let { cursor } = answer.body; cursor; ) {
-          const { body } = await request("GET", `/uploads/${current}`, { parameters: { limit: "100", cursor } });
-          news += settle(body.images);
-          cursor = body.cursor;
-        }
-        quiet = news ? 0 : quiet + 1;
-        if (news) arrived();
-      } catch (error) {
-        quiet += 1;
-        if (!(error instanceof Failed)) throw error;
-      }
+      let news = 0;
+      for (const batch of open) news += await ask(batch);
+      quiet = news ? 0 : quiet + 1;
+      if (news) arrived();
     }
   } finally {
     watching = false;
   }
 }
 
-function settle(images) {
+/** How many of an upload's files have come to something since the last time. */
+async function ask(batch) {
+  try {
+    const { body, etag, unchanged } = await request("GET", `/uploads/${batch.id}`, {
+      parameters: { limit: String(TOGETHER) },
+      etag: batch.etag,
+      tries: 1,
+    });
+    if (unchanged) return 0;
+    batch.etag = etag;
+    return settle(body.images, batch.up);
+  } catch (error) {
+    if (!(error instanceof Failed)) throw error;
+    return 0;
+  }
+}
+
+function settle(images, up) {
   let news = 0;
   batch(() => {
     for (const image of images) {
-      const one = byKey.get(image.key);
+      const one = up.get(image.key);
       if (!one) continue;
-      byKey.delete(image.key);
+      up.delete(image.key);
       news += 1;
       if (image.status === "rejected") set(one, { is: "rejected", reason: image.reason ?? "It could not be read." });
       else set(one, { is: "searchable", image: image.id, tags: image.tags ?? [], thumbnail: image.thumbnails?.["320"] });
@@ -291,8 +302,8 @@ function tally(from, to) {
   counts.value = next;
 }
 
-/** A key of its own for each file, also where two are called the same. */
-function uniquePath(name) {
+/** A name of its own for each file of an upload, also where two are called the same. */
+function uniquePath(name, names) {
   const path = name.replace(/^\/+/, "").replace(/\p{Cc}/gu, "_");
   const [, stem, ending] = /^(.*?)(\.[^./]*)?$/s.exec(path);
   const short = shortened(stem, LONGEST_KEY - 120);

@@ -117,7 +117,7 @@ class Api(Stack):
         if web.users is not None:
             client = self._client(web, web.users, address)
             authorizer = self._token_authorizer(web, client)
-            self.gallery = self._gallery(settings, web, ingest, client)
+            self.gallery = self._gallery(settings, web, catalog, ingest, client)
             CfnOutput(self, "GalleryUrl", value=f"{address}/")
             CfnOutput(self, "GalleryClientId", value=client.user_pool_client_id)
         else:
@@ -171,7 +171,9 @@ class Api(Stack):
             self, "TokensOfRoutes", authorizer_id=made.authorizer_id, authorizer_type="JWT"
         )
 
-    def _gallery(self, settings: Settings, web: Web, ingest: Ingest, client: cognito.UserPoolClient) -> PythonFunction:
+    def _gallery(
+        self, settings: Settings, web: Web, catalog: Catalog, ingest: Ingest, client: cognito.UserPoolClient
+    ) -> PythonFunction:
         """Serves the page and its files; it may do nothing but that."""
         config = {
             "stage": settings.stage,
@@ -185,6 +187,7 @@ class Api(Stack):
             },
             "max_bytes": settings.max_bytes,
             "uploads_origin": _origin(ingest.bucket, web, settings),
+            "pictures_origins": [_origin(bucket, web, settings) for bucket in (ingest.bucket, catalog.thumbnails)],
         }
         return PythonFunction(
             self,

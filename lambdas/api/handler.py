@@ -49,7 +49,7 @@ def service() -> Service:
     # Virtual-hosted, so that URLs name the bucket's own region and no redirect stands between a browser and a picture.
     config = Config(
         signature_version="s3v4",
-        s3={"addressing_style": "virtual"},
+        s3={"addressing_style": "virtual", "us_east_1_regional_endpoint": "regional"},
         retries={"mode": "standard", "max_attempts": 3},
         connect_timeout=3,
         read_timeout=5,

@@ -145,7 +145,10 @@ def test_the_page_is_told_where_to_sign_in_and_where_uploads_go(stage: Stage) ->
     api = f"<{stage.one('AWS::ApiGatewayV2::Api').id}.ApiEndpoint>"
     local = stage.name == "local"
     sign_in = api if local else f"https://{domain.ref}.auth.<AWS::Region>.amazoncognito.com"
-    bucket = stage.bucket("Photos")
+
+    def origin(bucket: str) -> str:
+        return f"http://127.0.0.1:{api}[:2]" if local else f"https://<{stage.bucket(bucket).id}.RegionalDomainName>"
+
     assert told == {
         "stage": stage.name,
         "auth": {
@@ -157,7 +160,8 @@ def test_the_page_is_told_where_to_sign_in_and_where_uploads_go(stage: Stage) ->
             "scope": f"openid {server_scope(stage, 'read')} {server_scope(stage, 'write')}",
         },
         "max_bytes": 64 * 1024 * 1024,
-        "uploads_origin": f"http://127.0.0.1:{api}[:2]" if local else f"https://<{bucket.id}.RegionalDomainName>",
+        "uploads_origin": origin("Photos"),
+        "pictures_origins": [origin("Photos"), origin("Thumbnails")],
     }
 
 

@@ -372,3 +372,26 @@ def test_large_answers_are_compressed_for_who_can_read_them(api: Api) -> None:
     packed = api("GET", "/images", "limit=50", headers={"accept-encoding": "gzip, br"})
     assert packed.headers["Content-Encoding"] == "gzip"
     assert packed.body == plain.body
+
+
+def test_addresses_name_the_region_in_the_oldest_region_too(
+    module: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The gallery's policy lets its page go to the buckets' regional addresses and nowhere else."""
+    for name, value in {
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "PHOTOS_BUCKET": BUCKET,
+        "OPENSEARCH_INDEX": "imagerepository",
+        "OPENSEARCH_ENDPOINT": "https://search-it.us-east-1.es.amazonaws.com",
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    module.service.cache_clear()
+    try:
+        form = module.service().upload(None)
+    finally:
+        module.service.cache_clear()
+    assert form["url"] == f"https://{BUCKET}.s3.us-east-1.amazonaws.com/"
