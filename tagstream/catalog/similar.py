@@ -25,7 +25,7 @@ _LEAST_BANDS = 2
 _SURE = 0.25
 # As many tags of the image are looked for, those that say most about it.
 _MOST_TAGS = 10
-_LEAST = 0.2
+_LEAST = 0.1
 # Hashes that differ in more bits than this are of different pictures, whatever their bands.
 _SAME_PICTURE = 10
 
@@ -90,12 +90,14 @@ def likeness(
 def least_likeness(
     document: Mapping[str, Any], *, frequencies: Mapping[str, int] | None = None, total: int = 0
 ) -> float:
-    """The :func:`likeness` under which an image is not similar: a fifth of what the document's own tags are worth.
-
-    Nearly every two photos share an animal with a score of some hundredths.
+    """The :func:`likeness` under which an image is not similar: that of one with all of the document's colours and a
+    tenth of what its tags are worth. Nearly every two photos share an animal with a score of some hundredths.
     """
-    scores = _scores(document)
-    return _LEAST * sum(weight * scores[name] for name, weight in _weights(document, frequencies or {}, total))
+    scores, weights = _scores(document), _weights(document, frequencies or {}, total)
+    if not weights:
+        return 0.0
+    by_color: float = sum(entry["share"] for entry in document.get("colors", ()))
+    return _LEAST * sum(weight * scores[name] for name, weight in weights) + _WORTH_OF_COLOR * by_color
 
 
 def why(document: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:

@@ -177,7 +177,8 @@ def emit(
     table = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
     widths = [max(cell_len(head), *(row[at].cell_len for row in cells)) for at, head in enumerate(heads)]
     for at, (name, head) in enumerate(zip(names, heads, strict=True)):
-        numeric = all(isinstance(row.get(name), int | float) for row in listed)
+        values = [row[name] for row in listed if row.get(name) is not None]
+        numeric = bool(values) and all(isinstance(value, int | float) for value in values)
         if name == shortened:
             others = sum(widths) - widths[at] + 2 * (len(names) - 1)
             room = max(console.width - others, cell_len(head), _SHORTEST)

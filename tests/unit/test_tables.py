@@ -53,3 +53,15 @@ def test_in_a_pipe_a_row_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     lines = shown(capsys, [{"key": "k" * 1024, "reason": "[bold]" + "r" * 3000}], shortened="reason")
     assert len(lines) == 2
     assert lines[1].split() == ["k" * 1024, "[bold]" + "r" * 3000]
+
+
+def test_numbers_stand_right_also_where_some_are_missing(capsys: pytest.CaptureFixture[str]) -> None:
+    rows: list[dict[str, Any]] = [{"photo": "a", "sharpness": 0.5}, {"photo": "b", "sharpness": None}, {"photo": "c"}]
+    lines = shown(capsys, [*rows, {"photo": "d", "sharpness": 10}])
+    assert [line.rstrip() for line in lines] == [
+        "photo  sharpness",
+        "a          0.500",
+        "b",
+        "c",
+        "d             10",
+    ]

@@ -141,6 +141,8 @@ def _print(images: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
     ]
     if any(row["why"] for row in rows):
         columns = [*(name for name in columns if name not in ("score", "tag", "tags")), "why"]
+    # Of filters alone there is no score.
+    columns = [name for name in columns if name not in ("score", "tag") or any(name in row for row in rows)] or columns
     shortened = "tags" if "tags" in columns else columns[-1]
     strong = [row for row in rows if not row["weak"]]
     weak = [row for row in rows if row["weak"]]
