@@ -18,7 +18,7 @@ from typing import Any
 from benchmarks.measure import say
 from benchmarks.report import Results, limited, noted
 
-__all__ = ["search"]
+__all__ = ["INDEX", "QUESTIONS", "endpoint", "search", "store"]
 
 INDEX = "imagerepository"
 LEAVES, ANCESTORS = 6, 8
@@ -44,14 +44,14 @@ def search(rounds: int) -> Results:
     from tagstream.catalog.store import CatalogStore
 
     rows = []
-    with _endpoint() as (client, engine, used):
+    with endpoint() as (client, engine, used):
         catalog = CatalogStore(client, INDEX)
         sizes = SIZES if engine == "OpenSearch" else SMALL
         stored = 0
         before = used()
         for size in sizes:
             started = time.monotonic()
-            _store(client, catalog, stored, size)
+            store(client, catalog, stored, size)
             stored = size
             say(f"  {size:,} documents stored in {time.monotonic() - started:.0f} s")
             requests = [parse_request({"query": "search", "q": question}) for question in QUESTIONS]
@@ -76,7 +76,7 @@ def search(rounds: int) -> Results:
 
 
 @contextmanager
-def _endpoint() -> Iterator[tuple[Any, str, Any]]:
+def endpoint() -> Iterator[tuple[Any, str, Any]]:
     """A client, the engine's name, and what tells how many bytes it uses."""
     from osmem_server import OsmemServer
 
@@ -107,7 +107,8 @@ def _endpoint() -> Iterator[tuple[Any, str, Any]]:
         yield connect(server.url, timeout=120), "osmem", in_memory
 
 
-def _store(client: Any, catalog: Any, first: int, last: int) -> None:
+def store(client: Any, catalog: Any, first: int, last: int) -> None:
+    """Store the images of these numbers; the first make the index."""
     if first == 0:
         catalog.create_index()
     chance = random.Random(first)

@@ -31,6 +31,8 @@ Json: TypeAlias = dict[str, Any]
 
 _FACET_VALUES = 20
 _SUGGESTED = 5
+# What means a tag by being a word of it completes to the tag itself.
+_WHOLLY = frozenset({"name", "alias", "below"})
 # A word may mean a dozen tags: so many of them, the best, are enough to say what it means.
 _MEANINGS = 5
 # More than any model has words for; of a catalog with more tags the commonest are enough to suggest from.
@@ -96,7 +98,10 @@ def tags_answer(response: Mapping[str, Any], *, limit: int) -> Json:
 def meant_words(prefix: str, vocabulary: Vocabulary, limit: int) -> dict[str, list[str]]:
     """Words of the vocabulary that begin with ``prefix``, the most useful first, each with the tags that it means."""
     words = [completion.word for completion in vocabulary.complete(prefix, limit)]
-    meant = {word: [fold(meaning.tag) for meaning in vocabulary.meanings(word, related=False)] for word in words}
+    meant = {
+        word: [fold(meaning.tag) for meaning in vocabulary.meanings(word, related=False) if meaning.how in _WHOLLY]
+        for word in words
+    }
     return {word: list(dict.fromkeys(tags))[:_MEANINGS] for word, tags in meant.items()}
 
 

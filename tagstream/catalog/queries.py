@@ -41,7 +41,8 @@ _DEFAULT_LIMIT = 20
 _MAX_TEXT = 2048
 _MEANINGS_SHOWN = 10
 _MOST_SORTED_BY = 8
-_NEWEST = {"uploaded_at": "desc"}
+# What has no time is the oldest: engines would sort it by a number that they do not take back as a place to go on from.
+_NEWEST = {"uploaded_at": {"order": "desc", "missing": 0}}
 _WRONG_AFTER = "'after' must be the 'after' of the answer before."
 _FIELDS = {
     "search": {"q", "min_score", "exact", "related", "facets", "weak_below", "sort", "limit", "after"},

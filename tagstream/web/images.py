@@ -59,14 +59,16 @@ class Images:
 
     def in_full(self, found: Mapping[str, Any]) -> dict[str, Any]:
         """The same, and what the vocabulary knows of each tag."""
-        image, concepts = self.shown(found), load_tree().concepts
-        for tag in image["tags"]:
-            concept = concepts.get(tag["tag"]) if found.get("vocabulary") else None
-            tag |= {
-                "parents": list(concept.parents) if concept else [],
-                "aliases": list(concept.aliases) if concept else [],
-            }
-        return image
+        # A model of one's own may have tags that the vocabulary does not know.
+        concepts = load_tree().concepts if found.get("vocabulary") else {}
+
+        def known(tag: Mapping[str, Any]) -> dict[str, Any]:
+            concept = concepts.get(tag["tag"])
+            about = (concept.parents, concept.aliases) if concept else ((), ())
+            return {**tag, "parents": list(about[0]), "aliases": list(about[1])}
+
+        image = self.shown(found)
+        return image | {"tags": [known(tag) for tag in image["tags"]]}
 
     def arrived(self, found: Mapping[str, Any], prefix: str) -> dict[str, Any]:
         """What became of a file of an upload whose keys begin with ``prefix``."""

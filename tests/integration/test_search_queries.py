@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from opensearchpy import OpenSearch
 
 from tagstream.catalog.queries import parse_request
 from tagstream.catalog.store import CatalogStore
-from tagstream.catalog.updates import CatalogUpdate
+from tagstream.catalog.updates import CatalogUpdate, document_id
 from tagstream.tags import Tag
 
 INDEX = "imagerepository"
@@ -183,3 +184,50 @@ def test_the_mapping_is_what_the_design_says(catalog: CatalogStore, opensearch: 
     assert str(mappings["dynamic"]).lower() == "false"
     assert mappings["properties"]["tags"]["type"] == "nested"
     assert mappings["properties"]["tags"]["properties"]["score"]["type"] == "float"
+
+
+def test_the_newest_come_first_and_what_has_no_time_last(catalog: CatalogStore, opensearch: OpenSearch) -> None:
+    march, last_year = "2026-03-01T00:00:00Z", "2025-01-01T00:00:00Z"
+    times = {"pizza-1.jpg": "", "pizza-2.jpg": "", "pizza-3.jpg": march, "pizza-4.jpg": last_year}
+    catalog.apply([replace(image(key, {"pizza": 0.3}), event_time=time) for key, time in times.items()])
+    opensearch.indices.refresh(index=INDEX)
+    timeless = sorted(("pizza-1.jpg", "pizza-2.jpg"), key=lambda key: document_id("photos", key))
+    for more in ({}, {"q": "pizza"}):
+        seen: list[str] = []
+        after = None
+        while True:
+            request = {"query": "search", "sort": "newest", "limit": 1, "after": after, **more}
+            answer = catalog.search(parse_request(request))
+            seen += [one["key"] for one in answer["images"]]
+            after = answer["after"]
+            if after is None:
+                break
+        assert [key for key in seen if key.startswith("pizza")] == ["pizza-3.jpg", "pizza-4.jpg", *timeless]
+        assert len(seen) == len(set(seen)) == answer["total"]
+        assert "notes.jpg" not in seen
+        assert "gone.jpg" not in seen
+
+
+def test_what_became_of_keys_that_begin_alike(catalog: CatalogStore, opensearch: OpenSearch) -> None:
+    catalog.apply([image("up/1*?.jpg", {"pizza": 0.3}), image("up/2.jpg", {}, kind="rejected"), image("upper.jpg", {})])
+    opensearch.indices.refresh(index=INDEX)
+    first = catalog.search(parse_request({"query": "under", "prefix": "up/", "limit": 1}))
+    assert (first["total"], [one["key"] for one in first["images"]]) == (2, ["up/1*?.jpg"])
+    rest = catalog.search(parse_request({"query": "under", "prefix": "up/", "after": first["after"]}))
+    assert [(one["key"], one["status"]) for one in rest["images"]] == [("up/2.jpg", "rejected")]
+    assert catalog.search(parse_request({"query": "under", "prefix": "up/*"}))["total"] == 0
+
+
+def test_documents_are_looked_up_by_their_ids(catalog: CatalogStore) -> None:
+    wanted = [document_id("photos", key) for key in ("boat.jpg", "notes.jpg", "gone.jpg", "never.jpg")]
+    found = catalog.documents(wanted)
+    assert [found[one]["status"] for one in wanted[:3]] == ["classified", "rejected", "removed"]
+    assert wanted[3] not in found
+    assert found[wanted[2]]["key"] == "gone.jpg"
+
+
+def test_words_are_completed_by_the_tags_that_are_there(catalog: CatalogStore) -> None:
+    assert catalog.complete("hot", limit=5) == [{"tag": "hot dog", "images": 1}]
+    assert catalog.complete("", limit=1) == [{"tag": "pizza", "images": 2}]
+    assert catalog.complete("pizza p", limit=5) == [{"tag": "pizza pie", "images": 2, "means": ["pizza"]}]
+    assert catalog.complete("zzz", limit=5) == []

@@ -45,6 +45,13 @@ def test_defaults() -> None:
         ({"query": "tag", "tag": "cat", "after": [0.5, None]}, "'after' must be"),
         ({"query": "tag", "tag": "cat", "after": [0.5, "\ud800"]}, "'after' must be"),
         ({"query": "title", "title": "cat", "after": [0.5, "id"]}, "'after' must be"),
+        ({"query": "search"}, "'q' must be a text"),
+        ({"query": "search", "sort": "newest", "q": " "}, "'q' must be a text"),
+        ({"query": "search", "q": "cat", "sort": "oldest"}, "'best' or 'newest'"),
+        ({"query": "search", "q": "cat", "sort": True}, "'best' or 'newest'"),
+        ({"query": "list", "sort": "newest"}, "has no field 'sort'"),
+        ({"query": "under"}, "'prefix' must be a text"),
+        ({"query": "under", "prefix": "up/", "after": [0.5, "id"]}, "'after' must be"),
     ],
 )
 def test_bad_requests_get_a_sentence(request_: Any, sentence: str) -> None:
