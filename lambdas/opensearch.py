@@ -10,6 +10,7 @@ from opensearchpy import OpenSearch
 
 from tagstream.catalog.client import connect
 from tagstream.catalog.store import CatalogStore
+from tagstream.catalog.thumbnails import Bin
 
 __all__ = ["Connection"]
 
@@ -33,6 +34,10 @@ class Connection:
     @property
     def catalog(self) -> CatalogStore:
         return CatalogStore(self.client, self.index)
+
+    def catalog_with(self, thumbnails: Bin) -> CatalogStore:
+        """For whoever writes: what is to go is removed there."""
+        return CatalogStore(self.client, self.index, thumbnails=thumbnails)
 
 
 @cache

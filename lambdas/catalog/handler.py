@@ -6,6 +6,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from lambdas.frame import Event, Frame
 from lambdas.opensearch import Connection
+from lambdas.thumbnails import thumbnails
 from tagstream.catalog.store import Outcome
 from tagstream.catalog.updates import CatalogUpdate
 from tagstream.errors import CatalogError, ConfigurationError
@@ -24,7 +25,7 @@ def outcomes(bodies: dict[str, str]) -> dict[str, Outcome]:
             updates[message_id] = CatalogUpdate.from_json(body)
         except ConfigurationError as error:
             settled[message_id] = Outcome("failed", str(error))
-    catalog = Connection.from_environment(timeout=_SECONDS).catalog
+    catalog = Connection.from_environment(timeout=_SECONDS).catalog_with(thumbnails())
     settled |= zip(updates, catalog.apply(list(updates.values())), strict=True)
     for message_id, outcome in settled.items():
         log(message_id, updates.get(message_id), outcome)

@@ -20,10 +20,12 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
 from lambdas.frame import Event, Frame
+from lambdas.thumbnails import thumbnails
 from tagstream.classifier import MIN_ANCESTOR_SCORE, Classifier, Limits
 from tagstream.errors import ConfigurationError
 from tagstream.pipeline.deliveries import Delivery, work_off
 from tagstream.pipeline.ingest import Ingest, Outcome, rejected_by
+from tagstream.thumbnails.names import SIZES
 
 frame = Frame()
 
@@ -90,6 +92,7 @@ def ingest() -> Ingest:
         settings().min_score,
         settings().min_ancestor_score,
         store_location=settings().store_location,
+        thumbnails=thumbnails(),
     )
 
 
@@ -127,6 +130,7 @@ def handler(event: Event, context: LambdaContext) -> Event:
             "model": classifier().name,
             "vocabulary": classifier().vocabulary,
             "rejected_by": rejected_by(classifier()),
+            "thumbnails": list(SIZES),
             # By the clock that documents are written by.
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
         }

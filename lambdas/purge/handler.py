@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime, timedelta
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from lambdas.frame import Event, Frame
 from lambdas.opensearch import Connection
+from lambdas.thumbnails import thumbnails
 from tagstream.catalog.reindex import reindex_step
+from tagstream.catalog.sweep import sweep
 
 frame = Frame()
 _SECONDS = 60.0
+_SECONDS_TO_END = 15.0
+"""What a page of thumbnails, and all that comes after, may take."""
 
 
 @frame.handler
-def handler(event: Event, context: LambdaContext) -> Event:  # noqa: ARG001 - AWS passes two
+def handler(event: Event, context: LambdaContext) -> Event:
     """Purges, whatever the event; ``{"action": "reindex", "progress"?}`` does a step of a reindex instead."""
     connection = Connection.from_environment(timeout=_SECONDS)
     if event.get("action") == "reindex":
@@ -24,7 +29,18 @@ def handler(event: Event, context: LambdaContext) -> Event:  # noqa: ARG001 - AW
         frame.logger.info("reindexed", extra=moved)
         return moved
     frame.count(Purges=1)
-    purged = connection.catalog.purge(older_than_days=int(os.environ["TOMBSTONE_DAYS"]))
+    days = int(os.environ["TOMBSTONE_DAYS"])
+    purged = connection.catalog.purge(older_than_days=days)
+    now = datetime.now(UTC)
+    swept = sweep(
+        connection.catalog,
+        thumbnails(),
+        before=now - timedelta(days=days),
+        # Another start each day, all over the keys, which are digests: what is too much for a day has its turn.
+        first=f"{now.toordinal() * 159 % 256:02x}",
+        seconds=context.get_remaining_time_in_millis() / 1000 - _SECONDS_TO_END,
+    )
+    purged |= {"thumbnails": swept.removed, "swept": swept.looked, "complete": swept.complete}
     frame.logger.info("purged", extra=purged)
-    frame.count(TombstonesPurged=purged["tombstones"])
+    frame.count(TombstonesPurged=purged["tombstones"], ThumbnailsPurged=swept.removed)
     return purged

@@ -55,7 +55,7 @@ def document(update: CatalogUpdate, *, indexed_at: str) -> dict[str, Any]:
             "rejected_by": update.rejected_by,
             "uploaded_at": update.event_time or None,
             "classified_at": update.processed_at,
-            "thumbnails": update.thumbnails,
+            "thumbnails": update.thumbnails if update.kind == "classified" else None,
             **update.facts,
         }
     return {name: value for name, value in known.items() if value is not None}

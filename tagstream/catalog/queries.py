@@ -88,6 +88,7 @@ _VERSION = (
     "rejected_by",
     "uploaded_at",
     "classified_at",
+    "thumbnails.sizes",
 )
 
 Json: TypeAlias = dict[str, Any]

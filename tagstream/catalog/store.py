@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
 
@@ -23,6 +23,7 @@ from tagstream.catalog.order import Position
 from tagstream.catalog.queries import Request, answer, search_body, search_of, similar_answer, similar_body
 from tagstream.catalog.ranking import WEAK_BELOW, Search, Vocabulary
 from tagstream.catalog.similar import frequencies_aggregation, frequencies_of, least_likeness, similar_query
+from tagstream.catalog.thumbnails import Bin, Named, Settled, named_by, settle
 from tagstream.catalog.updates import CatalogUpdate
 from tagstream.errors import CatalogError, QueryError
 from tagstream.vocabulary.words import load_words
@@ -37,6 +38,8 @@ _PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6)
 
 _PURGED_AT_ONCE = 50_000
 
+_AS_FAR_AS_ORDER_GOES = {"_source_includes": ",".join((*POSITION_FIELDS, "thumbnails.key", "thumbnails_gone"))}
+
 Document: TypeAlias = Mapping[str, Any]
 """See :func:`tagstream.catalog.documents.document`."""
 
@@ -46,7 +49,8 @@ class Outcome:
     """What became of one update.
 
     ``applied``: the catalog now says so. ``stale``: it already said so, or something newer; done as well.
-    ``failed``: nothing was written; ``error`` says why, and trying again is safe.
+    ``failed``: it was not written, or thumbnails that are to go were not removed; ``error`` says why, and trying again
+    is safe.
     """
 
     state: Literal["applied", "stale", "failed"]
@@ -61,24 +65,41 @@ class _Stored:
     position: Position | None = None
     seq_no: int = -1
     primary_term: int = -1
+    thumbnails: Named | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What to do about one image: write the update ``winner``, or nothing if all are stale."""
+    """What to do about one image: write the update ``winner``, or nothing if all are stale; and its thumbnails."""
 
     stored: _Stored
     winner: int | None
+    settled: Settled
+
+    @property
+    def writes(self) -> bool:
+        return self.winner is not None or self.settled.note
 
 
 class CatalogStore:
     """The documents behind the alias ``alias``, over an injected client."""
 
-    def __init__(self, client: OpenSearch, alias: str, *, vocabulary: Callable[[], Vocabulary] = load_words) -> None:
-        """``vocabulary`` is called when a query's words are to be looked up: loading it takes a moment."""
+    def __init__(
+        self,
+        client: OpenSearch,
+        alias: str,
+        *,
+        vocabulary: Callable[[], Vocabulary] = load_words,
+        thumbnails: Bin | None = None,
+    ) -> None:
+        """``vocabulary`` is called when a query's words are to be looked up: loading it takes a moment.
+
+        Whoever applies updates needs ``thumbnails``, where what documents name no more is removed.
+        """
         self._client = client
         self._alias = alias
         self._vocabulary = vocabulary
+        self._thumbnails = thumbnails
 
     def apply(self, updates: Sequence[CatalogUpdate]) -> list[Outcome]:
         """Bring the catalog up to date; one outcome for each update, in their order. Does not raise.
@@ -106,31 +127,41 @@ class CatalogStore:
         """Read, decide, write; images whose write conflicted get no outcome and so come again."""
         stored = self._read(list(waiting))
         plans = {image: _plan(updates, indexes, stored[image]) for image, indexes in waiting.items()}
-        writes = {
-            image: (plan.stored, updates[plan.winner]) for image, plan in plans.items() if plan.winner is not None
-        }
-        answers = self._write(writes)
+        answers = self._write({image: plan for image, plan in plans.items() if plan.writes}, updates)
+        settled: list[str] = []
         for image, indexes in waiting.items():
-            winner = plans[image].winner
-            if winner is None:
-                outcomes |= dict.fromkeys(indexes, Outcome("stale"))
-                continue
-            status, error = answers[image]
+            plan = plans[image]
+            status, error = answers.get(image, (200, ""))
             if status in (200, 201):
-                outcomes |= dict.fromkeys(indexes, Outcome("stale")) | {winner: Outcome("applied")}
-            elif status == 400:
+                outcomes |= dict.fromkeys(indexes, Outcome("stale"))
+                if plan.winner is not None:
+                    outcomes[plan.winner] = Outcome("applied")
+                settled.append(image)
+            elif status == 400 and plan.winner is not None:
                 # This document will never be taken. Those before it may be: they come again.
-                outcomes |= {i: Outcome("failed", error) for i in indexes if i >= winner}
+                outcomes |= {i: Outcome("failed", error) for i in indexes if i >= plan.winner}
             elif status != 409:
                 outcomes |= dict.fromkeys(indexes, Outcome("failed", error))
+        for image, error in self._remove({image: plans[image].settled.remove for image in settled}).items():
+            outcomes |= dict.fromkeys(waiting[image], Outcome("failed", error))
+
+    def _remove(self, keys: Mapping[str, Sequence[str]]) -> dict[str, str]:
+        """Remove thumbnails, ``keys`` by image; the error for each image that has some left."""
+        if self._thumbnails is None or not any(keys.values()):
+            return {}
+        failed = self._thumbnails.remove([key for some in keys.values() for key in some])
+        return {
+            image: f"thumbnails that are to go could not be removed: {failed[key]}"
+            for image, some in keys.items()
+            for key in some
+            if key in failed
+        }
 
     def _read(self, images: list[str]) -> dict[str, _Stored]:
         """What is stored of each image; creates the index if there is none, and waits for one made just now."""
         for pause in _PAUSES:
             with catalog_errors():
-                docs = self._client.mget(
-                    index=self._alias, body={"ids": images}, params={"_source_includes": ",".join(POSITION_FIELDS)}
-                )["docs"]
+                docs = self._client.mget(index=self._alias, body={"ids": images}, params=_AS_FAR_AS_ORDER_GOES)["docs"]
             errors = [doc["error"] for doc in docs if "error" in doc]
             if not errors:
                 return {doc["_id"]: _stored(doc) for doc in docs}
@@ -142,30 +173,34 @@ class CatalogStore:
                 break
         raise CatalogError(f"OpenSearch could not read the catalog: {errors[0].get('reason')}")
 
-    def _write(self, writes: Mapping[str, tuple[_Stored, CatalogUpdate]]) -> dict[str, tuple[int, str]]:
+    def _write(self, plans: Mapping[str, _Plan], updates: Sequence[CatalogUpdate]) -> dict[str, tuple[int, str]]:
         """Write conditionally, each to the index that was read; the status and the error for each image.
 
         Not to the alias: while the catalog moves to a new index, a condition that holds in the new one
         by chance must not let an older state through. The old one is closed for writing by then.
         """
-        if not writes:
+        if not plans:
             return {}
         indexed_at = datetime.now(UTC).isoformat(timespec="milliseconds")
         lines: list[dict[str, Any]] = []
-        for image, (stored, update) in writes.items():
+        for image, plan in plans.items():
+            stored, settled = plan.stored, plan.settled
             target: dict[str, Any] = {"_index": stored.index, "_id": image}
-            if stored.position is None:
-                lines.append({"create": target})
-            else:
-                condition = {"if_seq_no": stored.seq_no, "if_primary_term": stored.primary_term}
-                lines.append({"index": target | condition})
-            lines.append(document(update, indexed_at=indexed_at))
+            condition = {"if_seq_no": stored.seq_no, "if_primary_term": stored.primary_term}
+            gone = {"thumbnails_gone": list(settled.gone)} if settled.gone else {}
+            if plan.winner is None:
+                lines += [{"update": target | condition}, {"doc": gone | {"indexed_at": indexed_at}}]
+                continue
+            lines.append({"create": target} if stored.position is None else {"index": target | condition})
+            lines.append(
+                document(replace(updates[plan.winner], thumbnails=settled.thumbnails), indexed_at=indexed_at) | gone
+            )
         with catalog_errors():
             items = self._client.bulk(body=lines)["items"]
         results = [next(iter(item.values())) for item in items]
         return {
             image: (result["status"], _reason(result.get("error")))
-            for image, result in zip(writes, results, strict=True)
+            for image, result in zip(plans, results, strict=True)
         }
 
     def create_index(self, version: int = mapping.VERSION) -> None:
@@ -221,6 +256,18 @@ class CatalogStore:
                 return {}
             raise
         return {hit["_id"]: hit["_source"] for hit in hits}
+
+    def thumbnail_keys(self, ids: Sequence[str]) -> dict[str, str | None]:
+        """The key of the thumbnails that each image's document names, for those that have a document.
+
+        Unlike :meth:`documents` it raises :class:`CatalogError` where there is no index: nobody can tell then.
+        """
+        with catalog_errors():
+            docs = self._client.mget(index=self._alias, body={"ids": list(ids)}, params=_AS_FAR_AS_ORDER_GOES)["docs"]
+        for doc in docs:
+            if "error" in doc:
+                raise CatalogError(f"OpenSearch could not read the catalog: {doc['error'].get('reason')}")
+        return {doc["_id"]: named_by(doc["_source"]).key for doc in docs if doc["found"]}
 
     def similar(self, document: Document, *, limit: int) -> dict[str, Any]:
         """The images most like the one of this document, and why (:func:`tagstream.catalog.queries.similar_answer`)."""
@@ -313,13 +360,15 @@ def _plan(updates: Sequence[CatalogUpdate], indexes: Sequence[int], stored: _Sto
         place = position_of(updates[i])
         if newest is None or place > newest:
             newest, winner = place, i
-    return _Plan(stored, winner)
+    won = None if winner is None else updates[winner]
+    return _Plan(stored, winner, settle(stored.thumbnails, [updates[i] for i in indexes], won))
 
 
 def _stored(doc: Mapping[str, Any]) -> _Stored:
     if not doc["found"]:
         return _Stored(doc["_index"])
-    return _Stored(doc["_index"], position_of_document(doc["_source"]), doc["_seq_no"], doc["_primary_term"])
+    source = doc["_source"]
+    return _Stored(doc["_index"], position_of_document(source), doc["_seq_no"], doc["_primary_term"], named_by(source))
 
 
 def _reason(error: Mapping[str, Any] | None) -> str:

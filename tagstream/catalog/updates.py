@@ -68,8 +68,6 @@ class CatalogUpdate:
     def deduplication_id(self) -> str:
         """Equal for updates that say the same: the event delivered twice, the function run twice."""
         seen_by = (self.model or "", self.vocabulary or "", self.reason or "", self.look or "")
-        if self.thumbnails is not None:
-            seen_by += (self.thumbnails["key"], *sorted(self.thumbnails["sizes"]))
         parts = (self.bucket, self.key, self.sequencer, self.event_kind, self.kind, *seen_by)
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 

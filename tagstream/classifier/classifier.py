@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -125,12 +125,23 @@ class Classifier:
         scores /= scores.sum()
         return scores
 
-    def recognise(self, photo: bytes | Path, *, confined: bool = False, patience: float | None = None) -> Recognition:
+    def recognise(
+        self,
+        photo: bytes | Path,
+        *,
+        confined: bool = False,
+        patience: float | None = None,
+        when_decoded: Callable[[Decoded], object] | None = None,
+    ) -> Recognition:
         """Decode and classify a photo; raises :class:`ImageRejected` if that can never succeed.
 
         ``confined`` and ``patience`` (seconds) are those of :func:`tagstream.classifier.decode.decode`.
+        ``when_decoded`` is called in between: for what others may do with the pixels while the net runs.
         """
-        return self.recognise_decoded(self.decode(photo, confined=confined, patience=patience))
+        decoded = self.decode(photo, confined=confined, patience=patience)
+        if when_decoded is not None:
+            when_decoded(decoded)
+        return self.recognise_decoded(decoded)
 
     def recognise_decoded(self, photo: Decoded) -> Recognition:
         scores = self.scores(photo.pixels)

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageChops, UnidentifiedImageError
 
+from tagstream.classifier.colour import in_srgb
 from tagstream.classifier.confined import PATIENCE, decode_confined
 from tagstream.classifier.exif import Exif, read_exif
 from tagstream.classifier.headers import (
@@ -59,6 +60,8 @@ _BMP_UNCOMPRESSED = (0, 3)
 _LONGEST_EXIF = 1_000_000
 # A JPEG is scaled down while it is decoded, but not below this: smaller ones begin to change the answers.
 _DRAFT_SIDE = 512
+# What is looked at by people, and not by the net, needs a longer side: a thumbnail should not look blurred.
+_DRAFT_LONG_SIDE = 768
 # The whole picture that is handed on is reduced by a whole number, so that its long side is this to not quite twice it.
 _PICTURE_SIDE = 1024
 MOST_PICTURE_SIDE = 2 * _PICTURE_SIDE - 1
@@ -78,8 +81,8 @@ class Decoded:
     """What the net sees, and what there is for others to look at.
 
     ``pixels`` is (size, size, 3) RGB; ``width`` and ``height`` are those of the whole, upright photo. ``picture`` is
-    the whole photo, upright, RGB, as it came out of decoding: of a small size already if it could be scaled down
-    meanwhile, and with a long side below 2,048 in any case. ``exif`` has the tags that can be read.
+    the whole photo, upright, in the colours of sRGB, as it came out of decoding: of a small size already if it could be
+    scaled down meanwhile, and with a long side below 2,048 in any case. ``exif`` has the tags that can be read.
     """
 
     pixels: NDArray[np.uint8]
@@ -148,15 +151,17 @@ def _decoded(
     orientation = _orientation(image)
     progressive = bool(image.info.get("progressive"))
     if fast and image.format in ("JPEG", "MPO"):
-        side = max(_DRAFT_SIDE, int(np.ceil(size / crop)))
-        image.draft(image.mode, (side, side))
+        short = max(_DRAFT_SIDE, int(np.ceil(size / crop)))
+        long = max(_DRAFT_LONG_SIDE, short)
+        image.draft(image.mode, (long, short) if width >= height else (short, long))
     large = (width * height if progressive else image.width * image.height) > _LARGE
     with _one_large_at_a_time if large else contextlib.nullcontext():
         _load(image, width * height)
         exif = read_exif(data if name == "TIFF" else image.info.get("exif") or b"")
+        profile = image.info.get("icc_profile")
         image = _eight_bit(image)
         square = _square(image, size, crop, _RESAMPLING[interpolation])
-        picture = _picture(image)
+        picture = _picture(image, profile)
         del image
     if orientation in _ROTATIONS:
         # Turning the small square is the same as turning the photo: it is cut from the centre.
@@ -316,10 +321,11 @@ def _square(image: Image.Image, size: int, crop: float, resampling: Image.Resamp
     return _on_paper(square)
 
 
-def _picture(image: Image.Image) -> Image.Image:
-    """The whole of it, reduced by a whole number where it is large, in RGB."""
+def _picture(image: Image.Image, profile: object) -> Image.Image:
+    """The whole of it, reduced by a whole number where it is large, in the RGB that everybody takes it for."""
     factor = max(image.size) // _PICTURE_SIDE
-    return _on_paper(image.reduce(factor) if factor > 1 else image)
+    image = image.reduce(factor) if factor > 1 else image
+    return in_srgb(image if image.mode == "CMYK" else _on_paper(image), profile)
 
 
 def _on_paper(image: Image.Image) -> Image.Image:

@@ -26,7 +26,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tagstream.classifier import Limits, Recognition
+from tagstream.classifier import Decoded, Limits, Recognition
 from tagstream.errors import ImageRejected, TagstreamError
 from tagstream.pipeline.events import ObjectEvent, parse_notification
 from tagstream.pipeline.ingest import Ingest, Outcome, Recogniser, rejected_by
@@ -92,10 +92,13 @@ def work_off(
 
 
 def _alone(ingest: Ingest, name: str, delivery: Delivery, clock: _Clock, delete: Callable[[str], object]) -> Outcome:
-    before = None
+    # Thumbnails that fail twice are no reason for a last try, which begins with a rejection.
+    ingest, before = replace(ingest, insist=False), None
     if delivery.receives >= LAST_TRY:
         # Once for a message, whatever the number of its photos.
         before = functools.cache(lambda: _give_up(ingest, name, delivery, delete))
+        # The rejection takes away the thumbnails that a try before has made: this one's have names of their own.
+        ingest = replace(ingest, look=f"{name}-{delivery.receives}")
     watched = replace(
         ingest, recogniser=lambda: _Watched(ingest.recogniser(), clock, confined=True, before=before), threads=1
     )
@@ -156,16 +159,25 @@ class _Watched:
     def limits(self) -> Limits:
         return self.recogniser.limits
 
-    def recognise(self, photo: bytes, *, confined: bool = False, patience: float | None = None) -> Recognition:
+    def recognise(
+        self,
+        photo: bytes,
+        *,
+        confined: bool = False,
+        patience: float | None = None,
+        when_decoded: Callable[[Decoded], object] | None = None,
+    ) -> Recognition:
         self.clock.check()
         most = self.clock.patience if patience is None else min(patience, self.clock.patience)
-        if self.before is None:
-            return self.recogniser.recognise(photo, confined=confined or self.confined, patience=most)
-        self.before()
+        confined = confined or self.confined
+        if self.before is not None:
+            self.before()
         try:
-            return self.recogniser.recognise(photo, confined=True, patience=most)
+            return self.recogniser.recognise(photo, confined=confined, patience=most, when_decoded=when_decoded)
         except ImageRejected:
             raise
         except Exception as error:
+            if self.before is None:
+                raise
             reason = str(error) or type(error).__name__
             raise ImageRejected(f"none of {LAST_TRY} tries to look at it succeeded: {reason}") from error

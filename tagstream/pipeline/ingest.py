@@ -15,11 +15,13 @@ from typing import Any, Protocol
 from botocore.exceptions import ClientError
 
 from tagstream.analysis import Analysis, analyse
-from tagstream.catalog.updates import CatalogUpdate
-from tagstream.classifier import MIN_ANCESTOR_SCORE, Limits, Recognition, best_tags, granted_cores
+from tagstream.catalog.updates import CatalogUpdate, document_id
+from tagstream.classifier import MIN_ANCESTOR_SCORE, Decoded, Limits, Recognition, best_tags, granted_cores
 from tagstream.errors import ImageRejected, NotAnEvent, TagstreamError
 from tagstream.pipeline.events import ObjectEvent, parse_notification
 from tagstream.pipeline.updates import update_of
+from tagstream.thumbnails.bucket import Thumbnails, Writing
+from tagstream.thumbnails.names import key_of
 
 __all__ = ["Ingest", "NotAccepted", "Outcome", "Recogniser", "rejected_by"]
 
@@ -41,7 +43,14 @@ class Recogniser(Protocol):
     @property
     def limits(self) -> Limits: ...
 
-    def recognise(self, photo: bytes, *, confined: bool = False, patience: float | None = None) -> Recognition: ...
+    def recognise(
+        self,
+        photo: bytes,
+        *,
+        confined: bool = False,
+        patience: float | None = None,
+        when_decoded: Callable[[Decoded], object] | None = None,
+    ) -> Recognition: ...
 
 
 def rejected_by(recogniser: Recogniser) -> str:
@@ -76,6 +85,9 @@ class Ingest:
 
     ``recogniser`` is called once a batch; photos are fetched and decoded by as many ``threads`` as cores.
     Where a photo was taken is personal: it goes no further unless ``store_location``.
+    ``thumbnails`` are made beside, if there is a bucket for them; ``look`` keeps those of this look apart from those of
+    other looks at the same event. A photo whose thumbnails cannot be written is cataloged without; its message comes
+    again for them, unless not to ``insist``.
     """
 
     s3: Any
@@ -87,6 +99,9 @@ class Ingest:
     min_ancestor_score: float = MIN_ANCESTOR_SCORE
     threads: int | None = None
     store_location: bool = False
+    thumbnails: Thumbnails | None = None
+    look: str | None = None
+    insist: bool = True
 
     def process(self, messages: Mapping[str, str]) -> dict[str, Outcome]:
         """The outcome of each message, by its id; ``messages`` are bodies by id. Never raises for one of them."""
@@ -123,16 +138,16 @@ class Ingest:
                 # Nothing to see, and no mistake either; an image that was there before is there no more.
                 note = f"s3://{event.bucket}/{event.key} is a folder's marker"
                 return Outcome((update_of(event, "removed", processed_at=_now()),), (note,))
-            update, notes = self._update(event, recogniser)
-            return Outcome((update,), notes)
+            return self._look(event, recogniser)
         except _Gone:
             # Its removal has an event of its own.
             return Outcome(notes=(f"s3://{event.bucket}/{event.key} is gone",))
         except Exception as error:  # noqa: BLE001  throttling, timeouts, out of memory: this message comes back
             return Outcome(error=error)
 
-    def _update(self, event: ObjectEvent, recogniser: Recogniser) -> tuple[CatalogUpdate, tuple[str, ...]]:
+    def _look(self, event: ObjectEvent, recogniser: Recogniser) -> Outcome:
         about: dict[str, Any] = {}
+        writing: list[Writing] = []
         try:
             _check_size(event.size, recogniser.limits)
             with self._open(event) as found:
@@ -143,17 +158,25 @@ class Ingest:
                 }
                 _check_size(found.size, recogniser.limits)
                 content = found.read(recogniser.limits.max_bytes)
-            seen = recogniser.recognise(content)
+            seen = recogniser.recognise(content, when_decoded=self._thumbnails_of(event, found.etag, writing))
+            analysis = (
+                analyse(seen.photo, without=() if self.store_location else ("location",)) if seen.photo else Analysis()
+            )
         except _Gone:
             if event.kind == "created":
                 raise
-            return update_of(event, "removed", processed_at=_now()), ()
+            return Outcome((update_of(event, "removed", processed_at=_now()),))
         except ImageRejected as error:
             about |= {"reason": error.reason, "rejected_by": rejected_by(recogniser)}
-            return update_of(event, "rejected", **about, processed_at=_now()), ()
-        analysis = (
-            analyse(seen.photo, without=() if self.store_location else ("location",)) if seen.photo else Analysis()
-        )
+            if writing:
+                # The catalog removes them.
+                about |= {"thumbnails": {"key": writing[0].key, "sizes": {}}, "look": self._heard(event)}
+            return Outcome((update_of(event, "rejected", **about, processed_at=_now()),))
+        finally:
+            # Whatever became of the photo, nothing goes on behind the back of a function that has answered.
+            written = [thumbnails.result() for thumbnails in writing]
+        if written:
+            about |= {"thumbnails": written[0].thumbnails, "look": self._heard(event)}
         update = update_of(
             event,
             "classified",
@@ -172,7 +195,31 @@ class Ingest:
             processed_at=_now(),
             facts=analysis.facts,
         )
-        return update, tuple(f"s3://{event.bucket}/{event.key} is cataloged {note}" for note in analysis.notes)
+        notes = list(analysis.notes)
+        failure = written[0].error if written else None
+        if failure is not None:
+            notes.append(f"without all of its thumbnails: {failure}")
+        told = tuple(f"s3://{event.bucket}/{event.key} is cataloged {note}" for note in notes)
+        return Outcome((update,), told, failure if self.insist else None)
+
+    def _heard(self, event: ObjectEvent) -> str:
+        """A look of its own: the queue drops what it was told a moment ago, and what has been written must be known."""
+        return " ".join(look for look in (event.look, self.look, _now()) if look)
+
+    def _thumbnails_of(
+        self, event: ObjectEvent, etag: str | None, writing: list[Writing]
+    ) -> Callable[[Decoded], None] | None:
+        """What begins to make thumbnails of a decoded photo, and adds to ``writing`` how that goes."""
+        thumbnails = self.thumbnails
+        if thumbnails is None:
+            return None
+        look = " ".join(look for look in (event.look, self.look) if look)
+        key = key_of(document_id(event.bucket, event.key), event.sequencer, etag or "", look)
+
+        def begin(photo: Decoded) -> None:
+            writing.append(thumbnails.begin(photo.picture, key))
+
+        return begin
 
     def _open(self, event: ObjectEvent) -> _Object:
         """The version that was created; for a removal, what is there now.

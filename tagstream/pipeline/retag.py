@@ -1,11 +1,11 @@
 """Looking again at photos that are in the bucket already: after a new model, a new vocabulary, or lost notifications.
 
 A photo is *outdated* if the catalog's document is not what the deployed functions would write: another model or
-vocabulary looked at it, or another version of the object, or there is none. Bucket and catalog are read side by side,
-in the order of the keys. What is outdated goes, page by page, over a topic of its own, as parcels of notifications like
-those that S3 sends; from there it goes into the queue that S3 fills, never faster than asked for, and never so much at
-once that uploads would wait behind it. From there on it is the pipeline's usual way, in which nothing is lost or
-doubled (docs/catalog.md, Order).
+vocabulary looked at it, or another version of the object, or its thumbnails are not all there, or there is none. Bucket
+and catalog are read side by side, in the order of the keys. What is outdated goes, page by page, over a topic of its
+own, as parcels of notifications like those that S3 sends; from there it goes into the queue that S3 fills, never faster
+than asked for, and never so much at once that uploads would wait behind it. From there on it is the pipeline's usual
+way, in which nothing is lost or doubled (docs/catalog.md, Order).
 
 Nothing is kept but in the topic and in the catalog: whoever is interrupted starts again, with the parcels that are
 still there, and passes over what is up to date. At most one page of the inventory is looked at twice.
@@ -76,12 +76,14 @@ class QueueStuck(TagstreamError):
 class Looked:
     """Who looks at photos: a model's name, and the version of the vocabulary that its tags come from, if any.
 
-    ``rejected_by`` is what it says of photos that it rejects (:func:`tagstream.pipeline.ingest.rejected_by`).
+    ``rejected_by`` is what it says of photos that it rejects (:func:`tagstream.pipeline.ingest.rejected_by`),
+    ``thumbnails`` are the sizes of those that it makes.
     """
 
     model: str
     vocabulary: str | None = None
     rejected_by: str | None = None
+    thumbnails: tuple[int, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.model}, vocabulary {self.vocabulary}" if self.vocabulary else self.model
@@ -188,6 +190,9 @@ def is_outdated(
             return True
     if rejected:
         return document.get("rejected_by") != looked.rejected_by
+    there = (document.get("thumbnails") or {}).get("sizes", {})
+    if any(str(size) not in there for size in looked.thumbnails):
+        return True
     return (document.get("model"), document.get("vocabulary")) != (looked.model, looked.vocabulary)
 
 

@@ -1,16 +1,18 @@
-"""The catalog's promise: whatever happens on the way, in the end the catalog equals the bucket.
+"""The catalog's promise: whatever happens on the way, in the end the catalog equals the bucket, and so do thumbnails.
 
 Hypothesis plays a versioned bucket, its users, an unreliable notification service, an unreliable queue,
 functions that are run twice or die in between, and an OpenSearch that goes away or takes part of a batch.
 Then everything that is still under way is delivered, and the catalog is compared with the bucket.
-The store is the real one, over a real OpenSearch API.
+The store is the real one, over a real OpenSearch API; so are the keys of thumbnails, and what is left of them is swept
+by the real purge.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -24,10 +26,13 @@ from osmem_server import OsmemServer
 from tagstream.catalog.client import connect
 from tagstream.catalog.mapping import index_name
 from tagstream.catalog.store import CatalogStore
-from tagstream.catalog.updates import CatalogUpdate
+from tagstream.catalog.sweep import sweep
+from tagstream.catalog.updates import CatalogUpdate, document_id
 from tagstream.pipeline.events import ObjectEvent
 from tagstream.pipeline.updates import update_of
 from tagstream.tags import Tag
+from tagstream.thumbnails.bucket import Kept
+from tagstream.thumbnails.names import key_of
 
 KEYS = ("a.jpg", "b/a.jpg", "b.jpg")
 DELETED = "delete marker"
@@ -107,6 +112,28 @@ class Flaky:
         return self._client.bulk(body=body)
 
 
+class Shelf:
+    """The bucket of thumbnails, by their keys. Removing fails as told, once: the function died before it, or S3 did."""
+
+    def __init__(self) -> None:
+        self.keys: set[str] = set()
+        self.fails = False
+
+    def remove(self, keys: Iterable[str]) -> dict[str, str]:
+        if self.fails:
+            self.fails = False
+            return dict.fromkeys(keys, "S3 is away")
+        self.keys -= set(keys)
+        return {}
+
+    def pages(self, *, after: str = "") -> Iterator[list[Kept]]:
+        names = sorted(name for name in self.keys if name > after)
+        yield [Kept(name.partition("/")[0], name, name, datetime.now(UTC)) for name in names]
+
+    def remove_objects(self, objects: Iterable[Kept]) -> dict[str, str]:
+        return self.remove(kept.key for kept in objects)
+
+
 class Pipeline(RuleBasedStateMachine):
     """Events wait in ``notified`` (any order, any number of times), updates in ``queued`` (likewise)."""
 
@@ -117,16 +144,24 @@ class Pipeline(RuleBasedStateMachine):
         # An index of its own is all that one example needs; a server each would cost more time.
         self.alias = f"photos-{next(_indexes)}"
         self.flaky = Flaky(self.client)
-        self.catalog = CatalogStore(self.flaky, self.alias)  # type: ignore[arg-type]
+        self.shelf = Shelf()
+        self.catalog = CatalogStore(self.flaky, self.alias, thumbnails=self.shelf)  # type: ignore[arg-type]
         self.bucket = Bucket()
         self.notified: list[ObjectEvent] = []
         self.queued: list[CatalogUpdate] = []
+        self.told: set[str] = set()
+        # Thumbnails of functions that died, and that nobody speaks of any more: the purge finds them.
+        self.lost: set[str] = set()
+        self.written: dict[ObjectEvent, set[str]] = {}
         self.clock: Iterator[int] = itertools.count()
 
     def teardown(self) -> None:
         try:
             self._drain()
             self._check()
+            assert self.shelf.keys - self._named() <= self.lost
+            sweep(self.catalog, self.shelf, before=datetime.max.replace(tzinfo=UTC), first="80")
+            assert self.shelf.keys == self._named()
         finally:
             self.client.indices.delete(index=index_name(self.alias), params={"ignore_unavailable": "true"})
 
@@ -157,21 +192,73 @@ class Pipeline(RuleBasedStateMachine):
         event = self.notified[number] if again else self.notified.pop(number)
         self._classify(event)
 
-    def _classify(self, event: ObjectEvent) -> None:
+    @precondition(lambda self: self.notified)
+    @rule(data=st.data())
+    def classify_and_die(self, data: st.DataObject) -> None:
+        """Thumbnails are written, and nobody hears of it; the notification comes again."""
+        event = data.draw(st.sampled_from(self.notified))
+        seen = self._look(event)
+        if seen is not None and seen.thumbnails:
+            self.written.setdefault(event, set()).add(seen.thumbnails["key"])
+
+    @precondition(lambda self: self.notified)
+    @rule(data=st.data(), dies=st.booleans())
+    def last_try(self, data: st.DataObject, dies: bool) -> None:
+        """The photo is recorded as rejected before it is looked at, and if the function survives, as what it is."""
+        event = self.notified[data.draw(st.integers(0, len(self.notified) - 1))]
+        rejected = update_of(event, "rejected", reason="it ended the function", processed_at=self._now())
+        seen = self._look(event, look=f"try {next(self.clock)}")
+        if seen is None or seen.kind == "removed":
+            return
+        self.notified.remove(event)
+        self.lost |= self.written.get(event, set())
+        self._send(rejected)
+        if dies:
+            self.notified.append(self.bucket.put(event.key, "cat"))  # or the bucket and the catalog would differ
+            self.lost |= {seen.thumbnails["key"]} if seen.thumbnails else set()
+        else:
+            self._send(seen)
+
+    @rule(key=st.sampled_from(KEYS))
+    def retag(self, key: str) -> None:
+        """Another look at the event that the document tells of."""
+        known = self._documents().get(key)
+        if known and known["status"] != "removed":
+            event = ObjectEvent("photos", key, "created", known["sequencer"], "2026-01-01T00:00:00.000Z")
+            self.notified.append(replace(event, look=f"look {next(self.clock)}"))
+
+    def _now(self) -> str:
         now = next(self.clock)
-        processed_at = f"2026-01-01T{now // 3600:02}:{now // 60 % 60:02}:{now % 60:02}Z"
+        return f"2026-01-01T{now // 3600:02}:{now // 60 % 60:02}:{now % 60:02}Z"
+
+    def _classify(self, event: ObjectEvent) -> None:
+        seen = self._look(event)
+        # Of what was found then, and has been deleted since, nobody speaks.
+        self.lost |= self.written.get(event, set()) - ({seen.thumbnails["key"]} if seen and seen.thumbnails else set())
+        if seen is not None:
+            self._send(seen)
+
+    def _look(self, event: ObjectEvent, look: str = "") -> CatalogUpdate | None:
         # A removal is looked up again, since an older version may have come up.
         seen = self.bucket.read(event.key, event.version_id if event.kind == "created" else None)
         if seen is None:
-            if event.kind == "removed":
-                self.queued.append(update_of(event, "removed", processed_at=processed_at))
-            return
+            return update_of(event, "removed", processed_at=self._now()) if event.kind == "removed" else None
         version_id, content = seen
-        facts: dict[str, Any] = {"version_id": version_id, "processed_at": processed_at}
+        facts: dict[str, Any] = {"version_id": version_id, "processed_at": self._now()}
         if content == UNREADABLE:
-            self.queued.append(update_of(event, "rejected", reason="a text", **facts))
-        else:
-            self.queued.append(update_of(event, "classified", tags=(Tag(content, 0.9),), **facts))
+            return update_of(event, "rejected", reason="a text", **facts)
+        # An object has the same ETag as another one of the same content.
+        key = key_of(document_id("photos", event.key), event.sequencer, content, f"{event.look or ''} {look}")
+        self.shelf.keys.add(key)
+        facts["look"] = f"{event.look} {facts['processed_at']}"
+        facts["thumbnails"] = {"key": key, "sizes": {"320": [320, 240], "1024": [1024, 768]}}
+        return update_of(event, "classified", tags=(Tag(content, 0.9),), **facts)
+
+    def _send(self, update: CatalogUpdate) -> None:
+        """The queue takes the same news once."""
+        if update.deduplication_id not in self.told:
+            self.told.add(update.deduplication_id)
+            self.queued.append(update)
 
     # What the catalog function does with what is queued.
 
@@ -180,9 +267,11 @@ class Pipeline(RuleBasedStateMachine):
         numbers=st.lists(st.integers(0, 9), min_size=1, max_size=10),
         again=_seldom,
         failure=st.sampled_from(FAILURES),
+        kept=_seldom,
     )
-    def index(self, numbers: list[int], again: bool, failure: str) -> None:
+    def index(self, numbers: list[int], again: bool, failure: str, kept: bool) -> None:
         """A batch of any updates, in any order and repeated: far worse than the FIFO queue that it has."""
+        self.shelf.fails = kept
         self._index([self.queued[number % len(self.queued)] for number in numbers], failure, again)
 
     @precondition(lambda self: self.notified)
@@ -198,7 +287,7 @@ class Pipeline(RuleBasedStateMachine):
         """With ``again`` the updates stay: the function died before it answered."""
         self.flaky.failure = failure
         outcomes = self.catalog.apply(batch)
-        self.flaky.failure = ""
+        self.flaky.failure, self.shelf.fails = "", False
         assert len(outcomes) == len(batch)
         if not again:
             done = [update for update, outcome in zip(batch, outcomes, strict=True) if outcome.state != "failed"]
@@ -219,6 +308,16 @@ class Pipeline(RuleBasedStateMachine):
         before = getattr(self, "positions", {})
         assert all(positions[key] >= before[key] for key in before)
         self.positions = positions
+
+    @invariant()
+    def no_thumbnails_are_missing(self) -> None:
+        assert self._named() <= self.shelf.keys
+
+    def _named(self) -> set[str]:
+        living = [doc for doc in self._documents().values() if doc["status"] == "classified"]
+        others = [doc for doc in self._documents().values() if doc["status"] != "classified"]
+        assert not any("thumbnails" in doc for doc in others)
+        return {doc["thumbnails"]["key"] for doc in living if "thumbnails" in doc}
 
     def _drain(self) -> None:
         """Whatever is still under way arrives."""

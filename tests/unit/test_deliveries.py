@@ -33,7 +33,7 @@ class Eyes:
     def __init__(self) -> None:
         self.seen: list[tuple[bytes, bool]] = []
 
-    def recognise(self, photo: bytes, *, confined: bool = False, patience: float) -> Recognition:
+    def recognise(self, photo: bytes, *, confined: bool = False, patience: float, **_: object) -> Recognition:
         assert 1 <= patience < 60
         self.seen.append((photo, confined))
         if photo == b"poison":

@@ -98,7 +98,7 @@ class Eyes:
     def __init__(self) -> None:
         self.threads: set[int] = set()
 
-    def recognise(self, photo: bytes) -> Recognition:
+    def recognise(self, photo: bytes, **_: object) -> Recognition:
         self.threads.add(threading.get_ident())
         if photo == b"no photo":
             raise ImageRejected("this is no image")
@@ -419,7 +419,7 @@ def test_photos_are_worked_on_side_by_side(stage: Stage) -> None:
     both = threading.Barrier(2, timeout=5)
 
     class Slow(Eyes):
-        def recognise(self, photo: bytes) -> Recognition:
+        def recognise(self, photo: bytes, **_: object) -> Recognition:
             both.wait()
             return super().recognise(photo)
 

@@ -60,12 +60,5 @@ def test_an_update_that_names_no_thumbnails_of_its_own_image_is_refused(thumbnai
         CatalogUpdate.from_json(update(thumbnails).to_json())
 
 
-def test_thumbnails_that_were_not_all_there_are_news_when_they_are() -> None:
-    none, some, all_ = (
-        {"key": KEY, "sizes": {name: [9, 9] for name in names}} for names in ((), ("320",), ("320", "1024"))
-    )
-    assert len({update(said).deduplication_id for said in (None, none, some, all_)}) == 4
-
-
 def test_every_object_is_named() -> None:
     assert list(objects_of(KEY)) == [f"{KEY}/320.webp", f"{KEY}/1024.webp"]

@@ -149,7 +149,7 @@ def _looks(aws: Aws, model: str | None) -> Looked:
         raise ConfigurationError(
             f"the deployed model is {about['model']}: deploy the other one first, with -c model={model}."
         )
-    return Looked(about["model"], about.get("vocabulary"), about.get("rejected_by"))
+    return Looked(about["model"], about.get("vocabulary"), about.get("rejected_by"), tuple(about.get("thumbnails", ())))
 
 
 def _rounds(
