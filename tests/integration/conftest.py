@@ -120,16 +120,23 @@ class Context:
     invoked_function_arn: str = "arn:aws:lambda:eu-west-1:123456789012:function:it"
     aws_request_id: str = "1"
 
+    def get_remaining_time_in_millis(self) -> int:
+        return 60_000
+
 
 @pytest.fixture
-def function(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Callable[[Any], Any]]:
-    """``function(name, endpoint)`` is a cold start of the function over the OpenSearch there; call it with events."""
+def function(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], Callable[[Any], Any]]]:
+    """``function(name, endpoint)`` is a cold start of the function over the OpenSearch there; call it with events.
+
+    There is a bucket ``thumbnails``, in an AWS account of the test's own.
+    """
 
     def load(name: str, endpoint: str) -> Callable[[Any], Any]:
         for variable, value in {
             "OPENSEARCH_ENDPOINT": endpoint,
             "OPENSEARCH_INDEX": "imagerepository",
             "TOMBSTONE_DAYS": "60",
+            "THUMBNAILS_BUCKET": "thumbnails",
             "POWERTOOLS_SERVICE_NAME": name,
             "POWERTOOLS_METRICS_NAMESPACE": "Tagstream",
             "POWERTOOLS_TRACE_DISABLED": "1",
@@ -144,4 +151,7 @@ def function(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Callable[[
         spec.loader.exec_module(module)
         return lambda event: module.handler(event, Context(name))
 
-    return load
+    with mock_aws():
+        where = {"LocationConstraint": "eu-west-1"}
+        boto3.client("s3").create_bucket(Bucket="thumbnails", CreateBucketConfiguration=where)
+        yield load

@@ -10,18 +10,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import boto3
 import pytest
 from opensearchpy import OpenSearch
 
 from tagstream.catalog.mapping import index_name
 from tagstream.catalog.updates import CatalogUpdate
 from tagstream.tags import Tag
+from tagstream.thumbnails.names import key_of, objects_of
 
 Handler: TypeAlias = Callable[[Any], dict[str, Any]]
 Function: TypeAlias = Callable[[str, str], Handler]
 
 INDEX = "imagerepository"
 ROOT = Path(__file__).parents[2]
+SCHEDULED = {"version": "0", "detail-type": "Scheduled Event", "source": "aws.events", "detail": {}}
 
 
 @pytest.fixture
@@ -31,7 +34,7 @@ def functions(function: Function, osmem_clone: Any) -> dict[str, Handler]:
 
 def update(key: str = "cat.jpg", sequencer: str = "0A", **fields: Any) -> CatalogUpdate:
     made = CatalogUpdate("classified", "photos", key, sequencer, "created", "2026-01-01T00:00:00Z")
-    return replace(made, tags=(Tag("cat", 0.9),), processed_at="2026-01-01T00:00:01Z", **fields)
+    return replace(made, **{"tags": (Tag("cat", 0.9),), "processed_at": "2026-01-01T00:00:01Z"} | fields)
 
 
 def batch(*bodies: CatalogUpdate | tuple[str, str]) -> dict[str, Any]:
@@ -143,14 +146,66 @@ def test_a_bad_request_gets_a_sentence(functions: dict[str, Handler], event: Any
 
 def test_the_schedule_purges_and_the_action_reindexes(functions: dict[str, Handler], opensearch: OpenSearch) -> None:
     purge = functions["purge"]
-    scheduled = {"version": "0", "detail-type": "Scheduled Event", "source": "aws.events", "detail": {}}
-    assert purge(scheduled) == {"tombstones": 0, "indexes": []}
+    nothing = {"tombstones": 0, "indexes": [], "thumbnails": 0, "swept": 0, "complete": True}
+    assert purge(SCHEDULED) == nothing
     functions["catalog"](batch(replace(update(), kind="removed")))
     opensearch.update(index=INDEX, id=update().document_id, body={"doc": {"indexed_at": "2020-01-01T00:00:00Z"}})
     opensearch.indices.refresh(index=INDEX)
-    assert purge(scheduled) == {"tombstones": 1, "indexes": []}
+    assert purge(SCHEDULED) == nothing | {"tombstones": 1}
     moved = purge({"action": "reindex"})
     assert (moved["state"], moved["index"]) == ("done", index_name(INDEX))
+
+
+def with_thumbnails(sequencer: str, name: str = "cat.jpg") -> CatalogUpdate:
+    """Of an image whose thumbnails are written."""
+    made = update(name, sequencer)
+    key = key_of(made.document_id, sequencer, "etag")
+    for item in objects_of(key):
+        boto3.client("s3").put_object(Bucket="thumbnails", Key=item, Body=b"a picture")
+    return replace(made, thumbnails={"key": key, "sizes": {"320": [320, 240], "1024": [1024, 768]}})
+
+
+def kept() -> set[str]:
+    """The keys that thumbnails are under."""
+    listed = boto3.client("s3").list_objects_v2(Bucket="thumbnails").get("Contents", [])
+    return {item["Key"].rpartition("/")[0] for item in listed}
+
+
+def key(update: CatalogUpdate) -> str:
+    assert update.thumbnails is not None
+    return str(update.thumbnails["key"])
+
+
+def test_thumbnails_go_with_what_named_them(functions: dict[str, Handler], opensearch: OpenSearch) -> None:
+    first, second = with_thumbnails("0A"), with_thumbnails("0B")
+    assert failed(functions["catalog"](batch(first))) == []
+    assert failed(functions["catalog"](batch(second))) == []
+    assert kept() == {key(second)}
+    late = with_thumbnails("0A")
+    assert failed(functions["catalog"](batch(late))) == []
+    assert kept() == {key(second)}
+    assert failed(functions["catalog"](batch(update(sequencer="0C", kind="removed")))) == []
+    assert kept() == set()
+    # A delete marker is removed: the same content comes up again, by an event of its own.
+    again = with_thumbnails("0D")
+    assert failed(functions["catalog"](batch(again, update(sequencer="0C", kind="removed")))) == []
+    assert kept() == {key(again)}
+    assert opensearch.get(index=INDEX, id=again.document_id)["_source"]["thumbnails"] == again.thumbnails
+    assert failed(functions["catalog"](batch(update(sequencer="0E", kind="rejected", reason="a text")))) == []
+    assert kept() == set()
+
+
+@pytest.mark.parametrize("days", [0, 1])
+def test_thumbnails_that_nobody_names_are_purged_when_no_event_can_come_any_more(
+    functions: dict[str, Handler], days: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    living, stray = with_thumbnails("0A"), with_thumbnails("0B")
+    unknown = with_thumbnails("0A", "dog.jpg")
+    functions["catalog"](batch(living))
+    monkeypatch.setenv("TOMBSTONE_DAYS", str(days))
+    purged = functions["purge"](SCHEDULED)
+    assert (purged["thumbnails"], purged["swept"], purged["complete"]) == (0 if days else 4, 6, True)
+    assert kept() == ({key(living), key(stray), key(unknown)} if days else {key(living)})
 
 
 @pytest.mark.parametrize("name", ["api", "catalog", "search", "purge"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +18,7 @@ from tagstream.catalog.queries import parse_request
 from tagstream.catalog.store import CatalogStore, Outcome
 from tagstream.catalog.updates import CatalogUpdate
 from tagstream.tags import Tag
+from tagstream.thumbnails.names import key_of
 
 INDEX = "imagerepository"
 
@@ -282,3 +284,71 @@ def test_old_tombstones_are_purged_and_nothing_else(catalog: CatalogStore, opens
     ids = [old.document_id, young.document_id, alive.document_id]
     docs = opensearch.mget(index=INDEX, body={"ids": ids})["docs"]
     assert [doc["found"] for doc in docs] == [False, True, True]
+
+
+class Bin:
+    """Where thumbnails are removed, unless S3 is away."""
+
+    def __init__(self) -> None:
+        self.removed: list[str] = []
+        self.away: set[str] = set()
+
+    def remove(self, keys: Iterable[str]) -> dict[str, str]:
+        wanted = list(keys)
+        self.removed += [key for key in wanted if key not in self.away]
+        return {key: "S3 is away" for key in wanted if key in self.away}
+
+
+def pictured(sequencer: str, key: str = "cat.jpg", look: str = "", **fields: Any) -> CatalogUpdate:
+    made = update(key, sequencer, **fields)
+    return replace(made, thumbnails={"key": key_of(made.document_id, sequencer, "etag", look), "sizes": {}})
+
+
+def thumbnails(of: CatalogUpdate) -> str:
+    assert of.thumbnails is not None
+    return str(of.thumbnails["key"])
+
+
+def test_thumbnails_that_s3_did_not_remove_are_removed_when_the_message_comes_again(opensearch: OpenSearch) -> None:
+    rubbish, first, dog = Bin(), pictured("0A"), pictured("0A", "dog.jpg")
+    catalog = CatalogStore(opensearch, INDEX, thumbnails=rubbish)
+    catalog.apply([first, dog])
+    rubbish.away = {thumbnails(first)}
+    removals = [update("cat.jpg", "0B", "removed"), update("dog.jpg", "0B", "removed")]
+    outcomes = catalog.apply(removals)
+    assert states(outcomes) == ["failed", "applied"]
+    assert outcomes[0].error == "thumbnails that are to go could not be removed: S3 is away"
+    # The catalog is right all the same, and the message comes again.
+    assert stored(opensearch, first)["status"] == "removed"
+    assert rubbish.removed == [thumbnails(dog)]
+    rubbish.away = set()
+    assert states(catalog.apply(removals[:1])) == ["stale"]
+    assert rubbish.removed == [thumbnails(dog), thumbnails(first)]
+
+
+def test_nothing_is_removed_before_the_document_is_written(opensearch: OpenSearch, requests: Requests) -> None:
+    rubbish, first = Bin(), pictured("0A")
+    catalog = CatalogStore(requests, INDEX, thumbnails=rubbish)  # type: ignore[arg-type]
+    catalog.apply([first])
+    opensearch.indices.put_settings(index=index_name(INDEX), body={"index.blocks.write": True})
+    assert states(catalog.apply([pictured("0B")])) == ["failed"]
+    assert rubbish.removed == []
+
+
+def test_thumbnails_that_may_be_gone_are_named_no_more(opensearch: OpenSearch) -> None:
+    """Of two looks at one event that found the same, one is late; in between the photo was rejected."""
+    rubbish = Bin()
+    catalog = CatalogStore(opensearch, INDEX, thumbnails=rubbish)
+    first, again = pictured("0A"), pictured("0A", processed_at="2026-01-01T00:00:09Z")
+    assert thumbnails(first) == thumbnails(again)
+    catalog.apply([update("cat.jpg", "0A", "rejected", processed_at="2026-01-01T00:00:05Z")])
+    assert states(catalog.apply([first])) == ["stale"]
+    assert rubbish.removed == [thumbnails(first)]
+    assert states(catalog.apply([again])) == ["applied"]
+    assert "thumbnails" not in stored(opensearch, first)
+    assert rubbish.removed == [thumbnails(first)] * 2
+    # Another look has names of its own.
+    third = pictured("0A", look="retag", processed_at="2026-01-01T00:00:10Z")
+    catalog.apply([third])
+    assert stored(opensearch, third)["thumbnails"]["key"] == thumbnails(third)
+    assert thumbnails(third) not in rubbish.removed

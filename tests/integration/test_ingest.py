@@ -19,6 +19,7 @@ from tagstream.catalog.updates import CatalogUpdate
 from tagstream.classifier import Classifier
 from tagstream.classifier.models import find_model
 from tagstream.pipeline.ingest import Ingest, Outcome
+from tagstream.thumbnails.bucket import Thumbnails
 from tagstream.vocabulary import load_tree
 
 
@@ -47,7 +48,9 @@ class Cloud:
     def received(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
         while messages := self.sqs.receive_message(QueueUrl=self.url, MaxNumberOfMessages=10).get("Messages"):
-            found += [json.loads(message["Body"]) for message in messages]
+            for message in messages:
+                found.append(json.loads(message["Body"]))
+                self.sqs.delete_message(QueueUrl=self.url, ReceiptHandle=message["ReceiptHandle"])
         return found
 
 
@@ -55,11 +58,13 @@ class Cloud:
 def cloud() -> Iterator[Cloud]:
     with mock_aws():
         s3, sqs = boto3.client("s3"), boto3.client("sqs")
-        s3.create_bucket(Bucket="photos", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+        for bucket in ("photos", "thumbnails"):
+            s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
         s3.put_bucket_versioning(Bucket="photos", VersioningConfiguration={"Status": "Enabled"})
         url = sqs.create_queue(QueueName="catalog.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
         classifier = Classifier(find_model("efficientnet-lite0"))
-        yield Cloud(s3, sqs, url, Ingest(s3, sqs, url, lambda: classifier))
+        thumbnails = Thumbnails(lambda: s3, "thumbnails")
+        yield Cloud(s3, sqs, url, Ingest(s3, sqs, url, lambda: classifier, thumbnails=thumbnails))
 
 
 KEYS = ["plain.jpg", "a b+c%20&=?#.jpg", "\N{CAT FACE} ünïcode.jpg", "x/" * 500 + "long.jpg", '"quoted"\\.jpg']
@@ -136,6 +141,93 @@ def test_what_a_photo_says_besides_reaches_the_document(cloud: Cloud, store_loca
     assert made["sharpness"] < 0.5
 
 
+def lying(size: tuple[int, int] = (1600, 1200)) -> bytes:
+    """A photo that was taken upright, its red top on the left of the file, with everything that a camera writes."""
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "Maker"
+    exif.get_ifd(0x8825).update({1: "N", 2: (48.0, 12.0, 29.52), 3: "E", 4: (16.0, 22.0, 25.68)})
+    picture = Image.new("RGB", size, "blue")
+    picture.paste("red", (0, 0, size[0] // 2, size[1]))
+    file = io.BytesIO()
+    picture.save(file, "JPEG", exif=exif, comment=b"my house")
+    return file.getvalue()
+
+
+def test_thumbnails_are_upright_and_say_nothing_but_the_picture(cloud: Cloud) -> None:
+    cloud.s3.put_object(Bucket="photos", Key="a.jpg", Body=lying())
+    assert cloud.one("ObjectCreated:Put", "a.jpg", "0A").error is None
+    (message,) = cloud.received()
+    sizes = message["thumbnails"]["sizes"]
+    assert sizes["320"] == [240, 320]
+    assert sizes["1024"][0] * 4 == sizes["1024"][1] * 3
+    assert 768 <= sizes["1024"][1] <= 1024
+    for size, sides in sizes.items():
+        answer = cloud.s3.get_object(Bucket="thumbnails", Key=f"{message['thumbnails']['key']}/{size}.webp")
+        assert answer["ContentType"] == "image/webp"
+        content = answer["Body"].read()
+        for secret in (b"EXIF", b"XMP", b"ICCP", b"Maker", b"house"):
+            assert secret not in content
+        thumbnail = Image.open(io.BytesIO(content))
+        assert (thumbnail.format, list(thumbnail.size)) == ("WEBP", sides)
+        assert not thumbnail.getexif()
+        top, bottom = (thumbnail.convert("RGB").getpixel((sides[0] // 2, y)) for y in (9, sides[1] - 9))
+        assert isinstance(top, tuple)
+        assert isinstance(bottom, tuple)
+        assert top[0] - top[2] > 180
+        assert bottom[2] - bottom[0] > 180
+
+
+def written(cloud: Cloud) -> dict[str, Any]:
+    return {
+        item["Key"]: item["LastModified"] for item in cloud.s3.list_objects_v2(Bucket="thumbnails").get("Contents", [])
+    }
+
+
+def test_an_event_that_is_repeated_writes_no_thumbnails_and_the_catalog_hears_of_them_again(cloud: Cloud) -> None:
+    statuses: list[int] = []
+    cloud.s3.meta.events.register(
+        "after-call.s3.PutObject", lambda http_response, **_: statuses.append(http_response.status_code)
+    )
+    cloud.s3.put_object(Bucket="photos", Key="a.jpg", Body=photo("red"))
+    statuses.clear()
+    for _ in range(2):
+        assert cloud.one("ObjectCreated:Put", "a.jpg", "0A").error is None
+    assert statuses == [200, 200, 412, 412]
+    one, other = cloud.received()
+    assert one["thumbnails"] == other["thumbnails"]
+    # A small photo has thumbnails of its own size.
+    assert one["thumbnails"]["sizes"] == {"320": [300, 200], "1024": [300, 200]}
+    assert len(written(cloud)) == 2
+    # The same content, uploaded again, does not share them: removing the first ones leaves these alone.
+    cloud.one("ObjectCreated:Put", "a.jpg", "0B")
+    assert len(written(cloud)) == 4
+
+
+def test_a_photo_is_cataloged_although_its_thumbnails_cannot_be_written(cloud: Cloud) -> None:
+    cloud.s3.put_object(Bucket="photos", Key="a.jpg", Body=photo("red"))
+    nowhere = Thumbnails(lambda: cloud.s3, "no-such-bucket")
+    cloud.ingest = replace(cloud.ingest, thumbnails=nowhere)
+    outcome = cloud.one("ObjectCreated:Put", "a.jpg", "0A")
+    assert "NoSuchBucket" in str(outcome.error)
+    (message,) = cloud.received()
+    assert message["kind"] == "classified"
+    assert message["thumbnails"]["sizes"] == {}
+    # The message comes again for them; when that does not help either, it is left at that.
+    cloud.ingest = replace(cloud.ingest, insist=False)
+    outcome = cloud.one("ObjectCreated:Put", "a.jpg", "0A")
+    assert outcome.error is None
+    assert outcome.notes[0].startswith("s3://photos/a.jpg is cataloged without all of its thumbnails: ")
+    cloud.ingest = replace(cloud.ingest, thumbnails=Thumbnails(lambda: cloud.s3, "thumbnails"))
+    assert cloud.one("ObjectCreated:Put", "a.jpg", "0A").error is None
+    assert [sorted(update["thumbnails"]["sizes"]) for update in cloud.received()] == [[], ["1024", "320"]]
+
+
+def test_what_is_no_photo_has_no_thumbnails(cloud: Cloud) -> None:
+    cloud.s3.put_object(Bucket="photos", Key="a.jpg", Body=b"a text")
+    cloud.one("ObjectCreated:Put", "a.jpg", "0A")
+    assert written(cloud) == {}
+
+
 def test_an_object_deleted_before_it_is_read(cloud: Cloud) -> None:
     cloud.s3.put_object(Bucket="photos", Key="a.jpg", Body=photo("red"))
     cloud.s3.delete_object(Bucket="photos", Key="a.jpg")
@@ -145,6 +237,7 @@ def test_an_object_deleted_before_it_is_read(cloud: Cloud) -> None:
 
 
 def test_the_same_event_twice_is_one_message(cloud: Cloud) -> None:
+    cloud.ingest = replace(cloud.ingest, thumbnails=None)
     cloud.s3.put_object(Bucket="photos", Key="a.jpg", Body=photo("red"))
     for _ in range(2):
         assert cloud.one("ObjectCreated:Put", "a.jpg", "01").error is None
@@ -176,7 +269,7 @@ def test_a_batch_of_many_kinds(cloud: Cloud) -> None:
     }
     outcomes = cloud.ingest.process(messages | {"junk": "junk", "test": '{"Event": "s3:TestEvent"}'})
     assert not [outcome.error for outcome in outcomes.values() if outcome.error]
-    reasons = {update["key"]: update["reason"] for update in cloud.received()}
+    reasons = {update["key"]: update.get("reason") for update in cloud.received()}
     assert reasons.pop("photo.jpg") is None
     assert reasons["empty.jpg"] == "the file is empty"
     assert "no image" in reasons["text.jpg"]

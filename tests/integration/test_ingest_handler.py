@@ -70,6 +70,8 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         monkeypatch.setenv("CATALOG_QUEUE_URL", url)
         ingest = sqs.create_queue(QueueName="ingest", Attributes={"VisibilityTimeout": "0"})["QueueUrl"]
         monkeypatch.setenv("INGEST_QUEUE_URL", ingest)
+        s3.create_bucket(Bucket="thumbnails", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+        monkeypatch.setenv("THUMBNAILS_BUCKET", "thumbnails")
         yield SimpleNamespace(s3=s3, sqs=sqs, url=url, ingest=ingest)
 
 

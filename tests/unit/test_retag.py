@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -54,6 +55,23 @@ def document(**other: Any) -> dict[str, Any]:
         "classified_at": "2026-11-24T00:00:00Z",
         **other,
     }
+
+
+@pytest.mark.parametrize(
+    ("thumbnails", "outdated"),
+    [
+        (None, True),
+        ({"sizes": {}}, True),
+        ({"sizes": {"320": [320, 240]}}, True),
+        ({"sizes": {"320": [320, 240], "1024": [1024, 768]}}, False),
+    ],
+)
+def test_a_photo_without_all_of_its_thumbnails_is_outdated(thumbnails: dict[str, Any] | None, outdated: bool) -> None:
+    making, known = replace(LOOKED, thumbnails=(320, 1024)), document() | {"thumbnails": thumbnails}
+    assert is_outdated(photo(), known, making, since=NOW) is outdated
+    # A function of a time before thumbnails would make none.
+    assert not is_outdated(photo(), known, LOOKED, since=NOW)
+    assert not is_outdated(photo(), document(status="rejected", rejected_by=LIMITS), making, since=NOW)
 
 
 @pytest.mark.parametrize(
