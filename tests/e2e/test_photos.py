@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -124,3 +125,75 @@ def test_a_late_event_brings_nothing_back(pipeline: Pipeline, photos: dict[str, 
     pipeline.notify(pipeline.record(key, sequencer, version=version))
     pipeline.settled()
     assert pipeline.image(key) is None
+
+
+def thumbnails(pipeline: Pipeline) -> set[str]:
+    """The names of all thumbnails of the bucket that holds them."""
+    bucket = pipeline.connection.outputs("ingest")["ThumbnailsBucketName"]
+    pages = pipeline.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
+    return {item["Key"] for page in pages for item in page.get("Contents", [])}
+
+
+def thumbnails_of(pipeline: Pipeline, key: str) -> set[str]:
+    return {name for name in thumbnails(pipeline) if name.startswith(f"{document_id(pipeline.bucket, key)}/")}
+
+
+def test_thumbnails_come_and_go_with_their_photo(pipeline: Pipeline, photos: dict[str, Path]) -> None:
+    key, bucket = "thumbs/lying.jpg", pipeline.connection.outputs("ingest")["ThumbnailsBucketName"]
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "Maker"
+    exif.get_ifd(0x8825).update({1: "N", 2: (48.0, 12.0, 29.52), 3: "E", 4: (16.0, 22.0, 25.68)})
+    file = BytesIO()
+    with Image.open(photos["coffee.png"]) as coffee:
+        coffee.convert("RGB").resize((1200, 800)).save(file, "JPEG", exif=exif)
+    pipeline.put(key, file.getvalue())
+    first = pipeline.searchable(key)["thumbnails"]
+    assert first["sizes"]["320"] == [213, 320]
+    assert thumbnails_of(pipeline, key) == {f"{first['key']}/{size}.webp" for size in (320, 1024)}
+    for size, sides in first["sizes"].items():
+        content = pipeline.s3.get_object(Bucket=bucket, Key=f"{first['key']}/{size}.webp")["Body"].read()
+        assert not [secret for secret in (b"EXIF", b"XMP", b"ICCP", b"Maker") if secret in content]
+        with Image.open(BytesIO(content)) as picture:
+            assert (picture.format, list(picture.size)) == ("WEBP", sides)
+
+    pipeline.put(key, photos["coffee.png"])
+
+    def replaced() -> dict[str, Any] | None:
+        image = pipeline.searchable(key)
+        return image["thumbnails"] if image["thumbnails"]["key"] != first["key"] else None
+
+    second = eventually(replaced, "the photo that took its place has thumbnails")
+    eventually(
+        lambda: thumbnails_of(pipeline, key) == {f"{second['key']}/{size}.webp" for size in (320, 1024)},
+        "the thumbnails of the first photo are gone",
+    )
+
+    removed = pipeline.run("images", "rm", key, "--yes")
+    assert removed.returncode == 0, removed.stderr
+    eventually(lambda: not thumbnails_of(pipeline, key), "its thumbnails are gone with the photo")
+
+    # The delete marker is removed: the photo is there again, with thumbnails of its own.
+    versions = pipeline.s3.list_object_versions(Bucket=pipeline.bucket, Prefix=key)["DeleteMarkers"]
+    pipeline.s3.delete_object(Bucket=pipeline.bucket, Key=key, VersionId=versions[0]["VersionId"])
+    third = pipeline.searchable(key)["thumbnails"]
+    assert third["key"] not in (first["key"], second["key"])
+    pipeline.settled()
+    assert thumbnails_of(pipeline, key) == {f"{third['key']}/{size}.webp" for size in (320, 1024)}
+
+
+def test_photos_of_a_time_before_thumbnails_get_theirs_by_retag(pipeline: Pipeline, photos: dict[str, Path]) -> None:
+    key = "thumbs/old.png"
+    pipeline.put(key, photos["coffee.png"])
+    pipeline.searchable(key)
+    client = connect(pipeline.connection.search_url)
+    try:
+        document = dict(client.get(index="imagerepository", id=document_id(pipeline.bucket, key))["_source"])
+        del document["thumbnails"]
+        client.index(index="imagerepository", id=document_id(pipeline.bucket, key), body=document, refresh=True)
+    finally:
+        client.close()
+    assert "thumbnails" not in pipeline.searchable(key)
+    looked = pipeline.run("images", "retag", "--json")
+    assert looked.returncode == 0, looked.stderr
+    assert json.loads(looked.stdout)["sent"] >= 1
+    assert pipeline.searchable(key)["thumbnails"]["sizes"].keys() == {"320", "1024"}
