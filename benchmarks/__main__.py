@@ -17,6 +17,7 @@ from benchmarks.report import Results, Skipped, document, machine, plot, table
 GROUPS = {
     "single": ("benchmarks.classification:single", "one photo on one core"),
     "batch": ("benchmarks.classification:batch", "eight photos on two cores"),
+    "thumbnails": ("benchmarks.thumbnails:thumbnails", "a photo with its thumbnails, and without"),
     "agreement": ("benchmarks.classification:agreement", "the fast path's answers"),
     "bundle": ("benchmarks.bundle:bundle", "the classify function's bundle: size, cold start, memory"),
     "catalog": ("benchmarks.catalog:catalog", "the catalog function's requests"),

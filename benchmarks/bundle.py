@@ -7,12 +7,9 @@ import os
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +17,7 @@ from benchmarks.classification import DEFAULT, build
 from benchmarks.measure import interleaved, pinned, say
 from benchmarks.photos import enlarged, originals
 from benchmarks.report import Results, Skipped, faster, limited, median, noted
+from benchmarks.storage import storage
 
 __all__ = ["bundle"]
 
@@ -83,7 +81,7 @@ def _sizes(results: Results, archive: Path, where: str) -> None:
 def _cold_start(results: Results, program: list[str], rounds: int) -> None:
     photo = enlarged(originals()[:1], 2)[0]
     classic = [sys.executable, str(HERE / "classic.py"), str(photo)]
-    with _storage(photo) as endpoint:
+    with storage({"photo.jpg": photo}) as endpoint:
         environment = {
             "PATH": os.environ.get("PATH", os.defpath),
             "AWS_ENDPOINT_URL": endpoint,
@@ -93,6 +91,7 @@ def _cold_start(results: Results, program: list[str], rounds: int) -> None:
             "AWS_SECRET_ACCESS_KEY": "test",
             "INGEST_QUEUE_URL": f"{endpoint}/000000000000/ingest",
             "CATALOG_QUEUE_URL": f"{endpoint}/000000000000/catalog.fifo",
+            "THUMBNAILS_BUCKET": "thumbnails",
             "POWERTOOLS_SERVICE_NAME": "classify",
             "POWERTOOLS_METRICS_NAMESPACE": "Tagstream",
             "POWERTOOLS_TRACE_DISABLED": "true",
@@ -142,48 +141,11 @@ def _first_answer(program: list[str], environment: Mapping[str, str]) -> tuple[f
     raise RuntimeError(f"{program[:5]} gave no answer: {''.join(said)}{errors}")
 
 
-@contextmanager
-def _storage(photo: Path) -> Iterator[str]:
-    """S3 with one photo and SQS, on 127.0.0.1, that answer at once; gives the endpoint's URL."""
-    content = photo.read_bytes()
-
-    class Answers(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            self._answer(content, "image/jpeg", {"ETag": '"d41d8cd98f00b204e9800998ecf8427e"'})
-
-        def do_POST(self) -> None:
-            request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            accepted = [{"Id": entry["Id"], "MessageId": "1", "MD5OfMessageBody": ""} for entry in request["Entries"]]
-            self._answer(json.dumps({"Successful": accepted, "Failed": []}).encode(), "application/x-amz-json-1.0", {})
-
-        def _answer(self, body: bytes, kind: str, headers: Mapping[str, str]) -> None:
-            self.send_response(200)
-            for name, value in {"Content-Type": kind, "Content-Length": str(len(body)), **headers}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Nobody reads it."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
 def _memory(results: Results, program: list[str]) -> None:
     """Medians of three fresh processes: they hardly differ."""
     photo = enlarged(originals()[:1], 50)[0]
-    queues = dict.fromkeys(("INGEST_QUEUE_URL", "CATALOG_QUEUE_URL"), "http://127.0.0.1/q")
-    environment = {"PATH": os.defpath, **queues, "AWS_REGION": "us-east-1"}
+    places = dict.fromkeys(("INGEST_QUEUE_URL", "CATALOG_QUEUE_URL", "THUMBNAILS_BUCKET"), "http://127.0.0.1/q")
+    environment = {"PATH": os.defpath, **places, "AWS_REGION": "us-east-1"}
     environment |= {"AWS_DEFAULT_REGION": "us-east-1", "POWERTOOLS_METRICS_NAMESPACE": "Tagstream"}
     answers = [_first_answer([*program, "memory", str(photo)], environment)[1] for _ in range(3)]
     for name, what in (("rest", "memory at rest, model loaded"), ("peak", "peak memory with a 50-megapixel JPEG")):

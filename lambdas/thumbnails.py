@@ -8,22 +8,27 @@ from typing import Any
 
 from tagstream.thumbnails.bucket import Thumbnails
 
-__all__ = ["thumbnails"]
+__all__ = ["client", "session", "thumbnails"]
 
 
 @cache
 def thumbnails() -> Thumbnails:
-    return Thumbnails(_s3, os.environ["THUMBNAILS_BUCKET"])
+    """Its client is made when it is first needed: most batches of the catalog function remove nothing."""
+    return Thumbnails(client, os.environ["THUMBNAILS_BUCKET"])
 
 
 @cache
-def _s3() -> Any:
-    """Made when it is first needed: most batches of the catalog function remove nothing."""
-    import botocore.session
+def client() -> Any:
     from botocore.config import Config
 
     # Six seconds at most, in whatever state S3 is: a photo is given twelve, and the catalog waits for nobody else.
-    config = Config(
-        retries={"mode": "standard", "max_attempts": 2}, connect_timeout=1, read_timeout=2, max_pool_connections=10
-    )
-    return botocore.session.get_session().create_client("s3", config=config)
+    config = Config(retries={"mode": "standard", "max_attempts": 2}, connect_timeout=1, read_timeout=2)
+    return session().create_client("s3", config=config)
+
+
+@cache
+def session() -> Any:
+    """One for all clients: what it reads of the services is read once."""
+    import botocore.session
+
+    return botocore.session.get_session()

@@ -15,12 +15,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import botocore.session
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
 from lambdas.frame import Event, Frame
-from lambdas.thumbnails import thumbnails
+from lambdas.thumbnails import client, session, thumbnails
 from tagstream.classifier import MIN_ANCESTOR_SCORE, Classifier, Limits
 from tagstream.errors import ConfigurationError
 from tagstream.pipeline.deliveries import Delivery, work_off
@@ -81,11 +80,11 @@ def classifier() -> Classifier:
 
 @cache
 def ingest() -> Ingest:
-    session = botocore.session.get_session()
+    client()  # before threads ask for it, each for one of its own
     config = Config(retries={"mode": "standard", "max_attempts": 3}, connect_timeout=5, read_timeout=20)
     return Ingest(
-        session.create_client("s3", config=config),
-        session.create_client("sqs", config=config),
+        session().create_client("s3", config=config),
+        session().create_client("sqs", config=config),
         settings().catalog_queue_url,
         classifier,
         settings().max_tags,
