@@ -206,7 +206,7 @@ STAGES = {
         purge=Function(memory_mb=512, timeout_seconds=300),
         search=Function(memory_mb=512, timeout_seconds=30),
         # Nothing in front of the API: a distribution takes minutes to deploy, and few look at it from afar.
-        api=Api(memory_mb=1024, timeout_seconds=28, rate=50, burst=200),
+        api=Api(memory_mb=1024, timeout_seconds=15, rate=50, burst=200),
         steps=Consumer(memory_mb=1769, timeout_seconds=300, max_concurrency=2, batch_size=1),
         domain=Domain(instance_type="t3.small.search", data_nodes=1, zones=1, volume_gb=10, in_vpc=False),
         retain_data=False,
@@ -221,7 +221,7 @@ STAGES = {
         catalog=Consumer(memory_mb=512, timeout_seconds=30, max_concurrency=20),
         purge=Function(memory_mb=512, timeout_seconds=300),
         search=Function(memory_mb=512, timeout_seconds=30),
-        api=Api(memory_mb=1769, timeout_seconds=28, rate=500, burst=1000, cloudfront=True),
+        api=Api(memory_mb=1769, timeout_seconds=15, rate=500, burst=1000, cloudfront=True),
         steps=Consumer(memory_mb=1769, timeout_seconds=900, max_concurrency=100, batch_size=1),
         domain=Domain(instance_type="m7g.medium.search", data_nodes=3, zones=3, volume_gb=20, in_vpc=True),
         retain_data=True,

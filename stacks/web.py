@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from aws_cdk import ArnFormat, Aws, CfnOutput, Duration, Fn, RemovalPolicy, Stack
+from aws_cdk import ArnFormat, Aws, CfnOutput, Duration, RemovalPolicy, Stack
 from aws_cdk import aws_apigatewayv2 as apigatewayv2
 from aws_cdk import aws_cognito as cognito
 from constructs import Construct
@@ -69,8 +69,8 @@ class Web(Stack):
 
     @property
     def host(self) -> str:
-        """The host name of the API's address."""
-        return Fn.select(2, Fn.split("/", self.api.api_endpoint))
+        """The host name of the API's address on AWS: CloudFormation cannot cut another stack's output."""
+        return f"{self.api.api_id}.execute-api.{Aws.REGION}.{Aws.URL_SUFFIX}"
 
     def _stage(self, settings: Settings) -> None:
         stage = apigatewayv2.HttpStage(

@@ -224,7 +224,8 @@ def test_a_distribution_stands_in_front_where_the_settings_say_so() -> None:
 def test_the_distribution_speaks_https_only_and_asks_the_api_each_time(prod: Stage) -> None:
     config = prod.one("AWS::CloudFront::Distribution").properties["DistributionConfig"]
     (origin,) = config["Origins"]
-    assert origin["DomainName"] == f"<{prod.one('AWS::ApiGatewayV2::Api').id}.ApiEndpoint>[/2]"
+    api = prod.one("AWS::ApiGatewayV2::Api").ref
+    assert origin["DomainName"] == f"{api}.execute-api.<AWS::Region>.<AWS::URLSuffix>"
     assert origin["CustomOriginConfig"]["OriginProtocolPolicy"] == "https-only"
     assert origin["CustomOriginConfig"]["OriginSSLProtocols"] == ["TLSv1.2"]
     everything = config["DefaultCacheBehavior"]
