@@ -26,6 +26,7 @@ _MEANINGS: dict[str, tuple[Meaning, ...]] = {
     "mountain": (Meaning("mountain", "name", "mountain"), Meaning("mountain bike", "modifier", "mountain")),
     "beach": (Meaning("seashore", "alias", "beach"),),
     "ocean": (Meaning("seashore", "related", "seashore", 0.71),),
+    "wall": (Meaning("wall", "name", "wall"),),
     "fence": (Meaning("fence", "name", "fence"), Meaning("wall", "related", "wall", 0.6)),
 }
 
@@ -53,3 +54,15 @@ class FewWords:
 
     def near(self, word: str, limit: int = 5) -> tuple[str, ...]:
         return ("dog",)[:limit] if word in ("dogg", "doge") else ()
+
+    def says_nothing(self, phrase: str) -> bool:
+        return phrase in ("big", "two", "cute", "happy")
+
+    def knows(self, phrase: str) -> bool:
+        return phrase in _MEANINGS or phrase == "sunset" or self.says_nothing(phrase)
+
+    def relatives(self, tag: str) -> tuple[str, ...]:
+        return {"wall": ("fence", "seashore")}.get(tag, ())
+
+    def is_offensive(self, word: str) -> bool:
+        return word == "glacial"

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
+from tagstream.catalog.language import Camera, Color, Near, Query, Taken
 from tagstream.catalog.ranking import TIERS, Search, Term, Vocabulary, fold
 
 __all__ = [
@@ -37,6 +38,8 @@ _WHOLLY = frozenset({"name", "alias", "below"})
 _MEANINGS = 5
 # More than any model has words for; of a catalog with more tags the commonest are enough to suggest from.
 _TAGS_TO_SUGGEST_FROM = 3000
+# Of what is merely related to a word, the relatives have nothing to do with it.
+_MEANT = frozenset({"name", "alias", "below", "spelling"})
 _CLASSIFIED: Json = {"term": {"status": "classified"}}
 
 
@@ -199,9 +202,23 @@ def stats_answer(response: Mapping[str, Any]) -> Json:
     }
 
 
+# What photos need not say, by the filter that asks for it.
+_SAID: Mapping[type[Query], tuple[str, str]] = {
+    Taken: ("taken_at", "no photo of this catalog says when it was taken"),
+    Near: ("location", "no photo of this catalog says where it was taken"),
+    Camera: ("camera", "no photo of this catalog says which camera took it"),
+    Color: ("colors", "of no photo of this catalog the colours are known"),
+}
+
+
 def suggestion_body(search: Search) -> Json:
     """Asks for all that could be suggested where a search found nothing."""
-    return tags_body("", min_score=search.weak_below, limit=_TAGS_TO_SUGGEST_FROM)
+    body = tags_body("", min_score=search.weak_below, limit=_TAGS_TO_SUGGEST_FROM)
+    for kind, (field, _) in _SAID.items():
+        if kind in search.filters:
+            exists = {"exists": {"field": "colors.color" if kind is Color else field}}
+            body["aggs"][f"with_{field}"] = {"filter": exists}
+    return body
 
 
 def suggestions(search: Search, vocabulary: Vocabulary, response: Mapping[str, Any]) -> Json:
@@ -209,9 +226,10 @@ def suggestions(search: Search, vocabulary: Vocabulary, response: Mapping[str, A
 
     ``suggestions`` has for each term ``tags`` with counts. They are ``near`` ones, or, if ``near`` is false, those that
     the term means: it is found on its own, and it is the rest of the query that goes too far. ``common`` are the
-    commonest tags.
+    commonest tags; ``unsaid`` are sentences about what the query's filters ask for and no photo says.
     """
-    counts = _counted(response["aggregations"]["tags"]["sure"]["names"])
+    aggregations = response["aggregations"]
+    counts = _counted(aggregations["tags"]["sure"]["names"])
     suggested = []
     for term in search.wanted:
         anyhow = replace(term, comparison=None)
@@ -221,22 +239,33 @@ def suggestions(search: Search, vocabulary: Vocabulary, response: Mapping[str, A
         if names:
             tags = [{"tag": name, "images": counts[name]} for name in names[:_SUGGESTED]]
             suggested.append({"term": term.phrase, "near": not meant, "tags": tags})
+    unsaid = [
+        sentence for field, sentence in _SAID.values() if aggregations.get(f"with_{field}", {}).get("doc_count") == 0
+    ]
     return {
         "catalog": response["hits"]["total"]["value"],
         "suggestions": suggested,
         "common": _listed(counts, "tag", _SUGGESTED),
+        "unsaid": unsaid,
     }
 
 
 def _near(term: Term, vocabulary: Vocabulary, counts: Mapping[str, int]) -> list[str]:
-    """Tags of this catalog that the term may be meant for: misspelt, related, or spelt like it."""
-    meant = [meaning.tag for meaning in vocabulary.meanings(term.phrase, related=True)]
-    for word in vocabulary.near(term.phrase, _SUGGESTED):
-        meant += [meaning.tag for meaning in vocabulary.meanings(word, related=False)]
-    by_word: dict[str, list[str]] = {}
-    for name in counts:
-        for word in {name, *name.split()}:
-            by_word.setdefault(word, []).append(name)
-    for word in difflib.get_close_matches(fold(term.phrase), by_word, n=_SUGGESTED, cutoff=0.75):
-        meant += by_word[word]
+    """Tags of this catalog that are nearest to the term: in meaning, or, if it is no word, in spelling."""
+    meant = [
+        relative
+        for meaning in vocabulary.meanings(term.phrase, related=True)
+        if meaning.how in _MEANT
+        for relative in vocabulary.relatives(meaning.tag)
+    ]
+    if not vocabulary.knows(term.phrase):
+        for word in vocabulary.near(term.phrase, _SUGGESTED):
+            # "Bride" may be near, and still nobody has meant a person by a misspelt one.
+            meant += [one.tag for one in vocabulary.meanings(word, related=False) if one.how in ("name", "alias")]
+        by_word: dict[str, list[str]] = {}
+        for name in counts:
+            for word in {name, *name.split()}:
+                by_word.setdefault(word, []).append(name)
+        for word in difflib.get_close_matches(fold(term.phrase), by_word, n=_SUGGESTED, cutoff=0.75):
+            meant += [] if vocabulary.is_offensive(word) else by_word[word]
     return [name for name in dict.fromkeys(meant) if name in counts]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -21,6 +21,7 @@ __all__ = [
     "MAX_VERSIONS",
     "Request",
     "answer",
+    "looser_searches",
     "parse_request",
     "search_body",
     "search_of",
@@ -285,6 +286,21 @@ def search_body(request: Request, search: Search | None = None) -> Json:
     return body
 
 
+def looser_searches(request: Request, search: Search | None) -> Iterator[Search]:
+    """The search, and those to try where it finds nothing; on later pages those that sort by as much as ``after`` has.
+
+    Only searches are loosened: a list has what its query says, and no more, since others work on it.
+    """
+    one = search
+    while one is not None:
+        if request.kind != "search":
+            yield one
+            return
+        if request.after is None or len(request.after) == len(one.order()) + 1:
+            yield one
+        one = one.looser
+
+
 def _found_by(request: Request, search: Search) -> tuple[Json, list[Json]]:
     clause, classified = search.clause(), {"term": {"status": "classified"}}
     if request.kind == "list":
@@ -406,7 +422,7 @@ def answer(request: Request, response: Mapping[str, Any], search: Search | None 
     Images found by tag carry the ``score`` they were found with, and the ``tag`` it is the score of. Images found by a
     query carry their ``matches``, one for each term: the ``tag`` with its ``score``, and ``how`` it was found. Of
     several, ``score`` and ``tag`` are those of the lowest. ``weak`` ones come after all others. ``terms`` says what
-    each term was taken for.
+    each term was taken for, and has those words, too, that were left out or read as a colour, with a ``note``.
     """
     if request.kind == "stats":
         return stats_answer(response)
@@ -423,7 +439,7 @@ def answer(request: Request, response: Mapping[str, Any], search: Search | None 
         "after": shown[-1]["sort"] if len(hits) > len(shown) else None,
     }
     if search is not None:
-        answered["terms"] = [_term(term) for term in search.wanted]
+        answered["terms"] = _terms(search, in_vain=not answered["total"])
     if "aggregations" in response:
         answered["facets"] = facets(response["aggregations"])
     return answered
@@ -449,6 +465,12 @@ def _why(found: Found) -> Json:
         "weak": found.weak,
         "matches": [asdict(match) for match in found.matches],
     }
+
+
+def _terms(search: Search, *, in_vain: bool) -> list[Json]:
+    """What each term was taken for; then the words that are none, each with a ``note`` of what became of it."""
+    terms = [_term(term) | ({"note": term.note} if term.note and in_vain else {}) for term in search.wanted]
+    return terms + [{"term": note.word, "means": [], "note": note.note} for note in dict.fromkeys(search.notes)]
 
 
 def _term(term: Term) -> Json:

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias
 
+from tagstream.analysis.colors import ALIASES, COLORS
 from tagstream.catalog.language import (
     All,
     Camera,
@@ -36,7 +37,7 @@ from tagstream.errors import QueryError
 from tagstream.tags import STEPS
 from tagstream.vocabulary.words import Meaning as KnownMeaning
 
-__all__ = ["WEAK_BELOW", "Found", "Match", "Search", "Term", "Vocabulary", "float32", "fold", "understand"]
+__all__ = ["WEAK_BELOW", "Found", "Match", "Note", "Search", "Term", "Vocabulary", "float32", "fold", "understand"]
 
 WEAK_BELOW = 0.2
 """Matches with a lower score come after all others, unless asked otherwise: one in ten of them is right at best."""
@@ -91,6 +92,10 @@ class Vocabulary(Protocol):
     def segment(self, words: Sequence[str]) -> Sequence[str]: ...
     def near(self, word: str, limit: int = 5) -> Sequence[str]: ...
     def complete(self, prefix: str, limit: int = 10) -> Sequence[Completion]: ...
+    def says_nothing(self, phrase: str) -> bool: ...
+    def knows(self, phrase: str) -> bool: ...
+    def relatives(self, tag: str) -> Sequence[str]: ...
+    def is_offensive(self, word: str) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +112,8 @@ class Term:
     exact: bool = False
     comparison: Comparison | None = None
     limit: float | None = None
+    note: str = ""
+    """What to say of the term where nothing is found."""
 
     @property
     def spellings(self) -> tuple[str, ...]:
@@ -119,6 +126,14 @@ class Term:
     def endings(self) -> tuple[str, ...]:
         """How a label ends that ends with the phrase."""
         return tuple(f"{between}{spelling}" for spelling in self.spellings for between in " -")
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A word of the query that is no term, and what became of it instead, in words."""
+
+    word: str
+    note: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,12 +159,23 @@ class Found:
 
 @dataclass(frozen=True)
 class Search:
-    """A query, and what its words mean. ``weak_below`` is the score under which a match is weak."""
+    """A query, and what its words mean. ``weak_below`` is the score under which a match is weak.
+
+    ``query`` is without the words that ``notes`` tell of. ``looser`` is to be asked where this search finds nothing:
+    it does without what no tag says, and then without colours that were said as words.
+    """
 
     query: Query
     terms: Mapping[Shows, tuple[Term, ...]]
     vocabulary: frozenset[str]
     weak_below: float = WEAK_BELOW
+    notes: tuple[Note, ...] = ()
+    looser: Search | None = None
+
+    @property
+    def filters(self) -> frozenset[type[Query]]:
+        """The kinds of filters that the query has."""
+        return frozenset(type(part) for part in _parts(self.query))
 
     @property
     def wanted(self) -> tuple[Term, ...]:
@@ -357,30 +383,138 @@ def understand(
     related: bool = True,
     weak_below: float = WEAK_BELOW,
 ) -> Search:
-    """Look up what the words of a query mean.
+    """Look up what the words of a query mean, and leave out those that name nothing; quoted ones stay as they are.
 
     ``min_score`` holds for words that have no condition of their own; ``exact`` takes a tag's name only;
     ``related`` says whether tags count that are merely related to a word.
     """
-    known = _known(tuple(vocabulary.tags))
-    terms: dict[Shows, tuple[Term, ...]] = {}
-    for shows in (part for part in _parts(query) if isinstance(part, Shows)):
-        text = " ".join(shows.words)
-        phrases = (text,) if shows.quoted or exact else tuple(vocabulary.segment(shows.words)) or (text,)
+    reader = _Reader(vocabulary, min_score, exact=exact, related=related)
+    searches: list[Search] = []
+    for without in (_NOTHING, _UNHEARD, _COLORS):
+        read = reader.read(query, without)
+        if read is not None and (not searches or read != (searches[-1].query, searches[-1].terms, searches[-1].notes)):
+            searches.append(Search(read[0], read[1], reader.known.tags, weak_below, read[2]))
+    search = searches[-1]
+    for stricter in reversed(searches[:-1]):
+        search = replace(stricter, looser=search)
+    return search
+
+
+# What a query can do without, more and more: words that name nothing; words that no tag is for; colours that are said
+# as words. What the query's own filters say stays.
+_NOTHING, _UNHEARD, _COLORS = range(3)
+
+_Read: TypeAlias = tuple[Query, dict[Shows, tuple[Term, ...]], tuple[Note, ...]]
+
+
+class _Reader:
+    """Reads queries: which words are terms, which are colours, and which are left out."""
+
+    def __init__(self, vocabulary: Vocabulary, min_score: float | None, *, exact: bool, related: bool) -> None:
+        self.known = _known(tuple(vocabulary.tags))
+        self._vocabulary = vocabulary
+        self._min_score = min_score
+        self._exact, self._related = exact, related
+
+    def read(self, query: Query, without: int) -> _Read | None:
+        """None if nothing is left; but a query of which nothing could be left from the first is taken literally."""
+        notes: list[Note] = []
+        terms: dict[Shows, tuple[Term, ...]] = {}
+        read = self._part(query, without, terms, notes)
+        if read is not None:
+            return read, terms, tuple(notes)
+        if without > _NOTHING:
+            return None
+        for shows in _shows(query):
+            literal = self._terms(shows, (" ".join(shows.words),))
+            terms[shows] = tuple(replace(term, note="says nothing about what a photo shows") for term in literal)
+        return query, terms, ()
+
+    def _part(
+        self, query: Query, without: int, terms: dict[Shows, tuple[Term, ...]], notes: list[Note]
+    ) -> Query | None:
+        match query:
+            case Shows():
+                return self._words(query, without, terms, notes)
+            case Not():
+                part = self._part(query.part, _NOTHING, terms, notes)
+                return None if part is None else Not(part)
+            case All() | Either():
+                read = [self._part(part, without, terms, notes) for part in query.parts]
+                parts = tuple(part for part in read if part is not None)
+                return type(query)(parts) if len(parts) > 1 else next(iter(parts), None)
+            case _:
+                return query
+
+    def _words(
+        self, shows: Shows, without: int, terms: dict[Shows, tuple[Term, ...]], notes: list[Note]
+    ) -> Query | None:
+        if shows.quoted or self._exact:
+            terms[shows] = self._terms(shows, (" ".join(shows.words),))
+            return shows
+        phrases = list(self._vocabulary.segment(shows.words))
+        compared = shows.comparison is not None
+        kept, colors = [], []
+        for at, phrase in enumerate(phrases):
+            last = at == len(phrases) - 1
+            color = None if compared and last else self._color(phrase, alone=last)
+            note = None if compared and last else self._left_out(phrase, without, alone=len(phrases) == 1)
+            if color and without < _COLORS:
+                colors.append(Color(color))
+                notes.append(Note(phrase, f"read as color:{color}"))
+            elif color:
+                notes.append(Note(phrase, f"left out, since nothing that was found besides has color:{color}"))
+            elif note:
+                notes.append(Note(phrase, note))
+            else:
+                kept.append(phrase)
+        if not kept:
+            return None if not colors else colors[0] if len(colors) == 1 else All(tuple(colors))
+        read = shows if len(kept) == len(phrases) else replace(shows, words=tuple(kept))
+        terms[read] = self._terms(read, kept)
+        return All((read, *colors)) if colors else read
+
+    def _color(self, phrase: str, *, alone: bool) -> str | None:
+        """The colour that a word says: of what stands after it, or by itself if no tag is called so."""
+        name = fold(phrase)
+        name = ALIASES.get(name, name)
+        if name not in COLORS:
+            return None
+        named = any(meaning.how in ("name", "alias") for meaning in self._vocabulary.meanings(phrase))
+        return None if alone and named else name
+
+    def _left_out(self, phrase: str, without: int, *, alone: bool) -> str | None:
+        meanings = self._vocabulary.meanings(phrase, related=self._related)
+        if self._vocabulary.says_nothing(phrase):
+            # "Cooking" alone is a topic.
+            return None if alone and meanings else "left out, since it says nothing about what a photo shows"
+        if without >= _UNHEARD and not meanings and self._vocabulary.knows(phrase):
+            return "left out, since nothing was found with it, and the vocabulary has no tag for it"
+        return None
+
+    def _terms(self, shows: Shows, phrases: Sequence[str]) -> tuple[Term, ...]:
         made = []
         for phrase in phrases:
             comparison, limit = shows.comparison, shows.score
             if comparison is None or phrase is not phrases[-1]:
-                comparison, limit = (">=", min_score) if min_score is not None else (None, None)
-            meanings = vocabulary.meanings(phrase, related=related and not exact)
-            meant = tuple(meaning for meaning in meanings if not exact or meaning.how == "name")
-            term, others = Term(phrase, exact=exact, comparison=comparison, limit=limit), _others(phrase, known)
-            if not exact:
-                meant += _ending_with(term, others.difference(meaning.tag for meaning in meant), meant, vocabulary)
+                comparison, limit = (">=", self._min_score) if self._min_score is not None else (None, None)
+            meanings = self._vocabulary.meanings(phrase, related=self._related and not self._exact)
+            meant = tuple(meaning for meaning in meanings if not self._exact or meaning.how == "name")
+            unheard = not meanings and not shows.quoted and not self._exact and self._vocabulary.knows(phrase)
+            note = "the vocabulary has no tag for it" if unheard else ""
+            term = Term(phrase, exact=self._exact, comparison=comparison, limit=limit, note=note)
+            others = _others(phrase, self.known)
+            if not self._exact:
+                meant += _ending_with(
+                    term, others.difference(meaning.tag for meaning in meant), meant, self._vocabulary
+                )
             others -= {meaning.tag for meaning in meant}
             made.append(replace(term, meanings=meant, others=tuple(sorted(others))))
-        terms[shows] = tuple(made)
-    return Search(query, terms, known.tags, weak_below)
+        return tuple(made)
+
+
+def _shows(query: Query) -> Iterator[Shows]:
+    return (part for part in _parts(query) if isinstance(part, Shows))
 
 
 def _parts(query: Query) -> Iterator[Query]:

@@ -20,7 +20,15 @@ from tagstream.catalog.counts import completion_answer, completion_body, meant_w
 from tagstream.catalog.documents import POSITION_FIELDS, document, position_of, position_of_document
 from tagstream.catalog.language import Similar
 from tagstream.catalog.order import Position
-from tagstream.catalog.queries import Request, answer, search_body, search_of, similar_answer, similar_body
+from tagstream.catalog.queries import (
+    Request,
+    answer,
+    looser_searches,
+    search_body,
+    search_of,
+    similar_answer,
+    similar_body,
+)
 from tagstream.catalog.ranking import WEAK_BELOW, Search, Vocabulary
 from tagstream.catalog.similar import frequencies_aggregation, frequencies_of, least_likeness, similar_query
 from tagstream.catalog.thumbnails import Bin, Named, Settled, named_by, settle
@@ -234,7 +242,7 @@ class CatalogStore:
         try:
             if similar is not None:
                 return self._similar(request, *similar)
-            found = answer(request, self._ask(search_body(request, search)), search)
+            found = self._found(request, search)
             if search is not None and found.get("total") == 0:
                 found |= suggestions(search, self._vocabulary(), self._ask(suggestion_body(search)))
         except CatalogError as error:
@@ -284,6 +292,16 @@ class CatalogStore:
                 return []
             raise
         return completion_answer(response, meant, limit=limit)
+
+    def _found(self, request: Request, search: Search | None) -> dict[str, Any]:
+        """The answer of the search, or where that finds nothing of the first looser one that finds something."""
+        first: dict[str, Any] | None = None
+        for one in looser_searches(request, search):
+            found = answer(request, self._ask(search_body(request, one)), one)
+            if found.get("total") != 0:
+                return found
+            first = first or found
+        return first or answer(request, self._ask(search_body(request, search)), search)
 
     def _similar(self, request: Request, to: Similar, rest: Search | None) -> dict[str, Any]:
         """The images most like one, and why. Raises :class:`QueryError` if there is none of this name."""

@@ -19,6 +19,7 @@ from tagstream.vocabulary.build_words import irregular_plurals, make_words
 from tagstream.vocabulary.exceptions import CLASS_NAMES, REMOVED
 from tagstream.vocabulary.relate import SentenceModel, related_tags
 from tagstream.vocabulary.rule import Frequency, above, classes_below, known_names, useful_ancestors
+from tagstream.vocabulary.speech import Speech
 from tagstream.vocabulary.tree import parse_tree
 from tagstream.vocabulary.wordnet import WordNet, find_wordnet
 
@@ -126,7 +127,8 @@ def main(arguments: list[str] | None = None) -> int:
             parse_tree(tree),
             frequency,
             irregular_plurals(folder / "noun.exc"),
-            lambda words: related_tags(words, parse_tree(tree), wordnet.definition, model.vectors),
+            speech=Speech.read(folder),
+            related=lambda words: related_tags(words, parse_tree(tree), wordnet.definition, model.vectors),
         )
         (options.output / "tree.json").write_text(tree, encoding="utf-8")
         (options.output / "words.txt").write_text(words, encoding="utf-8")

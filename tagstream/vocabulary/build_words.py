@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 from tagstream.vocabulary.relate import LIVING, describes
-from tagstream.vocabulary.rule import Frequency, above
+from tagstream.vocabulary.rule import VISIBLE, Frequency, above
+from tagstream.vocabulary.speech import Speech
 from tagstream.vocabulary.spelling import key, singulars
 from tagstream.vocabulary.tree import Tree
-from tagstream.vocabulary.word_exceptions import ABOUT, MEANT, SAME
+from tagstream.vocabulary.word_exceptions import ABOUT, FUNCTION_WORDS, MEANT, OFFENSIVE, SAME
 from tagstream.vocabulary.wordnet import WordNet
 from tagstream.vocabulary.words import SMALL_WORDS
 
@@ -34,8 +35,8 @@ LEAST_BELOW, LEAST_PHRASE_BELOW, LEAST_PERSON = 1.5, 3.0, 3.0
 phrases are guessed to be commoner than they are, and of people there are too many kinds that no photo shows."""
 LEAST_KNOWN = 3.2
 """Words that mean nothing here are known from here on: they are not taken for misspelt ones."""
-LEAST_RELATED = 3.3
-"""Words that are related to tags: about 10,000 nouns."""
+LEAST_RELATED, LEAST_DOING = 2.9, 3.3
+"""Words that are related to tags: about 15,000 nouns; and what one does."""
 LEAST_PART = 3.0
 """Parts of a word that may be written apart: bath tub."""
 RARE_TAG, RARE_ALIAS, RARE_BELOW = 0.1, 0.05, 0.25
@@ -46,10 +47,14 @@ MOST_UNMET = 4
 """Meanings of a word that count though the corpus has them nowhere: the computer's mouse is the fourth."""
 BROAD = 30
 """Tags of more classes than this say little of a word below them: a kitchen is a structure, as bridges are."""
-MOST_ABOVE = 8
+MOST_ABOVE = 16
 """A word above the tags, and none itself, means at most so many of them: "carnivore" does, "whole" does not."""
+MOST_FOR_A_CLASS, MOST_FOR_A_FAR_CLASS = 200, 40
+"""A wider meaning of which only one class is known stands for that class, as horses do for the sorrel horse, if it has
+at most so many kinds; and if it is farther above, only so many: not everything with a shape is a bubble."""
 
-_ANIMALS, _BODY, _PEOPLE = "05", "08", "18"
+_ANIMALS, _BODY, _FOOD, _PEOPLE, _PLANTS = "05", "08", "13", "18", "20"
+_SLUR = re.compile(r"slur|offensive (?:term|name|word|and|reference|for)|derogatory|disparag|obscene|vulgar", re.I)
 
 
 Relate: TypeAlias = Callable[[Sequence[str]], Mapping[str, Sequence[tuple[str, float]]]]
@@ -95,12 +100,29 @@ class _Meanings:
         return _Sense(order, meaning.counts[at], meaning.field, *self._tags_of(SAME.get(one, one)))
 
     def _tags_of(self, meaning: str) -> tuple[str, tuple[str, ...]]:
-        """How (by its letter in ``words.txt``) and which tags ``meaning`` is; no tags if it is none."""
+        """How (by its letter in ``words.txt``, or "w" for wider) and which tags ``meaning`` is; no tags if none."""
         if meaning in self._tags:
             return "a", (self._tags[meaning],)
         if leaves := self._leaves.get(meaning):
-            return ("a", (self._same[leaves],)) if leaves in self._same else ("b", self._widest(leaves))
-        return "b", self._nearest(meaning)
+            if leaves not in self._same:
+                return "w", self._widest(leaves)
+            return "a", (self._same[leaves],) if self._stands_for(meaning, self._same[leaves]) else ()
+        return "b", () if self._is_slur(meaning) else self._nearest(meaning)
+
+    def _stands_for(self, meaning: str, tag: str) -> bool:
+        """Whether of all that ``meaning`` may be, the tag is what people mean: the only class of it may be a freak."""
+        concept, about = self._tree.concepts[tag], self._wordnet.meanings[meaning]
+        if concept.kind == "ancestor" or about.field in (_ANIMALS, _FOOD, _PLANTS):
+            return True
+        kinds = len(self._wordnet.below(meaning))
+        if meaning in self._wordnet.meanings[concept.wordnet_id].above:
+            return kinds <= MOST_FOR_A_CLASS
+        return kinds <= MOST_FOR_A_FAR_CLASS and about.field in VISIBLE
+
+    def _is_slur(self, meaning: str) -> bool:
+        """Whether WordNet says of a word for people that it offends them."""
+        is_person = self._wordnet.meanings[meaning].field == _PEOPLE
+        return is_person and bool(_SLUR.search(self._wordnet.definition(meaning)))
 
     def _widest(self, leaves: frozenset[str]) -> tuple[str, ...]:
         """The fewest tags that are all of ``leaves`` together, none if those are too many."""
@@ -135,7 +157,7 @@ def _worth_showing(senses: Sequence[_Sense], meanings: _Meanings) -> list[_Sense
         for sense in tags
         if sense.order == 0 or (sense.met + 1 >= RARE_TAG * (most_tag + 1) and sense.met + 1 >= RARE_ALIAS * (most + 1))
     ]
-    below = [sense for sense in senses if sense.tags and sense.how == "b"]
+    below = [sense for sense in senses if sense.tags and sense.how in "bw"]
     below = [
         sense
         for sense in below
@@ -150,7 +172,7 @@ def _worth_showing(senses: Sequence[_Sense], meanings: _Meanings) -> list[_Sense
             sense
             for sense in below
             if (sense.met > most_tag or (sense.order < tags[0].order and sense.field != _PEOPLE))
-            and not any(meanings.is_broad(tag) for tag in sense.tags)
+            and (sense.how == "w" or not any(meanings.is_broad(tag) for tag in sense.tags))
         ]
     first = min((sense.order for sense in below), default=MOST_MEANINGS)
     # A jacket is a coat; books have theirs, too, and those do not come before the coats.
@@ -166,6 +188,7 @@ class _Word:
     """Tag → how, by its letter, and how similar."""
     of: str = ""
     """The key of the word that this is the irregular plural of."""
+    says_nothing: bool = False
 
 
 class _Table:
@@ -173,14 +196,14 @@ class _Table:
 
     def __init__(self, frequency: Frequency) -> None:
         self.words: dict[str, _Word] = {}
-        self._frequency = frequency
+        self.frequency = frequency
 
     def add(self, written: str, how: str = "", tags: Iterable[str] = ()) -> None:
         name = key(written)
         if not name:
             return
         word = self.words.setdefault(name, _Word(written))
-        word.common = max(word.common, self._frequency(written))
+        word.common = max(word.common, self.frequency(written))
         if written.count(" ") > word.written.count(" ") and "|" not in word.written and how != "n":
             word.written = _apart(word.written, written)
         for tag in tags:
@@ -205,17 +228,23 @@ def make_words(
     tree: Tree,
     frequency: Frequency,
     plurals: Mapping[str, str],
+    *,
+    speech: Speech,
     related: Relate,
 ) -> str:
     """The content of ``words.txt``; ``plurals`` are the irregular ones."""
     meanings = _Meanings(wordnet, tree)
     table = _Table(frequency)
-    _add_tags(table, wordnet, tree, meanings, frequency)
+    _add_tags(table, wordnet, tree, meanings, speech)
     _add_parts_of_names(table, wordnet, tree, meanings)
-    _relate(table, everyday_words(wordnet, frequency), related, meanings)
+    _relate(table, everyday_words(wordnet, frequency, speech), related, meanings)
+    _add_what_says_nothing(table, wordnet, speech)
     for written in sorted(wordnet.senses):
         if " " not in written and frequency(written) >= LEAST_KNOWN:
             table.add(written)
+    for written in sorted(OFFENSIVE):
+        # Known, so that they are not taken for another word either.
+        table.add(written)
     for plural, singular in sorted(plurals.items()):
         if table.means(singular) and not table.known(plural) and key(singular) not in singulars(key(plural)):
             table.add(plural)
@@ -226,11 +255,13 @@ def make_words(
     return _lines(table, tree)
 
 
-def _add_tags(table: _Table, wordnet: WordNet, tree: Tree, meanings: _Meanings, frequency: Frequency) -> None:
+def _add_tags(table: _Table, wordnet: WordNet, tree: Tree, meanings: _Meanings, speech: Speech) -> None:
     """The words for tags, and those below them."""
+    frequency = table.frequency
     for name in tree.concepts:
         table.add(name, "n", (name,))
     for written, tags in MEANT.items():
+        # Of another model's tree some tags may be missing.
         if tree.concepts.keys() >= set(tags):
             table.add(written, "a", tags)
     # The commonest spelling of a key is the one that is shown.
@@ -238,12 +269,41 @@ def _add_tags(table: _Table, wordnet: WordNet, tree: Tree, meanings: _Meanings, 
         for sense in _worth_showing(meanings.senses(written), meanings):
             # Who looks for a tag by its name looks for no sweater with a turtle's neck.
             is_name = written in tree.concepts
-            if sense.how == "a" or (not is_name and frequency(written) >= _least(written, sense.tags)):
+            if sense.how == "a" or (
+                not is_name
+                and frequency(written) >= _least(written, sense.tags)
+                and not _is_said_otherwise(written, sense.tags, meanings, speech)
+            ):
                 table.add(written, sense.how, sense.tags)
     for concept in tree.concepts.values():
         for written in (*concept.aliases, *concept.broader):
             if written not in wordnet.senses and not table.means(written):
                 table.add(written, "a", (concept.name,))
+
+
+def _is_said_otherwise(written: str, tags: Sequence[str], meanings: _Meanings, speech: Speech) -> bool:
+    """Whether a word is seldom this noun: "young" is no animal, "great" nobody, and who "runs" is in no stocking."""
+    if "person" in tags and written in OFFENSIVE:
+        return True
+    if not speech.says_nothing(written, noun=True):
+        return False
+    general = any(tag == "person" or meanings.is_broad(tag) for tag in tags)
+    return general or (speech.describes(written) and speech.is_seldom_noun(written))
+
+
+def _add_what_says_nothing(table: _Table, wordnet: WordNet, speech: Speech) -> None:
+    """Adjectives, verbs and the like, but those that name a tag, or what is below one, as nouns, and plurals."""
+
+    def is_noun(one: str) -> bool:
+        return one in wordnet.senses and not speech.says_nothing(one, noun=True)
+
+    for written in speech.words(table.frequency):
+        word = table.words.get(key(written))
+        named = word is not None and any(how[0] in "nabw" for how in word.means.values())
+        a_noun = written in MEANT or named or any(map(is_noun, singulars(written)))
+        if written in FUNCTION_WORDS or not (a_noun or is_noun(written)):
+            table.add(written)
+            table.words[key(written)].says_nothing = True
 
 
 def _least(written: str, tags: Sequence[str]) -> float:
@@ -264,7 +324,8 @@ def _add_parts_of_names(table: _Table, wordnet: WordNet, tree: Tree, meanings: _
         for part, tags in parts.items():
             # A part of the body says where a thing is held or worn.
             of_body = wordnet.senses.get(part, ())[:1] and wordnet.meanings[wordnet.senses[part][0]].field == _BODY
-            if len(part) > 2 and part not in ABOUT and not of_body and not _is_settled(table, part, meanings):
+            by_hand = part in ABOUT or part in MEANT
+            if len(part) > 2 and not by_hand and not of_body and not _is_settled(table, part, meanings):
                 table.add(part, how, tags)
 
 
@@ -272,13 +333,14 @@ def _is_settled(table: _Table, written: str, meanings: _Meanings) -> bool:
     """Whether what a word means is known without a look at anything that is only about the same."""
     word = table.words.get(key(written))
     return word is not None and any(
-        how in "nah" or (how == "b" and not meanings.is_broad(tag)) for tag, how in word.means.items()
+        how in "nawh" or (how == "b" and not meanings.is_broad(tag)) for tag, how in word.means.items()
     )
 
 
 def _relate(table: _Table, words: Iterable[str], related: Relate, meanings: _Meanings) -> None:
     """Words that mean no tag, or too broad a one, get those that they are related to."""
-    for written, tags in related([one for one in words if not _is_settled(table, one, meanings)]).items():
+    open_ = [one for one in words if one not in MEANT and not _is_settled(table, one, meanings)]
+    for written, tags in related(open_).items():
         for tag, similarity in tags:
             table.add(written, f"r{round(100 * similarity):02}", (tag,))
     for word in table.words.values():
@@ -288,14 +350,14 @@ def _relate(table: _Table, words: Iterable[str], related: Relate, meanings: _Mea
 
 
 def _compound(written: str, wordnet: WordNet, frequency: Frequency) -> str:
-    """ "bath|tub" for "bathtub", which is a kind of tub, or the same; "carpet" is no kind of pet."""
+    """ "sail|boat" for "sailboat", which is a thing as boats are; "carpet" is one, and pets are not."""
+    fields = {wordnet.meanings[one].field for one in wordnet.senses.get(written, ())} & VISIBLE.keys()
     for at in range(3, len(written) - 2):
         first, last = written[:at], written[at:]
-        if min(frequency(first), frequency(last)) < LEAST_PART or last not in wordnet.senses:
+        if min(frequency(first), frequency(last)) < LEAST_PART or first not in wordnet.senses:
             continue
-        for one in wordnet.senses.get(written, ()):
-            if not wordnet.above(one).union([one]).isdisjoint(wordnet.senses[last]):
-                return f"{first}|{last}"
+        if any(wordnet.meanings[one].field in fields for one in wordnet.senses.get(last, ())[:2]):
+            return f"{first}|{last}"
     return written
 
 
@@ -304,20 +366,29 @@ def _lines(table: _Table, tree: Tree) -> str:
     lines = []
     for name, word in sorted(table.words.items()):
         means = [f"={word.of}"] if word.of else list(_numbered(word.means, numbers))
+        means = ["-", *means] if word.says_nothing else means
         written = "" if word.written == name else word.written
-        lines.append(f"{name}\t{written}\t{round(10 * word.common)}\t{' '.join(means)}")
+        common = -1 if written in OFFENSIVE or name in OFFENSIVE else round(10 * word.common)
+        lines.append(f"{name}\t{written}\t{common}\t{' '.join(means)}")
     return "\n".join([tree.version, "\t".join(tree.concepts), *lines]) + "\n"
 
 
 def _numbered(means: Mapping[str, str], numbers: Mapping[str, int]) -> Iterator[str]:
     for tag, how in means.items():
-        yield f"{how[0]}{numbers[tag]}" + (f".{how[1:]}" if how[1:] else "")
+        letter = "b" if how == "w" else how[0]
+        yield f"{letter}{numbers[tag]}" + (f".{how[1:]}" if how[1:] else "")
 
 
-def everyday_words(wordnet: WordNet, frequency: Frequency) -> list[str]:
-    """The common nouns, of which are found those that are related to tags, the commonest first."""
-    words = [one for one in wordnet.senses if one.isalpha() and len(one) > 2 and frequency(one) >= LEAST_RELATED]
-    words = [one for one in words if one not in SMALL_WORDS and not any(map(wordnet.senses.get, singulars(one)))]
+def everyday_words(wordnet: WordNet, frequency: Frequency, speech: Speech) -> list[str]:
+    """The common nouns, and verbs that may be a topic (cooking), of which are found those that are related to tags; the
+    commonest first. What a word describes is none: nothing is about "red"."""
+    nouns = [one for one in wordnet.senses if one.isalpha() and len(one) > 2 and frequency(one) >= LEAST_RELATED]
+    nouns = [one for one in nouns if one not in SMALL_WORDS and not any(map(wordnet.senses.get, singulars(one)))]
+    nouns = [one for one in nouns if wordnet.meanings[wordnet.senses[one][0]].field != _BODY]
+    words = [one for one in nouns if not (speech.says_nothing(one, noun=True) and speech.describes(one))]
+    doing = [one for one in speech.doing if one.endswith("ing") and one not in wordnet.senses and one.isalpha()]
+    words += [one for one in doing if frequency(one) >= LEAST_DOING and not speech.describes(one)]
+    words += [one for one in ABOUT if one not in words]
     return sorted(words, key=lambda one: (-frequency(one), one))
 
 

@@ -85,17 +85,22 @@ def sound(word: str) -> str:
 
 
 def distance(one: str, other: str, most: int) -> float | None:
-    """Letters added, left out, replaced or swapped with their neighbour; half a letter where both sound the same.
+    """Letters added, left out, replaced or swapped with their neighbour; half a letter where both sound the same, or
+    where two neighbours changed places and no more is wrong.
 
     None if it is more than ``most``.
 
     >>> distance("strawbery", "strawberry", 2), distance("dalmation", "dalmatian", 2), distance("cat", "cow", 1)
     (0.5, 1, None)
+    >>> distance("brid", "bird", 1), distance("brid", "bride", 1)
+    (0.5, 0.5)
     """
     if one == other:
         return 0
     steps = _steps(one, other, most)
     if abs(len(one) - len(other)) <= 2 and sound(one) == sound(other):
+        return 0.5
+    if steps == 1 and len(one) == len(other) and sorted(one) == sorted(other):
         return 0.5
     return steps if steps <= most else None
 

@@ -5,8 +5,9 @@ spellings. Its first line is the version of the tree, the second its tags, and t
 sorted by key and searched in place, so that loading it is reading one file:
 
 ``hotdog <tab> hot dog <tab> 48 <tab> n12``: key; how it is written, if not as the key ("|" where it may be written
-apart); how common it is, in tenths on Zipf's scale; and what it means, best first. ``n12`` is tag 12 by its name,
-``r7.64`` tag 7 related by 0.64, and ``=goose`` another key.
+apart); how common it is, in tenths on Zipf's scale, or -1 if it is never to be offered to anybody; and what it means,
+best first. ``n12`` is tag 12 by its name, ``r7.64`` tag 7 related by 0.64, and ``=goose`` another key; ``-`` before
+them says that the word is seldom a noun and names nothing ("cute", "running").
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from tagstream.vocabulary.spelling import allowed_distance, distance, key, singulars
 from tagstream.vocabulary.tree import load_tree
 
-__all__ = ["SMALL_WORDS", "Completion", "How", "Meaning", "Words", "load_words"]
+__all__ = ["MOST_RELATIVES", "SMALL_WORDS", "Completion", "How", "Meaning", "Words", "load_words"]
 
 How: TypeAlias = Literal["name", "alias", "below", "head", "modifier", "spelling", "related"]
 
@@ -39,8 +40,14 @@ SMALL_WORDS = frozenset((
 # fmt: on
 """Left out of what is looked for, unless a phrase has them: of "dog on a beach", two words are looked for."""
 
+MOST_RELATIVES = 60
 _LONGEST_PHRASE = 6
 _MOST_TYPOS = 3
+_SHORT = 3
+_LEAST: dict[How, int] = dict.fromkeys(_RANK, 1) | {"below": 30}
+"""How common a word must be to be what a misspelt one is taken for: few have meant a rare kind of something."""
+_COMMON, _RARER = 40, 3
+"""Tenths on Zipf's scale: a word that a slip of three letters may be meant for is met ten times in a million words."""
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 _AFTER = "{"
 """What follows all that a key has, and so ends those that begin alike."""
@@ -75,11 +82,12 @@ class _Entry(NamedTuple):
     shown: str
     common: int
     meanings: str
+    says_nothing: bool
 
     @classmethod
     def read(cls, line: str) -> _Entry:
         word, shown, common, meanings = line.split("\t")
-        return cls(word, shown, int(common), meanings)
+        return cls(word, shown, int(common), meanings.removeprefix("-").lstrip(), meanings.startswith("-"))
 
     @property
     def written(self) -> str:
@@ -134,12 +142,39 @@ class Words:
             at += length
         return tuple(phrases)
 
+    def says_nothing(self, phrase: str) -> bool:
+        """Whether a word names nothing that a photo could show: "cute", "running", "two", "the".
+
+        >>> load_words().says_nothing("cute"), load_words().says_nothing("dog"), load_words().says_nothing("sunset")
+        (True, False, False)
+        """
+        if phrase.casefold() in SMALL_WORDS:
+            return True
+        wanted = key(phrase)
+        entry = self._entry(wanted)
+        if wanted.isdigit():
+            return not (entry and entry.meanings)
+        return entry is not None and entry.says_nothing
+
+    def knows(self, phrase: str) -> bool:
+        """Whether this is a word, though it may mean no tag: "sunset" is, "rex" and "sunst" are not."""
+        wanted = key(phrase)
+        return any(self._entry(one) for one in (wanted, *singulars(wanted)))
+
+    def is_offensive(self, word: str) -> bool:
+        """Whether a word is never to be offered to anybody."""
+        return any((entry := self._entry(one)) and entry.common < 0 for one in (key(word), *singulars(key(word))))
+
     def complete(self, prefix: str, limit: int = 10) -> tuple[Completion, ...]:
         """Words that begin with ``prefix`` and mean something, the most useful first."""
         start = key(prefix)
         if not start or limit < 1:
             return ()
-        found = [entry for entry in self._beginning(start) if entry.meanings and not entry.meanings.startswith("=")]
+        found = [
+            entry
+            for entry in self._beginning(start)
+            if entry.meanings and entry.common >= 0 and not entry.meanings.startswith("=")
+        ]
         best = heapq.nlargest(
             limit,
             found,
@@ -157,14 +192,36 @@ class Words:
         close = self._close(wanted, min(allowed_distance(len(wanted)) + 1, 2)) if len(wanted) > 2 else []
         return tuple(entry.written for _, entry in close[: max(limit, 0)] if entry.key != wanted)
 
+    def relatives(self, tag: str) -> tuple[str, ...]:
+        """The tags that are nearest to ``tag`` in meaning, the nearest first: what it is a kind of, and other kinds.
+
+        Only up to ancestors of :data:`MOST_RELATIVES` classes: that both are animals makes no dog like a snail.
+
+        >>> load_words().relatives("zebra")[:2]
+        ('equine', 'sorrel horse')
+        """
+        concepts = load_tree().concepts
+        if tag not in concepts:
+            return ()
+        below: dict[str, list[str]] = {}
+        for concept in concepts.values():
+            for parent in concept.parents:
+                below.setdefault(parent, []).append(concept.name)
+        kinds = {name: sum(concepts[one].kind == "leaf" for one in names) for name, names in below.items()}
+        wider = [one for one in (tag, *concepts[tag].parents) if 0 < kinds.get(one, 0) <= MOST_RELATIVES]
+        wider.sort(key=lambda one: (one != tag, kinds[one]))
+        found = [name for one in wider for name in (one, *sorted(below[one], key=lambda kind: -kinds.get(kind, 0)))]
+        return tuple(name for name in dict.fromkeys(found) if name != tag)
+
     @functools.lru_cache(maxsize=1024)  # noqa: B019 (Words live as long as the process)
     def _meanings(self, wanted: str) -> tuple[Meaning, ...]:
         if not wanted:
             return ()
         entry = self._entry(wanted)
         found = [list(self._of(entry))] if entry else []
-        # The first that is a word: "wolves" are of wolf, not of Wolfe.
-        plain = next((one for plain in singulars(wanted) if (one := self._entry(plain)) and one.meanings), None)
+        # The first that is a word: "wolves" are of wolf, not of Wolfe. What "does" is no more than one doe.
+        forms = () if entry and entry.says_nothing else singulars(wanted)
+        plain = next((one for plain in forms if (one := self._entry(plain)) and one.meanings), None)
         found += [list(self._of(plain))] if plain else []
         # "Glasses" are not only more than one glass: the plural first, unless its singular is the better known tag.
         found.sort(key=lambda meanings: _RANK[meanings[0].how] if meanings else len(_RANK))
@@ -176,11 +233,18 @@ class Words:
         return tuple(first.values())
 
     def _misspelt(self, wanted: str) -> list[Meaning]:
-        close = self._close(wanted, allowed_distance(len(wanted)))
+        if len(wanted) == _SHORT:
+            # One letter more or less makes another word; two that changed places are a slip of two fingers.
+            swapped = [entry for entry in map(self._entry, _swapped(wanted)) if entry and entry.meanings]
+            close = [(0.5, entry) for entry in swapped if entry.common >= _COMMON]
+        else:
+            close = self._close(wanted, allowed_distance(len(wanted)))
+        # Of words as near, those that are much rarer than the commonest are not what was meant.
+        least = max((entry.common for away, entry in close if away == close[0][0]), default=0) - _RARER
         return [
             replace(meaning, how="spelling", said=entry.written, similarity=round(1 - away / len(wanted), 2))
             for away, entry in close[:_MOST_TYPOS]
-            if away == close[0][0]
+            if away == close[0][0] and entry.common >= least
             for meaning in self._of(entry)
         ]
 
@@ -215,7 +279,7 @@ class Words:
     def _written_apart(self, joined: str, words: Sequence[str]) -> bool:
         """Whether ``joined`` is known, and written as these: "hot dog" is hot and dog, "carpet" is no car and pet."""
         entry = self._entry(joined)
-        if entry is None or not entry.meanings:
+        if entry is None or not (entry.meanings or " " in entry.shown):
             return False
         parts = [key(part) for part in entry.shown.replace("|", " ").replace("-", " ").split()]
         return parts[:-1] == [key(word) for word in words[:-1]]
@@ -227,7 +291,8 @@ class Words:
         found = []
         for other in self._alike(wanted, most):
             away = distance(wanted, other, most)
-            if away is not None and (entry := self._entry(other)) and entry.meanings and entry.common:
+            entry = self._entry(other) if away is not None else None
+            if away is not None and entry and entry.meanings and entry.common >= _LEAST[_first_how(entry)]:
                 found.append((away, entry))
         return sorted(found, key=lambda one: (one[0], -one[1].common, one[1].key))
 
@@ -248,7 +313,7 @@ class Words:
             if shortest <= len(other) <= longest and (one in other or two in other or three in other)
         }
         more = [wanted[1:], *(start + wanted[at:] for start in _ALPHABET for at in (0, 1))]
-        more += [wanted[:at] + wanted[at + 1] + wanted[at] + wanted[at + 2 :] for at in range(len(wanted) - 1)]
+        more += _swapped(wanted)
         return found.union(other for other in more if self._entry(other))
 
     def _keys(self, start: str) -> list[str]:
@@ -282,6 +347,15 @@ class Words:
             else:
                 high = line
         return low
+
+
+def _swapped(word: str) -> list[str]:
+    """``word`` with each two neighbouring letters changed.
+
+    >>> _swapped("dgo")
+    ['gdo', 'dog']
+    """
+    return [word[:at] + word[at + 1] + word[at] + word[at + 2 :] for at in range(len(word) - 1)]
 
 
 def _first_how(entry: _Entry) -> How:

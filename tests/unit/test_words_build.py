@@ -13,8 +13,9 @@ from tagstream.errors import ConfigurationError
 from tagstream.vocabulary import Tree, build, load_tree
 from tagstream.vocabulary.build_words import everyday_words, irregular_plurals, make_words
 from tagstream.vocabulary.relate import describes, related_tags
+from tagstream.vocabulary.speech import Speech
 from tagstream.vocabulary.tree import parse_tree
-from tagstream.vocabulary.word_exceptions import ABOUT, MEANT, SAME
+from tagstream.vocabulary.word_exceptions import ABOUT, MEANT, OFFENSIVE, SAME
 from tagstream.vocabulary.wordnet import WordNet, find_wordnet
 from tagstream.vocabulary.words import Words, load_words
 
@@ -67,8 +68,17 @@ def small_wordnet(folder: Path) -> tuple[WordNet, dict[str, str]]:
             senses.setdefault(word, []).append(ids[name])
             counts += f"{word}%1:{field}:00:: 1 {met}\n"
     index = "".join(f"{word} n {len(of)} 0 {len(of)} 0 {' '.join(of)}\n" for word, of in senses.items())
+    counts += "winter%2:30:00:: 1 1\nrun%2:38:00:: 1 50\nrun%1:04:00:: 1 9\ngroom%2:29:00:: 1 9\n"
     for file, text in (("data.noun", data), ("index.noun", index), ("cntlist.rev", counts)):
         (folder / file).write_text(text)
+    for file, words in (
+        ("index.adj", ("cute", "heavy")),
+        ("index.adv", ("well",)),
+        ("index.verb", ("run", "groom", "dog")),
+    ):
+        (folder / file).write_text("".join(f"{word} x 1 0 1 0 00000000\n" for word in words))
+    (folder / "adj.exc").write_text("heavier heavy\n")
+    (folder / "verb.exc").write_text("ran run\n")
     (folder / "noun.exc").write_text("mice mouse\nwolves wolf\nwolfen wolf\nmothers-in-law mother-in-law\n")
     return WordNet(folder), {name: f"n{offset}" for name, offset in ids.items()}
 
@@ -88,7 +98,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Words:
         assert "dog" not in words, "it means a tag"
         return {word: [("wolf", 0.61), ("dog", 0.5)] for word in words if word == "music"}
 
-    return Words(make_words(wordnet, tree, frequency, irregular_plurals(folder / "noun.exc"), related).encode())
+    plurals = irregular_plurals(folder / "noun.exc")
+    made = make_words(wordnet, tree, frequency, plurals, speech=Speech.read(folder), related=related)
+    return Words(made.encode())
 
 
 @pytest.mark.parametrize(
@@ -112,6 +124,35 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Words:
 )
 def test_the_rules(made: Words, word: str, meanings: list[tuple[str, str]]) -> None:
     assert [(meaning.tag, meaning.how) for meaning in made.meanings(word)] == meanings
+
+
+@pytest.mark.parametrize(
+    ("word", "nothing"),
+    [
+        ("cute", True),
+        ("heavier", True),
+        ("well", True),
+        ("running", True),
+        ("ran", True),
+        # Function words and numerals, which WordNet has not, or as nouns.
+        ("where", True),
+        ("two", True),
+        ("2", True),
+        # Grooms are people, but the corpus has far more who groom something.
+        ("groom", False),
+        # Verbs as well, and still names of what is to be seen; so are their plurals.
+        ("dog", False),
+        ("dogs", False),
+        # A noun that no tag says; and no word at all.
+        ("winter", False),
+        ("truth", False),
+        ("rex", False),
+    ],
+)
+def test_what_says_nothing_about_a_photo(made: Words, word: str, nothing: bool) -> None:
+    assert made.says_nothing(word) is nothing
+    if nothing:
+        assert made.meanings(word) == ()
 
 
 def test_compounds_may_be_written_apart(made: Words) -> None:
@@ -138,6 +179,16 @@ def test_related_tags_share_more_than_a_part_of_the_name_and_are_not_below_one_a
 # The data that is shipped
 
 
+def test_nobody_is_offered_what_offends() -> None:
+    words = load_words()
+    for word in OFFENSIVE:
+        assert not any(meaning.tag == "person" for meaning in words.meanings(word)), word
+        assert word not in {completion.word for completion in words.complete(word, 50)}, word
+    for typo in ("cok", "dik", "asss", "bich", "fagot", "titt", "pusy", "niger", "spik", "whor", "slutt", "shitt"):
+        said = {meaning.said for meaning in words.meanings(typo)} | set(words.near(typo, 20))
+        assert said.isdisjoint(OFFENSIVE - {typo}), typo
+
+
 def test_words_and_tree_are_of_one_version() -> None:
     assert load_words().version == load_tree().version
     assert load_words().tags == tuple(load_tree().concepts)
@@ -160,7 +211,7 @@ def test_its_lines_are_sorted_and_complete() -> None:
     assert keys == sorted(known)
     one = re.compile(r"[nabhm](\d+)|r(\d+)\.\d\d|=(\w+)")
     for line in lines:
-        for meaning in line.split("\t")[3].split():
+        for meaning in line.split("\t")[3].removeprefix("-").split():
             found = one.fullmatch(meaning)
             assert found, line
             assert found[3] in known if found[3] else int(found[1] or found[2]) < len(tags.split("\t")), line
@@ -190,7 +241,9 @@ def shipped_relations(words: Sequence[str]) -> dict[str, list[tuple[str, float]]
 
 def test_the_same_input_makes_the_very_bytes_that_are_shipped(wordnet: WordNet) -> None:
     plurals = irregular_plurals(find_wordnet() / "noun.exc")
-    made = make_words(wordnet, load_tree(), build.word_frequency(), plurals, shipped_relations)
+    speech = Speech.read(find_wordnet())
+    frequency = build.word_frequency()
+    made = make_words(wordnet, load_tree(), frequency, plurals, speech=speech, related=shipped_relations)
     assert made == DATA.read_text(encoding="utf-8")
 
 
@@ -201,4 +254,6 @@ def test_exceptions_name_what_there_is(wordnet: WordNet) -> None:
             assert set(tags) <= tree.concepts.keys(), word
     assert all(one in wordnet.meanings and other in tree.by_wordnet_id for one, other in SAME.items())
     common: Callable[[str], float] = build.word_frequency()
-    assert ABOUT.keys() <= set(everyday_words(wordnet, common))
+    speech = Speech.read(find_wordnet())
+    assert all(speech.says_nothing(word, noun=False) or word in wordnet.senses for word in ABOUT)
+    assert ABOUT.keys() <= set(everyday_words(wordnet, common, speech))

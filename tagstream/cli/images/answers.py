@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-__all__ = ["facets_in_words", "in_vain", "reasons"]
+__all__ = ["facets_in_words", "in_vain", "notes", "reasons"]
 
 _NAMED = 8
 
@@ -52,7 +52,15 @@ def in_vain(query: str, about: Mapping[str, Any]) -> str:
     """
     if about.get("catalog") == 0:
         return "The catalog is empty: no photo has been classified yet ('tagstream images upload PATH...' sends some)."
+    noted = {term["term"]: term["note"] for term in about.get("terms", ()) if term.get("note")}
+    if noted and all(note.startswith("says nothing") for note in noted.values()):
+        words = ", ".join(map(repr, noted))
+        return f"{words} says nothing about what a photo shows: name what is to be seen, such as dog, food or beach."
     said = f"No image shows {query!r}."
+    for word, note in noted.items():
+        said += f" {word}: {note}."
+    for sentence in about.get("unsaid", ()):
+        said += f" {sentence[0].upper()}{sentence[1:]}."
     suggestions = about.get("suggestions", [])
     near = [tag for suggestion in suggestions if suggestion["near"] for tag in suggestion["tags"]]
     if near:
@@ -62,6 +70,20 @@ def in_vain(query: str, about: Mapping[str, Any]) -> str:
         return f"{said} On their own there are: {_listed(alone)}."
     common = about.get("common", [])
     return f"{said} Most images here show: {_listed(common)} ('tagstream images tags' lists all)." if common else said
+
+
+def notes(terms: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """A line for each note: words that were left out for the same reason together.
+
+    >>> list(notes([{"term": "dog"}, {"term": "big", "note": "left out"}, {"term": "cute", "note": "left out"}]))
+    ['big, cute: left out']
+    """
+    by_note: dict[str, list[str]] = {}
+    for term in terms:
+        if note := term.get("note"):
+            by_note.setdefault(note, []).append(term["term"])
+    for note, words in by_note.items():
+        yield f"{', '.join(words)}: {note}"
 
 
 def _listed(tags: Iterable[Mapping[str, Any]]) -> str:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from tagstream.cli.common import aws_options, emit, json_option
-from tagstream.cli.images.answers import facets_in_words, in_vain, reasons
+from tagstream.cli.images.answers import facets_in_words, in_vain, notes, reasons
 from tagstream.cli.images.shared import (
     cells,
     facts_in_words,
@@ -127,6 +127,8 @@ def search(
                 click.echo(line)
         for line in reasons(images):
             click.echo(line, err=True)
+    for line in notes(asked.about.get("terms", ())):
+        click.echo(line, err=True)
     say_if_more(shown, asked.total)
 
 
