@@ -44,7 +44,7 @@ MOST_RELATIVES = 60
 _LONGEST_PHRASE = 6
 _MOST_TYPOS = 3
 _SHORT = 3
-_LEAST: dict[How, int] = dict.fromkeys(_RANK, 1) | {"below": 30}
+_LEAST: dict[How, int] = {how: 30 if how == "below" else 1 for how in _RANK}
 """How common a word must be to be what a misspelt one is taken for: few have meant a rare kind of something."""
 _COMMON, _RARER = 40, 3
 """Tenths on Zipf's scale: a word that a slip of three letters may be meant for is met ten times in a million words."""
