@@ -44,7 +44,7 @@ MOST_RELATIVES = 60
 _LONGEST_PHRASE = 6
 _MOST_TYPOS = 3
 _SHORT = 3
-_LEAST: dict[How, int] = {how: 30 if how == "below" else 1 for how in _RANK}
+_LEAST_COMMON, _LEAST_BELOW = 1, 30
 """How common a word must be to be what a misspelt one is taken for: few have meant a rare kind of something."""
 _COMMON, _RARER = 40, 3
 """Tenths on Zipf's scale: a word that a slip of three letters may be meant for is met ten times in a million words."""
@@ -292,7 +292,7 @@ class Words:
         for other in self._alike(wanted, most):
             away = distance(wanted, other, most)
             entry = self._entry(other) if away is not None else None
-            if away is not None and entry and entry.meanings and entry.common >= _LEAST[_first_how(entry)]:
+            if away is not None and entry and entry.meanings and entry.common >= _least(entry):
                 found.append((away, entry))
         return sorted(found, key=lambda one: (one[0], -one[1].common, one[1].key))
 
@@ -356,6 +356,10 @@ def _swapped(word: str) -> list[str]:
     ['gdo', 'dog']
     """
     return [word[:at] + word[at + 1] + word[at] + word[at + 2 :] for at in range(len(word) - 1)]
+
+
+def _least(entry: _Entry) -> int:
+    return _LEAST_BELOW if _first_how(entry) == "below" else _LEAST_COMMON
 
 
 def _first_how(entry: _Entry) -> How:
