@@ -223,7 +223,7 @@ export function Summary() {
   const list = visible.value;
   const now = current.value;
   if (!list || !list.pages.length || list.shown.value.length === 0) return null;
-  const total = list.total.value - (list.images.value.length - list.shown.value.length);
+  const total = list.count.value;
   const taken = list.about.value.terms.filter(
     ({ term, means }) => means?.length && !means.some(({ tag, how }) => tag === term || how === "name"),
   );

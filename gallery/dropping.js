@@ -64,7 +64,7 @@ export function DropZone() {
   }, []);
   return (
     over.value &&
-    html`<div class="dropzone"><div><${Icon} name="upload" size=${40} /><strong>Drop to add</strong><span>photos or whole folders</span></div></div>`
+    html`<div class="dropzone" role="status"><div><${Icon} name="upload" size=${40} /><strong>Drop to add</strong><span>photos or whole folders</span></div></div>`
   );
 }
 

@@ -10,6 +10,14 @@ import { Icon } from "./icons.js";
 /** The photo that the keyboard is at. */
 export const focused = signal("");
 
+/** A photo that the list is to be scrolled to, `{ id, focus }`, or null. */
+const wanted = signal(null);
+
+/** Scroll the list to a photo, if it is in it and not in sight; with `focus`, the keyboard is there then. */
+export function reveal(id, focus = false) {
+  wanted.value = { id, focus };
+}
+
 /** Sections of a list: by day if the newest come first, and what is less certain under a line of its own. */
 export function sectionsOf(images, what) {
   if (what.similar) return [{ title: "", images }];
@@ -108,7 +116,7 @@ export function Grid({ results, busy }) {
   // The place in the list that this step of the history has, once the list is there.
   useLayoutEffect(() => {
     if (layout) scrollTo({ top: remembered().top ?? 0, behavior: "instant" });
-  }, [results, Boolean(layout)]);
+  }, [Boolean(layout)]);
 
   // After a page that is shorter than the screen, the next.
   useEffect(look, [layout, results.state.value]);
@@ -119,6 +127,10 @@ export function Grid({ results, busy }) {
     const image = box && listed[box.index];
     if (!image) return;
     focused.value = image.id;
+    show(box);
+    focusOn(image.id);
+  };
+  const show = (box) => {
     const above = top(container.current) + box.top;
     const header = 140;
     if (above < scrollY + header) scrollTo({ top: Math.max(0, above - header), behavior: "instant" });
@@ -126,8 +138,21 @@ export function Grid({ results, busy }) {
       scrollTo({ top: above + box.height - innerHeight + 24, behavior: "instant" });
     }
     look();
-    requestAnimationFrame(() => container.current?.querySelector(`[data-id="${image.id}"] a`)?.focus({ preventScroll: true }));
   };
+  const focusOn = (id) =>
+    requestAnimationFrame(() => container.current?.querySelector(`[data-id="${id}"] a`)?.focus({ preventScroll: true }));
+  useEffect(() => {
+    if (!wanted.value || !layout) return;
+    const { id, focus } = wanted.value;
+    wanted.value = null;
+    const box = layout.boxes.find(({ index }) => listed[index]?.id === id);
+    if (!box) return;
+    show(box);
+    if (focus) {
+      focused.value = id;
+      focusOn(id);
+    }
+  }, [wanted.value, layout]);
   const pressed = (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const { key } = event;
@@ -178,7 +203,7 @@ export function Grid({ results, busy }) {
             image=${image}
             box=${box}
             number=${box.index + 1}
-            total=${results.total.value}
+            total=${results.count.value}
             isSelected=${selected.value.has(image.id)}
             tabbable=${image.id === roving}
             scored=${hasWords(results.what)}
@@ -307,11 +332,5 @@ function label({ title }, best) {
 
 function top(element) {
   return element.getBoundingClientRect().top + scrollY;
-}
-
-/** Focus goes back to the photo that was open. */
-export function focusTile(id) {
-  focused.value = id;
-  document.querySelector(`.grid [data-id="${id}"] a`)?.focus({ preventScroll: true });
 }
 

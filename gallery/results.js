@@ -25,6 +25,8 @@ class Results {
     this.cursor = null;
     this.made = Date.now();
     this.shown = computed(() => this.images.value.filter((image) => !hidden.value.has(image.id)));
+    // How many were found, on all pages, without those that were deleted here.
+    this.count = computed(() => this.total.value - this.images.value.length + this.shown.value.length);
   }
 
   get complete() {

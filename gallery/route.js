@@ -36,7 +36,7 @@ export function look(changes, { typed = false } = {}) {
     filters.value = same ? { ...filters.peek(), text: next.text } : next;
     photo.value = "";
   });
-  if (!same || photoInAddress(location.search)) write(address, typed && typing);
+  if (!same || photoInAddress(location.search)) write(address, typed && typing, {});
   typing = typed;
 }
 
@@ -49,7 +49,8 @@ export function settle() {
 export function open(id) {
   const replace = photo.peek() !== "";
   photo.value = id;
-  write(toAddress(filters.peek(), id), replace, { opened: replace ? history.state?.opened : true });
+  const { opened, place } = history.state ?? {};
+  write(toAddress(filters.peek(), id), replace, { opened: replace ? opened : true, place });
 }
 
 /** Close the photo: a step back, if it was opened here. */
@@ -57,7 +58,7 @@ export function close() {
   if (!photo.peek()) return;
   if (history.state?.opened) return void history.back();
   photo.value = "";
-  write(toAddress(filters.peek()), true);
+  write(toAddress(filters.peek()), true, { place: history.state?.place });
 }
 
 /** The address of a photo, for links. */
@@ -74,8 +75,8 @@ export function remember(place) {
   history.replaceState({ ...history.state, place }, "");
 }
 
-function write(address, replace, state = {}) {
+function write(address, replace, state) {
   const url = `${location.pathname}${address}`;
-  if (replace) history.replaceState({ place: history.state?.place, ...state }, "", url);
+  if (replace) history.replaceState(state, "", url);
   else history.pushState(state, "", url);
 }

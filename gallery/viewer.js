@@ -4,7 +4,7 @@ import { Failed, request } from "./api.js";
 import { visible, stale } from "./results.js";
 import { addressOf, close, look, open, photo } from "./route.js";
 import { NOTHING } from "./filters.js";
-import { bestTag, focusTile, isShown, picture } from "./grid.js";
+import { bestTag, isShown, picture, reveal } from "./grid.js";
 import { download, remove } from "./selection.js";
 import { bytes, map, moment, number, percent, place, taken, why } from "./format.js";
 import { toast } from "./toasts.js";
@@ -33,6 +33,7 @@ export function Viewer() {
   const root = useRef(null);
   const swipe = useRef(null);
   const closing = useRef(false);
+  const told = useRef(false);
   const isOpen = id !== "";
 
   // A photo that isn't in the list, of a link or among those that are similar, is a list of its own.
@@ -102,7 +103,8 @@ export function Viewer() {
       shown.addFilter("thumbEl", (element, data) => thumbnailOf(data.image) ?? element);
       shown.on("change", () => {
         const next = latest.current.images[shown.currIndex];
-        if (next && next.id !== photo.peek()) open(next.id);
+        // Where it was told to go, the address is already, or further on.
+        if (next && next.id !== photo.peek() && !told.current) open(next.id);
         if (shown.currIndex > latest.current.images.length - 8) visible.peek()?.more();
       });
       shown.on("close", () => {
@@ -128,11 +130,21 @@ export function Viewer() {
   // Another photo by a key, a button or Back; and further ones at the end of the list.
   useEffect(() => {
     const shown = swipe.current;
-    if (shown && !closing.current && shown.currIndex !== at) shown.goTo(at);
+    if (!shown || closing.current || shown.currIndex === at) return;
+    told.current = true;
+    shown.goTo(at);
+    told.current = false;
   }, [at, images.length]);
+  // Where one was deleted, another is in its place.
   useEffect(() => {
-    if (swipe.current && !closing.current && images[at]) swipe.current.refreshSlideContent(at);
-  }, [image?.picture_url]);
+    const shown = swipe.current;
+    if (!shown || closing.current) return;
+    for (const number of [shown.currIndex, shown.currIndex - 1, shown.currIndex + 1]) {
+      const holder = shown.mainScroll.itemHolders.find(({ slide: held }) => held?.index === number);
+      const expected = images[number]?.id;
+      if (holder && expected && holder.slide.data.image?.id !== expected) shown.refreshSlideContent(number);
+    }
+  }, [images]);
   useEffect(() => {
     swipe.current?.updateSize(true);
   }, [informed.value]);
@@ -141,7 +153,6 @@ export function Viewer() {
   const lastOpen = useRef("");
   useLayoutEffect(() => {
     if (isOpen) {
-      lastOpen.current = id;
       root.current.focus({ preventScroll: true });
       document.documentElement.dataset.viewing = "";
     }
@@ -150,17 +161,33 @@ export function Viewer() {
     };
   }, [isOpen]);
   useEffect(() => {
-    if (isOpen) lastOpen.current = id;
-    else if (lastOpen.current) {
-      focusTile(lastOpen.current);
+    if (isOpen) {
+      // The list behind it goes along, so that the photo goes back to where it came from.
+      if (lastOpen.current !== id) reveal(id);
+      lastOpen.current = id;
+    } else if (lastOpen.current) {
+      reveal(lastOpen.current, true);
       lastOpen.current = "";
     }
   }, [id]);
 
+  // Clicks in PhotoSwipe leave the focus nowhere, and the keys are to work all the same.
+  const press = useRef(null);
+  useEffect(() => {
+    if (!isOpen) return undefined;
+    const pressedAnywhere = (event) => {
+      if (event.target === document.body || root.current?.contains(event.target)) press.current?.(event);
+    };
+    addEventListener("keydown", pressedAnywhere);
+    return () => removeEventListener("keydown", pressedAnywhere);
+  }, [isOpen]);
+
   if (!isOpen) return null;
   const step = (by) => {
-    const next = images[at + by];
-    if (next) open(next.id);
+    // From the photo that is open now: keys may come faster than the page follows.
+    const next = images[images.findIndex((one) => one.id === photo.peek()) + by];
+    if (next && photo.peek()) open(next.id);
+    if (images.length - at < 12) visible.peek()?.more();
   };
   const erase = () => {
     const next = images[at + 1] ?? images[at - 1];
@@ -183,9 +210,9 @@ export function Viewer() {
     }[event.key];
     if (!act) return;
     event.preventDefault();
-    event.stopPropagation();
     act();
   };
+  press.current = pressed;
   return html`<div
     class="viewer"
     ref=${root}
@@ -194,7 +221,6 @@ export function Viewer() {
     aria-label=${image ? image.title : "Photo"}
     tabindex="-1"
     data-informed=${informed.value}
-    onKeyDown=${pressed}
   >
     <div class="viewer-main">
       <div class="viewer-stage">
@@ -203,7 +229,7 @@ export function Viewer() {
       </div>
       <div class="viewer-bar">
         <button class="viewer-button" aria-label="Close" title="Close (Esc)" onClick=${shut}><${Icon} name="close" size=${22} /></button>
-        <span class="viewer-count">${index >= 0 && images.length > 1 ? `${number(at + 1)} / ${number(visible.value.total.value)}` : ""}</span>
+        <span class="viewer-count">${index >= 0 && images.length > 1 ? `${number(at + 1)} / ${number(visible.value.count.value)}` : ""}</span>
         <span class="viewer-tools">
           ${image &&
           html`<button class="viewer-button" aria-label="Download" title="Download (D)" onClick=${() => download([image])}><${Icon} name="download" size=${22} /></button>
