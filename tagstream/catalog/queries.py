@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias
 
 from tagstream.analysis import FIELDS
-from tagstream.catalog import language
 from tagstream.catalog.counts import facet_aggregations, facets, stats_answer, stats_body, tags_answer, tags_body
+from tagstream.catalog.language import parse
+from tagstream.catalog.meant import Query
 from tagstream.catalog.ranking import TIERS, WEAK_BELOW, Found, Search, Term, Vocabulary, understand
 from tagstream.catalog.similar import why
 from tagstream.catalog.updates import document_id
@@ -117,7 +118,7 @@ class Request:
     exact: bool = False
     limit: int = _DEFAULT_LIMIT
     after: tuple[str | float, ...] | None = None
-    parsed: language.Query | None = None
+    parsed: Query | None = None
     related: bool = True
     facets: bool = False
     weak_below: float = WEAK_BELOW
@@ -158,7 +159,7 @@ def parse_request(request: object) -> Request:
         exact=_flag(request, "exact", default=kind == "title"),
         limit=_limit(request),
         after=_after(request),
-        parsed=language.parse(text) if kind in ("search", "list", "versions") and text else None,
+        parsed=parse(text) if kind in ("search", "list", "versions") and text else None,
         related=_flag(request, "related", default=True),
         facets=_flag(request, "facets", default=False),
         weak_below=_given(_score(request, "weak_below"), WEAK_BELOW),

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias
 
 from tagstream.analysis.colors import ALIASES, COLORS
-from tagstream.catalog.language import (
+from tagstream.catalog.meant import (
     All,
     Camera,
     Color,

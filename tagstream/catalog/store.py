@@ -18,7 +18,7 @@ from tagstream.catalog import mapping
 from tagstream.catalog.client import catalog_errors
 from tagstream.catalog.counts import completion_answer, completion_body, meant_words, suggestion_body, suggestions
 from tagstream.catalog.documents import POSITION_FIELDS, document, position_of, position_of_document
-from tagstream.catalog.language import Similar
+from tagstream.catalog.meant import Similar
 from tagstream.catalog.order import Position
 from tagstream.catalog.queries import (
     Request,

@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from tagstream.catalog.language import Shows
+from tagstream.catalog.meant import Shows
 from tagstream.cli.common import emit, progress
 from tagstream.cli.next_steps import called_as, steps
 from tagstream.errors import ConfigurationError, LocalCloudError

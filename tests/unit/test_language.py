@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tagstream.catalog.language import (
-    MAX_TEXT,
+from tagstream.catalog.language import MAX_TEXT, parse
+from tagstream.catalog.meant import (
     All,
     Camera,
     Color,
@@ -26,7 +26,6 @@ from tagstream.catalog.language import (
     Taken,
     Title,
     Type,
-    parse,
 )
 from tagstream.errors import QueryError
 
