@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
-from tagstream.catalog.language import Camera, Color, Near, Query, Taken
+from tagstream.catalog.meant import Camera, Color, Near, Query, Taken
 from tagstream.catalog.ranking import TIERS, Search, Term, Vocabulary, fold
 
 __all__ = [
