@@ -20,6 +20,7 @@ export function percent(score) {
 }
 
 export function bytes(size) {
+  if (size === 1) return "1 byte";
   let unit = 0;
   while (size >= 999.5 && unit < units.length - 1) {
     size /= 1000;

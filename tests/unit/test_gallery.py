@@ -6,7 +6,10 @@ import base64
 import gzip
 import hashlib
 import json
+import os
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -227,3 +230,15 @@ def test_no_file_names_another_host() -> None:
     for path in [*GALLERY.glob("*.*"), *(GALLERY / "vendor").glob("*.css")]:
         if path.suffix != ".py":
             assert set(re.findall(r"https?://[\w.-]+", path.read_text())) <= elsewhere, path.name
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="Node runs the gallery's modules, and there is none")
+def test_the_pure_modules() -> None:
+    run = subprocess.run(
+        ["node", "--test", "--test-reporter=spec", ROOT / "tests" / "unit" / "gallery.mjs"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "LANG": "en_GB.UTF-8", "NODE_NO_WARNINGS": "1"},
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
