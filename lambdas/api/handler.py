@@ -54,8 +54,9 @@ def service() -> Service:
         connect_timeout=3,
         read_timeout=5,
     )
-    s3 = botocore.session.get_session().create_client("s3", config=config)
-    return Service(Connection.from_environment(timeout=_SECONDS).catalog, s3, settings())
+    session = botocore.session.get_session()
+    s3 = session.create_client("s3", config=config)
+    return Service(Connection.from_environment(timeout=_SECONDS).catalog, s3, session.get_credentials(), settings())
 
 
 Id = Annotated[str, Path(pattern="^[0-9a-f]{64}$", description="The image's id.")]

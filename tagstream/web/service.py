@@ -58,14 +58,21 @@ class Settings:
 
 
 class Service:
-    """``s3`` is a client of botocore's or boto3's."""
+    """``s3`` is a client of botocore's or boto3's, ``credentials`` are those of its session."""
 
-    def __init__(self, catalog: Catalog, s3: Any, settings: Settings, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        s3: Any,
+        credentials: Any,
+        settings: Settings,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._catalog = catalog
         self._s3 = s3
         self._settings = settings
         self._clock = clock
-        self._links = Links(s3, clock)
+        self._links = Links(s3, credentials, clock)
         self._images = Images(self._links, settings.thumbnails)
 
     def images(self, query: Mapping[str, Any], *, limit: int, cursor_text: str | None) -> Json:

@@ -8,7 +8,7 @@ import importlib.util
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -125,19 +125,25 @@ def module() -> Iterator[ModuleType]:
 
 
 @pytest.fixture(scope="module")
-def signer() -> Any:
-    """An S3 client with credentials of nobody's."""
-    session = botocore.session.get_session()
-    session.set_credentials("AKIDEXAMPLE", "secret", "token")
+def session() -> Any:
+    """A session with credentials of nobody's."""
+    made = botocore.session.get_session()
+    made.set_credentials("AKIDEXAMPLE", "secret", "a token/+=")
+    return made
+
+
+@pytest.fixture(scope="module")
+def signer(session: Any) -> Any:
+    """An S3 client, for what needs no network."""
     config = Config(signature_version="s3v4", s3={"addressing_style": "virtual"})
     return session.create_client("s3", region_name="eu-west-1", config=config)
 
 
 @pytest.fixture
-def api(module: ModuleType, monkeypatch: pytest.MonkeyPatch, signer: Any) -> Api:
+def api(module: ModuleType, monkeypatch: pytest.MonkeyPatch, signer: Any, session: Any) -> Api:
     catalog = FewImages()
     settings = Settings(BUCKET, "thumbnails-of-ours", "in/", "", 1000, 30)
-    service = Service(catalog, signer, settings, clock=lambda: NOW)
+    service = Service(catalog, signer, session.get_credentials(), settings, clock=lambda: NOW)
     monkeypatch.setattr(module, "service", lambda: service)
     return Api(module, catalog)
 
@@ -353,17 +359,37 @@ def test_pages_end(api: Api) -> None:
     assert seen == [f"{n}.jpg" for n in range(5)]
 
 
-def test_urls_stay_the_same_for_a_while_and_work_as_long_as_is_said(signer: Any) -> None:
+def test_urls_stay_the_same_for_a_while_and_work_as_long_as_is_said(signer: Any, session: Any) -> None:
     now = [NOW]
-    links = Links(signer, clock=lambda: now[0])
+    links = Links(signer, session.get_credentials(), clock=lambda: now[0])
     first = links.get(BUCKET, "a.jpg", "image/jpeg")
     now[0] = NOW + RENEWED - NOW % RENEWED - 1
     assert links.get(BUCKET, "a.jpg", "image/jpeg") == first
-    assert datetime.fromisoformat(links.expire_at).timestamp() - now[0] >= GOOD_FOR
-    until = links.expire_at
+    until = datetime.fromisoformat(links.expire_at).timestamp()
+    assert until - now[0] >= GOOD_FOR
+    said = dict(parse_qsl(urlsplit(first).query))
+    signed_at = datetime.strptime(said["X-Amz-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
+    assert signed_at <= NOW
+    assert signed_at + int(said["X-Amz-Expires"]) == until
     now[0] += 2
-    links.get(BUCKET, "a.jpg", "image/jpeg")
-    assert links.expire_at > until
+    assert links.get(BUCKET, "a.jpg", "image/jpeg") != first
+    assert datetime.fromisoformat(links.expire_at).timestamp() > until
+
+
+@pytest.mark.parametrize("key", [*HOSTILE, "a/b~c-d_e.f/(g)!*'.jpg", "a//b/./c", " ", "100%25.png"])
+@pytest.mark.parametrize("endpoint", [None, "http://127.0.0.1:4566"])
+def test_urls_are_signed_as_botocore_signs_them(
+    session: Any, monkeypatch: pytest.MonkeyPatch, key: str, endpoint: str | None
+) -> None:
+    config = Config(signature_version="s3v4", s3={"addressing_style": "virtual"})
+    client = session.create_client("s3", region_name="eu-west-1", endpoint_url=endpoint, config=config)
+    ours = Links(client, session.get_credentials(), clock=lambda: NOW).get(BUCKET, key, "image/jpeg")
+    signed_at = datetime.fromtimestamp(NOW // RENEWED * RENEWED, UTC)
+    monkeypatch.setattr("botocore.auth.get_current_datetime", lambda: signed_at.replace(tzinfo=None))
+    wanted = {"Bucket": BUCKET, "Key": key, "ResponseContentType": "image/jpeg"}
+    theirs = client.generate_presigned_url("get_object", Params=wanted, ExpiresIn=GOOD_FOR + RENEWED)
+    assert urlsplit(ours)[:3] == urlsplit(theirs)[:3]
+    assert dict(parse_qsl(urlsplit(ours).query)) == dict(parse_qsl(urlsplit(theirs).query))
 
 
 def test_large_answers_are_compressed_for_who_can_read_them(api: Api) -> None:
