@@ -162,4 +162,5 @@ def _problem(problem: Problem) -> Response[str]:
     headers = {"Content-Type": MEDIA_TYPE, "Cache-Control": "no-store"}
     if problem.status == 503:
         headers["Retry-After"] = "5"
-    return Response(problem.status, MEDIA_TYPE, json.dumps(problem.document, ensure_ascii=False), headers=headers)
+    # In ASCII: it repeats what was sent, and that may be no text.
+    return Response(problem.status, MEDIA_TYPE, json.dumps(problem.document), headers=headers)

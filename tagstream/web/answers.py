@@ -141,10 +141,9 @@ class Meaning(Answer):
 class Term(Answer):
     """What a word or phrase of the query was taken for."""
 
-    model_config = ConfigDict(extra="allow")
-
     term: str
     means: list[Meaning]
+    note: str | None = Field(None, description="What became of it, if it was not looked for as it stands.")
 
 
 class Page(Answer):

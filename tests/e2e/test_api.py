@@ -87,6 +87,7 @@ def test_a_photo_from_the_form_to_the_trash_and_back(web: Web, pipeline: Pipelin
         thumbnail = web.session.get(url, timeout=30).content
         assert thumbnail[8:12] == b"WEBP"
         assert max(image["thumbnail_sizes"][size]) <= int(size)
+    assert image["thumbnails"].keys() == {"320", "1024"}
     similar = web.get(f"/images/{image['id']}/similar")["images"]
     assert "the same picture" in similar[0]["why"]
 

@@ -155,6 +155,7 @@ def problem(answer: Answer, status: int, parameter: str | None = None) -> str:
     assert answer.headers["Cache-Control"] == "no-store"
     body = answer.body
     answers.Problem.model_validate(body)
+    assert answer.text.isascii()
     assert body["status"] == status
     assert body.get("parameter") == parameter
     assert body["detail"].endswith(".")
@@ -307,6 +308,7 @@ def test_every_route_is_tried_above(api: Api) -> None:
         ('{"upload": "../../etc"}', "application/json", 400),
         ('{"upload": "\\ud800"}', "application/json", 400),
         ('{"photo": "x"}', "application/json", 400),
+        ('{"\\ud800": 1}', "application/json", 400),
         ("x" * 5000, "application/json", 413),
         ("upload=1", "application/x-www-form-urlencoded", 415),
         ("--x", "multipart/form-data", 415),
