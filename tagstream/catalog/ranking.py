@@ -472,7 +472,12 @@ class _Reader:
             return None if not colors else colors[0] if len(colors) == 1 else All(tuple(colors))
         read = shows if len(kept) == len(phrases) else replace(shows, words=tuple(kept))
         terms[read] = self._terms(read, kept)
-        return All((read, *colors)) if colors else read
+        if not colors:
+            return read
+        # A model of one's own may have a label for "red car".
+        whole = replace(shows, quoted=True)
+        terms[whole] = self._terms(whole, (" ".join(shows.words),))
+        return Either((All((read, *colors)), whole))
 
     def _color(self, phrase: str, *, alone: bool) -> str | None:
         """The colour that a word says: of what stands after it, or by itself if no tag is called so."""

@@ -95,7 +95,7 @@ def keys(answer: dict[str, Any]) -> str:
         ("glacier", "m"),
         ("guard dog", "k"),
         # Whatever the label has between its words, and in whichever case.
-        ("red light", "nq"),
+        ("red light", "n"),
         ("Red_Lights", "n"),
         ("redlight", ""),
         ("light", "nq"),
