@@ -21,12 +21,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageCms
 from pillow_heif import from_pillow
 
 from tagstream.analysis import analyse
 from tagstream.classifier.decode import Limits, decode
 from tagstream.errors import ImageRejected
+from tagstream.thumbnails.making import make_thumbnail
+from tagstream.thumbnails.names import SIZES
 
 LIMITS = Limits(max_pixels=4_000_000)
 FOLDER = Path(__file__).resolve().parent.parent / "build" / "fuzz"
@@ -52,10 +54,14 @@ def seeds(photos: Path) -> dict[str, bytes]:
     exif[0x0112], exif[0x010F], exif[0x0110] = 6, "Maker", "Model"
     exif.get_ifd(0x8769).update({0x9003: "2025:06:12 14:03:11", 0x9011: "+02:00"})
     exif.get_ifd(0x8825).update({1: "N", 2: (48.0, 12.0, 29.52), 3: "E", 4: (16.0, 22.0, 25.68)})
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    # Of no name that would spare it from being used.
+    profile = profile.replace("sRGB".encode("utf-16-be"), "wide".encode("utf-16-be"))
     kinds: dict[str, tuple[Image.Image, str, dict[str, object]]] = {
         "baseline.jpg": (picture, "JPEG", {"exif": exif}),
         "progressive.jpg": (picture, "JPEG", {"progressive": True}),
         "cmyk.jpg": (picture.convert("CMYK"), "JPEG", {}),
+        "profile.jpg": (picture, "JPEG", {"icc_profile": profile}),
         "rgb.png": (picture, "PNG", {"exif": exif}),
         "palette.png": (picture.quantize(64), "PNG", {"transparency": 3}),
         "16.png": (Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 257), "PNG", {}),
@@ -133,6 +139,7 @@ def judge(photo: bytes) -> str:
             analysis = analyse(seen)
             if analysis.notes:
                 raise Offence(f"it was not analysed: {'; '.join(analysis.notes)}")
+            _check_thumbnails(seen.picture)
         after = os.times()
     if printed():
         raise Offence(f"its decoder printed {printed()[:200]!r}")
@@ -140,6 +147,21 @@ def judge(photo: bytes) -> str:
     if taken > LIMITS.max_seconds + 2:
         raise Offence(f"it took {taken:.1f} s of CPU")
     return became
+
+
+def _check_thumbnails(picture: Image.Image) -> None:
+    """Whatever a photo was, its thumbnails are made, are as small as they are meant to be, and hold nothing else."""
+    for size in SIZES:
+        try:
+            made = make_thumbnail(picture, size)
+            thumbnail = Image.open(io.BytesIO(made.content))
+            thumbnail.load()
+        except Exception as error:
+            raise Offence(f"its thumbnail of {size} pixels was not made: {error!r}") from error
+        if thumbnail.size != (made.width, made.height) or max(thumbnail.size) > size:
+            raise Offence(f"its thumbnail of {size} pixels has {thumbnail.size}")
+        if thumbnail.info.keys() & {"exif", "xmp", "icc_profile"}:
+            raise Offence(f"its thumbnail of {size} pixels says {sorted(thumbnail.info)}")
 
 
 @contextlib.contextmanager
