@@ -23,10 +23,12 @@ from tagstream.vocabulary.speech import Speech
 from tagstream.vocabulary.tree import parse_tree
 from tagstream.vocabulary.wordnet import WordNet, find_wordnet
 
-__all__ = ["class_names", "main", "make_tree", "word_frequency"]
+__all__ = ["class_names", "common_words", "main", "make_tree", "word_frequency"]
 
 FOLDER = Path(__file__).resolve().parent
 CLASSES = 1000
+LEAST_COMMON = 3.3
+"""Words that WordNet does not have are known from here on (Zipf's scale): they are not taken for misspelt ones."""
 
 
 def class_names() -> dict[str, str]:
@@ -56,6 +58,16 @@ def word_frequency() -> Frequency:
     except ImportError as error:
         raise _missing(error) from error
     return functools.cache(lambda word: float(zipf_frequency(word, "en")))
+
+
+def common_words() -> list[str]:
+    """English words of four letters and more that are met once in a million words (by ``wordfreq``), sorted."""
+    try:
+        from wordfreq import top_n_list
+    except ImportError as error:
+        raise _missing(error) from error
+    frequency = word_frequency()
+    return sorted(one for one in top_n_list("en", 20_000) if len(one) > 3 and frequency(one) >= LEAST_COMMON)
 
 
 def make_tree(wordnet: WordNet, classes: dict[str, str], frequency: Frequency) -> str:
@@ -128,6 +140,7 @@ def main(arguments: list[str] | None = None) -> int:
             frequency,
             irregular_plurals(folder / "noun.exc"),
             speech=Speech.read(folder),
+            common=common_words(),
             related=lambda words: related_tags(words, parse_tree(tree), wordnet.definition, model.vectors),
         )
         (options.output / "tree.json").write_text(tree, encoding="utf-8")

@@ -35,8 +35,8 @@ LEAST_BELOW, LEAST_PHRASE_BELOW, LEAST_PERSON = 1.5, 3.0, 3.0
 phrases are guessed to be commoner than they are, and of people there are too many kinds that no photo shows."""
 LEAST_KNOWN = 3.2
 """Words that mean nothing here are known from here on: they are not taken for misspelt ones."""
-LEAST_RELATED, LEAST_DOING = 2.9, 3.3
-"""Words that are related to tags: about 15,000 nouns; and what one does."""
+LEAST_RELATED = 3.3
+"""Words that are related to tags: about 10,000 nouns, and verbs."""
 LEAST_PART = 3.0
 """Parts of a word that may be written apart: bath tub."""
 RARE_TAG, RARE_ALIAS, RARE_BELOW = 0.1, 0.05, 0.25
@@ -231,8 +231,9 @@ def make_words(
     *,
     speech: Speech,
     related: Relate,
+    common: Iterable[str] = (),
 ) -> str:
-    """The content of ``words.txt``; ``plurals`` are the irregular ones."""
+    """The content of ``words.txt``; ``plurals`` are the irregular ones, ``common`` words that WordNet may not have."""
     meanings = _Meanings(wordnet, tree)
     table = _Table(frequency)
     _add_tags(table, wordnet, tree, meanings, speech)
@@ -241,6 +242,15 @@ def make_words(
     _add_what_says_nothing(table, wordnet, speech)
     for written in sorted(wordnet.senses):
         if " " not in written and frequency(written) >= LEAST_KNOWN:
+            table.add(written)
+    for written in common:
+        # Names and new words: "Eric" is no lake, "selfie" no kelpie.
+        if (
+            written.isascii()
+            and written.isalpha()
+            and not table.known(written)
+            and not any(map(table.known, singulars(written)))
+        ):
             table.add(written)
     for written in sorted(OFFENSIVE):
         # Known, so that they are not taken for another word either.
@@ -387,7 +397,7 @@ def everyday_words(wordnet: WordNet, frequency: Frequency, speech: Speech) -> li
     nouns = [one for one in nouns if wordnet.meanings[wordnet.senses[one][0]].field != _BODY]
     words = [one for one in nouns if not (speech.says_nothing(one, noun=True) and speech.describes(one))]
     doing = [one for one in speech.doing if one.endswith("ing") and one not in wordnet.senses and one.isalpha()]
-    words += [one for one in doing if frequency(one) >= LEAST_DOING and not speech.describes(one)]
+    words += [one for one in doing if frequency(one) >= LEAST_RELATED and not speech.describes(one)]
     words += [one for one in ABOUT if one not in words]
     return sorted(words, key=lambda one: (-frequency(one), one))
 

@@ -45,6 +45,10 @@ class Speech:
         for kind in ("adj", "adv"):
             for word, *_ in _lines(folder / f"index.{kind}"):
                 found.describing[word] = found.describing.get(word, 0) + met[kind][word]
+        for word in [one for one in found.describing if one.isalpha()]:
+            for degree in _degrees(word):
+                # Coolers and cutters are things, and no degrees of anything.
+                found.describing.setdefault(degree, 0)
         for word, plain, *_ in _lines(folder / "adj.exc"):
             found.describing.setdefault(word, found.describing.get(plain, 0))
         for verb, *_ in _lines(folder / "index.verb"):
@@ -79,6 +83,24 @@ class Speech:
         yield from sorted(FUNCTION_WORDS.union(one for one in known if frequency(one) >= LEAST_SAID))
 
 
+def _degrees(adjective: str) -> Iterator[str]:
+    """
+    >>> list(_degrees("big")), list(_degrees("happy")), list(_degrees("cute"))
+    (['bigger', 'biggest'], ['happier', 'happiest'], ['cuter', 'cutest'])
+    """
+    stem = adjective.removesuffix("e")
+    if adjective.endswith("y"):
+        stem = f"{adjective[:-1]}i"
+    elif _doubles(adjective):
+        stem = adjective + adjective[-1]
+    yield from (f"{stem}er", f"{stem}est")
+
+
+def _doubles(word: str) -> bool:
+    """Whether its last letter is doubled before an ending, as far as letters tell: big, run; but not green, clean."""
+    return len(word) > 2 and word[-1] not in f"{_VOWELS}wxy" and word[-2] in _VOWELS and word[-3] not in _VOWELS
+
+
 def _forms(verb: str) -> Iterator[str]:
     """The regular forms of a verb, and some that are none: those are no common words.
 
@@ -96,7 +118,7 @@ def _forms(verb: str) -> Iterator[str]:
         yield from (f"{verb}d", f"{verb[:-1]}ing")
         return
     stems = [verb]
-    if len(verb) > 2 and verb[-1] not in _VOWELS + "wxy" and verb[-2] in _VOWELS and verb[-3] not in _VOWELS:
+    if _doubles(verb):
         stems.append(verb + verb[-1])
     for stem in stems:
         yield from (f"{stem}ed", f"{stem}ing")

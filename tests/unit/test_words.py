@@ -4,7 +4,7 @@ import doctest
 
 import pytest
 
-from tagstream.vocabulary import spelling, words
+from tagstream.vocabulary import speech, spelling, words
 from tagstream.vocabulary.words import Completion, Meaning, Words, load_words
 
 SMALL = Words(
@@ -23,7 +23,7 @@ SMALL = Words(
 )
 
 
-@pytest.mark.parametrize("module", [spelling, words])
+@pytest.mark.parametrize("module", [speech, spelling, words])
 def test_examples(module: object) -> None:
     result = doctest.testmod(module)  # type: ignore[arg-type]
     assert result.attempted > 0
@@ -166,6 +166,8 @@ def test_everyday_words_are_right_at_the_top(phrase: str, tag: str) -> None:
         "jumping",
         "eats",
         "biggest",
+        "darker",
+        "smallest",
     ],
 )
 def test_words_that_name_nothing(word: str) -> None:
@@ -207,7 +209,23 @@ def test_words_that_name_something(word: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "word", ["tree", "sky", "sunset", "cloud", "summer", "birthday", "pool", "swimming pool", "rover", "great", "shape"]
+    "word",
+    [
+        "tree",
+        "sky",
+        "sunset",
+        "cloud",
+        "summer",
+        "birthday",
+        "pool",
+        "swimming pool",
+        "rover",
+        "great",
+        "shape",
+        "selfie",
+        "eric",
+        "ebay",
+    ],
 )
 def test_where_the_classes_have_nothing_no_word_is_forced_on_them(word: str) -> None:
     assert load_words().meanings(word) == ()

@@ -99,7 +99,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Words:
         return {word: [("wolf", 0.61), ("dog", 0.5)] for word in words if word == "music"}
 
     plurals = irregular_plurals(folder / "noun.exc")
-    made = make_words(wordnet, tree, frequency, plurals, speech=Speech.read(folder), related=related)
+    common = ("dogs", "dogma", "beagl")
+    made = make_words(wordnet, tree, frequency, plurals, speech=Speech.read(folder), related=related, common=common)
     return Words(made.encode())
 
 
@@ -153,6 +154,13 @@ def test_what_says_nothing_about_a_photo(made: Words, word: str, nothing: bool) 
     assert made.says_nothing(word) is nothing
     if nothing:
         assert made.meanings(word) == ()
+
+
+def test_common_words_are_known_and_not_taken_for_others(made: Words) -> None:
+    assert made.meanings("beagl") == ()
+    assert made.meanings("beaglo")[0].said == "beagle"
+    # Plurals are no words of their own.
+    assert made.meanings("dogs")[0].said == "dog"
 
 
 def test_compounds_may_be_written_apart(made: Words) -> None:
@@ -243,7 +251,15 @@ def test_the_same_input_makes_the_very_bytes_that_are_shipped(wordnet: WordNet) 
     plurals = irregular_plurals(find_wordnet() / "noun.exc")
     speech = Speech.read(find_wordnet())
     frequency = build.word_frequency()
-    made = make_words(wordnet, load_tree(), frequency, plurals, speech=speech, related=shipped_relations)
+    made = make_words(
+        wordnet,
+        load_tree(),
+        frequency,
+        plurals,
+        speech=speech,
+        related=shipped_relations,
+        common=build.common_words(),
+    )
     assert made == DATA.read_text(encoding="utf-8")
 
 

@@ -58,7 +58,7 @@ def in_vain(query: str, about: Mapping[str, Any]) -> str:
         return f"{words} says nothing about what a photo shows: name what is to be seen, such as dog, food or beach."
     said = f"No image shows {query!r}."
     for word, note in noted.items():
-        said += f" {word}: {note}."
+        said = f"{said[:-1]}: {note}." if word == query else f"{said} {word}: {note}."
     for sentence in about.get("unsaid", ()):
         said += f" {sentence[0].upper()}{sentence[1:]}."
     suggestions = about.get("suggestions", [])
