@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from tagstream.classifier import Limits, Recognition
 from tagstream.errors import ImageRejected
 from tagstream.pipeline.deliveries import LAST_TRY, Delivery, NoTimeLeft, work_off
 from tagstream.pipeline.ingest import Ingest
+from tagstream.thumbnails.bucket import Written
 from tests.unit.test_ingest import Photos, Queue, body, record
 
 CATALOG = "https://queue/catalog.fifo"
@@ -33,7 +35,9 @@ class Eyes:
     def __init__(self) -> None:
         self.seen: list[tuple[bytes, bool]] = []
 
-    def recognise(self, photo: bytes, *, confined: bool = False, patience: float, **_: object) -> Recognition:
+    def recognise(
+        self, photo: bytes, *, confined: bool = False, patience: float, when_decoded: Any = None
+    ) -> Recognition:
         assert 1 <= patience < 60
         self.seen.append((photo, confined))
         if photo == b"poison":
@@ -42,6 +46,8 @@ class Eyes:
             raise MemoryError("there is too little memory to decode the image")
         if photo == b"damaged":
             raise ImageRejected("the image is damaged")
+        if when_decoded is not None:
+            when_decoded(SimpleNamespace(picture=None))
         return Recognition({"cat": 0.9}, 4, 3)
 
 
@@ -57,6 +63,7 @@ class Simulation:
     sqs: Queue = field(default_factory=Queue)
     eyes: Eyes = field(default_factory=Eyes)
     seconds_left: Callable[[], float] = lambda: 60.0
+    shelf: Any = None
 
     def add(self, key: str, content: bytes) -> None:
         self.s3.put(key, content)
@@ -66,7 +73,7 @@ class Simulation:
         """One invocation of the function with these messages."""
         for key in keys:
             self.receives[key] = self.receives.get(key, 0) + 1
-        ingest = Ingest(self.s3, self.sqs, CATALOG, lambda: self.eyes, threads=2)
+        ingest = Ingest(self.s3, self.sqs, CATALOG, lambda: self.eyes, threads=2, thumbnails=self.shelf)
         batch = {key: Delivery(self.left[key], self.receives[key], key) for key in keys}
         try:
             outcomes = dict(
@@ -172,6 +179,38 @@ def test_what_a_last_try_finds_takes_the_place_of_the_rejection() -> None:
     assert simulation.catalog["damaged"].reason == "the image is damaged"
     # SQS would drop the second rejection if it took it for the first.
     assert len({entry["MessageDeduplicationId"] for batch in simulation.sqs.batches for entry in batch}) == 4
+
+
+class Shelf:
+    """Where no thumbnails can be written."""
+
+    def begin(self, _: object, key: str) -> Any:
+        written = Written({"key": key, "sizes": {}}, ConnectionError("S3 is away"))
+        return SimpleNamespace(key=key, result=lambda: written)
+
+
+def test_thumbnails_that_cannot_be_written_bring_a_photo_back_once_and_never_to_its_last_try() -> None:
+    simulation = Simulation(max_receives=10, shelf=Shelf())
+    simulation.add("a", b"a cat")
+    simulation.deliver(["a"])
+    assert simulation.left.keys() == {"a"}
+    assert kinds(simulation) == {"a": "classified"}
+    simulation.deliver(["a"])
+    assert (simulation.left, simulation.dead) == ({}, [])
+    assert [update.kind for update in simulation.sqs.updates] == ["classified", "classified"]
+    # The same event, the same key.
+    assert len({update.thumbnails["key"] for update in simulation.sqs.updates if update.thumbnails}) == 1
+
+
+def test_a_last_try_has_thumbnails_of_its_own() -> None:
+    """The rejection before it takes away those of the tries before."""
+    simulation = Simulation(max_receives=10, shelf=Shelf())
+    simulation.add("a", b"a cat")
+    simulation.deliver(["a"])
+    simulation.receives["a"] = LAST_TRY
+    simulation.deliver(["a"])
+    assert [update.kind for update in simulation.sqs.updates] == ["classified", "rejected", "classified"]
+    assert len({update.thumbnails["key"] for update in simulation.sqs.updates if update.thumbnails}) == 2
 
 
 def test_what_may_pass_does_not_use_up_the_last_try() -> None:
