@@ -4,7 +4,7 @@ import { online } from "./api.js";
 import { session, signIn, signOut } from "./session.js";
 import { current, find, isEmptyCatalog, visible } from "./results.js";
 import { filters, key, look, photo, remembered } from "./route.js";
-import { NOTHING } from "./filters.js";
+import { NOTHING, toQuery } from "./filters.js";
 import { Search, field } from "./search.js";
 import { Chips, Summary } from "./chips.js";
 import { Grid } from "./grid.js";
@@ -12,7 +12,7 @@ import { Viewer } from "./viewer.js";
 import { Uploads } from "./panel.js";
 import { DropZone, choose } from "./dropping.js";
 import { fresh, showFresh } from "./uploads.js";
-import { Empty, NothingFound, SignedOut, Skeleton, Trouble } from "./states.js";
+import { Empty, NotUnderstood, NothingFound, SignedOut, Skeleton, Trouble } from "./states.js";
 import { chosen, clear, download, remove, selectAll, selected } from "./selection.js";
 import { Toasts } from "./toasts.js";
 import { count } from "./format.js";
@@ -83,7 +83,12 @@ function Main() {
   if (state === "out" && !list) return html`<${SignedOut} why=${why} detail=${detail} />`;
   // What failed at its first page; a list that is there stays, and says so at its end.
   if (next && next.state.value === "failed" && next.pages.length === 0 && next.error.value.kind !== "signed-out") {
-    return html`<${Trouble} error=${next.error.value} retry=${() => find()} />`;
+    const error = next.error.value;
+    const query = toQuery(next.what);
+    if (error.status !== 400 || !list || list === next) {
+      return html`<${Trouble} error=${error} query=${query} retry=${() => find()} />`;
+    }
+    return html`<${NotUnderstood} error=${error} query=${query} /><${Grid} key=${list.key} results=${list} busy />`;
   }
   if (!list) return html`<${Skeleton} /><p class="unseen" role="status">Loading photos</p>`;
   const busy = next !== list;

@@ -1,5 +1,5 @@
 // The list of what is being uploaded: however many there are, only the rows that are seen are in the document.
-import { html, useEffect, useRef, useState } from "./html.js";
+import { html, useRef, useState } from "./html.js";
 import { again, files, fresh, panel, paused, preview, progress, showFresh, tidy } from "./uploads.js";
 import { online } from "./api.js";
 import { look, open } from "./route.js";
@@ -91,7 +91,6 @@ function Row({ one }) {
   const { is, part, reason, tags, thumbnail, image } = one.state.value;
   const [broken, setBroken] = useState("");
   const picture = thumbnail || preview(one);
-  useEffect(() => setBroken(""), [picture]);
   const tagged = is === "searchable" && (tags ?? []).slice(0, 3).map(({ tag }) => tag).join(", ");
   const shown = html`<span class="uploads-picture">
       ${picture && broken !== picture

@@ -113,6 +113,9 @@ class Results {
     this.freshening = true;
     try {
       for (const page of this.pages.filter(({ ids: its }) => its.some((id) => old.has(id)))) {
+        // Where clocks differ, new ones look as old: not again and again.
+        if (Date.now() - (page.renewed ?? 0) < FRESH) continue;
+        page.renewed = Date.now();
         const body = await this.page(page.cursor, page.limit);
         const renewed = new Map(body.images.map((image) => [image.id, image]));
         this.images.value = this.images.peek().map((image) => renewed.get(image.id) ?? image);
@@ -183,6 +186,8 @@ export const completing = signal(false);
 function show(results) {
   // One that was stopped has nothing to show.
   if (current.peek() !== results || results.state.peek() === "loading") return;
+  // What was found before stays beside what went wrong.
+  if (!results.pages.length && visible.peek()) return;
   if (completing.peek() && visible.peek() && !results.shown.peek().length) return;
   visible.value = results;
 }

@@ -76,7 +76,7 @@ export function Search() {
     suggest(value, selectionStart);
   };
   const take = (word) => {
-    const value = complete(typed, input.current.selectionStart, word.tag);
+    const value = complete(input.current.value, input.current.selectionStart, word.tag);
     setTyped(value);
     setWords([]);
     setAt(-1);
@@ -106,7 +106,7 @@ export function Search() {
       if (shown && at >= 0) take(words[at]);
       else {
         setOpen(false);
-        find(typed, true);
+        find(event.target.value, true);
         settle();
         // On a phone the keyboard goes, so that there is something to see.
         if (matchMedia("(pointer: coarse)").matches) input.current.blur();

@@ -77,7 +77,7 @@ export function NothingFound({ results }) {
   <//>`;
 }
 
-export function Trouble({ error, retry }) {
+export function Trouble({ error, query, retry }) {
   if (error.kind === "offline") {
     return html`<${State} role="alert" art=${html`<${Icon} name="offline" size=${44} />`} title="No connection">
       <p>${online.value ? error.message : "You are offline. Everything goes on by itself when you are back."}</p>
@@ -90,16 +90,26 @@ export function Trouble({ error, retry }) {
     art=${html`<${Icon} name="warning" size=${44} />`}
     title=${asked ? "That can’t be looked for" : "That didn’t work"}
   >
-    <${Detail} error=${error} />
+    <p>${error.message}</p>
+    <${Pointed} error=${error} query=${query} />
     ${!asked && html`<p class="state-do"><button class="secondary" onClick=${retry}><${Icon} name="retry" /> Try again</button></p>`}
   <//>`;
 }
 
-// Messages about a query may have the query in their second line, and under it where it went wrong.
-function Detail({ error }) {
-  const [sentence, ...rest] = error.message.split("\n");
-  return html`<p>${sentence}</p>
-    ${rest.length > 0 && html`<pre class="pointed">${rest.join("\n").replace(/^ {2}/gm, "")}</pre>`}`;
+/** In a line, above what was found before: somebody may be in the middle of writing it. */
+export function NotUnderstood({ error, query }) {
+  return html`<div class="asked" role="alert"><p>${error.message}</p><${Pointed} error=${error} query=${query} /></div>`;
+}
+
+// The query, with the part marked that was not understood.
+function Pointed({ error, query }) {
+  const { position, parameter } = error.document;
+  if (parameter !== "q" || !(position >= 0) || !query) return null;
+  // Positions count characters, and not the halves of those beyond 16 bits.
+  const characters = [...query];
+  const rest = characters.slice(position).join("");
+  const wrong = /^\S+/.exec(rest)?.[0] ?? "\u00a0";
+  return html`<p class="pointed">${characters.slice(0, position).join("")}<mark>${wrong}</mark>${rest.slice(wrong.length)}</p>`;
 }
 
 export function SignedOut({ why, detail }) {
