@@ -62,7 +62,8 @@ class Place:
 def place_of(settings: Settings) -> Place:
     """Where the credentials lead; raises :class:`LifecycleError` if that is not where the stage may go."""
     session = boto3.Session()
-    region = settings.region or session.region_name
+    # The variable of the CDK CLI and of most SDKs; boto3 has another.
+    region = settings.region or os.environ.get("AWS_REGION") or session.region_name
     if region is None:
         raise LifecycleError("no AWS region: set AWS_REGION, or give the stage one with -c region=eu-west-1.")
     account = session.client("sts", region_name=region).get_caller_identity()["Account"]
@@ -318,6 +319,7 @@ def _act(action: str, context: Sequence[str], yes: bool) -> int:
     standing = json.loads((ROOT / "cdk.json").read_text())["context"]
     settings = settings_for(standing | {name: value for name, _, value in (item.partition("=") for item in context)})
     place = place_of(settings)
+    os.environ |= {"AWS_REGION": place.region, "AWS_DEFAULT_REGION": place.region}
     if action == "bootstrap":
         # From a folder without a cdk.json, for it to need no app: nothing has to be bundled for this.
         with tempfile.TemporaryDirectory() as folder:

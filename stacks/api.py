@@ -19,6 +19,7 @@ from stacks.bundling import ROOT
 from stacks.catalog import INDEX, Catalog
 from stacks.functions import PythonFunction
 from stacks.ingest import Ingest
+from stacks.rules import accept
 from stacks.settings import Function, Settings
 from stacks.web import Web
 
@@ -213,7 +214,7 @@ class Api(Stack):
         )
         for route in routes:
             scopes = [web.scopes[route.scope].scope_name] if route.scope and web.scopes else None
-            apigatewayv2.HttpRoute(
+            made = apigatewayv2.HttpRoute(
                 self,
                 f"{route.method} {route.path}",
                 http_api=web.api,
@@ -222,6 +223,12 @@ class Api(Stack):
                 authorizer=authorizer if route.scope else None,
                 authorization_scopes=scopes,
             )
+            if not route.scope:
+                accept(
+                    made,
+                    "The page, its files and the API's description hold nothing secret: they come before signing in.",
+                    "AwsSolutions-APIG4",
+                )
 
 
 def _origin(bucket: s3.Bucket, web: Web, settings: Settings) -> str:

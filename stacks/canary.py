@@ -11,6 +11,7 @@ from constructs import Construct
 
 from stacks.functions import PythonFunction
 from stacks.ingest import Ingest
+from stacks.rules import accept
 from stacks.search import Search
 from stacks.settings import Function, Settings
 
@@ -58,11 +59,18 @@ class Canary(Stack):
         self.canary.allow("lambda:InvokeFunction", on=[search.search.function.function_arn])
         # The next run is the second try.
         self.canary.function.configure_async_invoke(retry_attempts=0, max_event_age=Duration.minutes(1))
-        events.Rule(
+        rule = events.Rule(
             self,
             "Often",
             description="Tries the pipeline every few minutes",
             schedule=events.Schedule.rate(Duration.minutes(settings.canary_minutes)),
             targets=[targets.LambdaFunction(self.canary.function, retry_attempts=0)],
         )
+        for construct in (self.canary, rule):
+            accept(
+                construct,
+                "The next run follows in minutes, and an alarm is on the errors; the event says nothing but when.",
+                "Serverless-LambdaAsyncFailureDestination",
+                "Serverless-EventBusDLQ",
+            )
         CfnOutput(self, "CanaryFunctionName", value=self.canary.function.function_name)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from aws_cdk import (
-    Acknowledgment,
     Annotations,
     Aws,
     CfnOutput,
@@ -17,21 +16,28 @@ from aws_cdk import (
     Fn,
     RemovalPolicy,
     Stack,
-    Validations,
 )
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_logs as logs
 from aws_cdk import aws_opensearchservice as opensearch
 from aws_cdk import aws_s3 as s3
 from constructs import Construct, IConstruct
 
-from stacks.functions import PythonFunction, function_role
+from stacks.functions import PythonFunction, function_role, log_group
 from stacks.queues import QueueWithDeadLetters
+from stacks.rules import accept
 from stacks.settings import Settings
 
 __all__ = ["INDEX", "Catalog"]
+
+NO_ACCESS_LOGS = (
+    "An access log holds the keys of photos in clear, which are personal, and nobody but the functions' roles reads "
+    "the objects; who has to know every access switches CloudTrail's data events on, at $0.10 for 100,000."
+)
+"""Why no bucket has one."""
 
 INDEX = "imagerepository"
 """The alias that every reader and writer uses."""
@@ -80,6 +86,8 @@ class Catalog(Stack):
         self._network(settings)
         self.domain_name = f"tagstream-{settings.system}"
         self.domain = self._domain(settings)
+        if not settings.local:
+            self._publish_logs(settings)
         if settings.retain_data and self.vpc is not None and self.client_security_group is not None:
             self._keep(self.vpc, self.client_security_group, *self.domain.connections.security_groups)
         # The methods that each of them uses: reading and writing in bulk and creating the index; purging, and
@@ -129,13 +137,21 @@ class Catalog(Stack):
         self.purge.allow("s3:ListBucket", on=[self.thumbnails.bucket_arn])
         # What one day leaves, the next one purges: late tries are of no use.
         self.purge.function.configure_async_invoke(retry_attempts=2, max_event_age=Duration.hours(6))
-        events.Rule(
+        daily = events.Rule(
             self,
             "Daily",
             description="Purges tombstones once a day",
             schedule=events.Schedule.cron(minute="17", hour="3"),
             targets=[targets.LambdaFunction(self.purge.function, retry_attempts=2, max_event_age=Duration.hours(6))],
         )
+        for construct in (self.purge, daily):
+            accept(
+                construct,
+                "What one day's run leaves the next one purges, and an alarm is on the errors; the event says nothing "
+                "but when.",
+                "Serverless-LambdaAsyncFailureDestination",
+                "Serverless-EventBusDLQ",
+            )
 
         CfnOutput(self, "CatalogQueueUrl", value=self.queue.queue.queue_url)
         CfnOutput(self, "CatalogDeadLetterQueueUrl", value=self.queue.dead_letters.queue_url)
@@ -145,7 +161,7 @@ class Catalog(Stack):
 
     def _thumbnails(self, settings: Settings) -> s3.Bucket:
         """Private, encrypted, over TLS only. Not versioned: what can be made again from the photo needs no history."""
-        return s3.Bucket(
+        bucket = s3.Bucket(
             self,
             "Thumbnails",
             block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
@@ -157,6 +173,8 @@ class Catalog(Stack):
             ],
             removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE if settings.retain_data else RemovalPolicy.DESTROY,
         )
+        accept(bucket, NO_ACCESS_LOGS, "AwsSolutions-S1")
+        return bucket
 
     @property
     def availability_zones(self) -> list[str]:
@@ -203,12 +221,16 @@ class Catalog(Stack):
             restrict_default_security_group=False,
         )
         if settings.domain.zone_names:
-            Validations.of(self.vpc).acknowledge(
-                Acknowledgment(
-                    id="CloudFormation-Validate::W3010",
-                    reason="The zones are named by a setting, because others lack the instance type.",
-                )
+            accept(
+                self.vpc,
+                "The zones are named by a setting, because others lack the instance type.",
+                "CloudFormation-Validate::W3010",
             )
+        accept(
+            self.vpc,
+            "No way leads out of it, so that flow logs, at $0.50 a GB, would show the functions' own calls only.",
+            "AwsSolutions-VPC7",
+        )
         # A gateway endpoint costs nothing. It leads to S3 and nowhere else, and to no bucket of anybody else.
         way_to_s3 = self.vpc.add_gateway_endpoint("S3", service=ec2.GatewayVpcEndpointAwsService.S3)
         way_to_s3.add_to_policy(
@@ -245,7 +267,7 @@ class Catalog(Stack):
                 self, "DomainGroup", vpc=self.vpc, description="The OpenSearch domain", allow_all_outbound=False
             )
             security_group.connections.allow_from(self.client_security_group, ec2.Port.tcp(443), "HTTPS")
-        return opensearch.Domain(
+        domain = opensearch.Domain(
             self,
             "Domain",
             domain_name=self.domain_name,
@@ -269,6 +291,63 @@ class Catalog(Stack):
             security_groups=[security_group] if security_group else None,
             removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE if settings.retain_data else RemovalPolicy.DESTROY,
         )
+        self._accept_of_domain(domain, settings)
+        return domain
+
+    def _accept_of_domain(self, domain: opensearch.Domain, settings: Settings) -> None:
+        accept(
+            domain,
+            "Its policy admits roles, by name and by what they do; the addresses of functions change.",
+            "AwsSolutions-OS3",
+        )
+        accept(
+            domain,
+            "Three dedicated managers cost as much as the data nodes, $149 a month, which are a quorum themselves."
+            if settings.domain.data_nodes > 1
+            else "One node has nothing to manage but itself.",
+            "AwsSolutions-OS4",
+        )
+        if not settings.domain.in_vpc:
+            accept(
+                domain,
+                "It is outside a network by setting: only the roles that its policy names get in, over TLS.",
+                "AwsSolutions-OS1",
+            )
+        if settings.domain.zones == 1:
+            accept(domain, "One zone by setting: what is lost with it is made again.", "AwsSolutions-OS7")
+        if settings.local:
+            accept(domain, "The emulator has no logs of a domain.", "AwsSolutions-OS9")
+
+    def _publish_logs(self, settings: Settings) -> None:
+        """The domain's errors and slow requests, as CloudWatch logs. The policy is the domain's right to write them."""
+        groups = {
+            "ES_APPLICATION_LOGS": log_group(self, "DomainErrorLog", settings),
+            "SEARCH_SLOW_LOGS": log_group(self, "DomainSlowSearchLog", settings),
+            "INDEX_SLOW_LOGS": log_group(self, "DomainSlowIndexLog", settings),
+        }
+        policy = logs.ResourcePolicy(
+            self,
+            "DomainLogs",
+            # A region has room for ten of them: one for all three.
+            resource_policy_name=self.domain_name,
+            policy_statements=[
+                iam.PolicyStatement(
+                    principals=[iam.ServicePrincipal("es.amazonaws.com")],
+                    actions=["logs:CreateLogStream", "logs:PutLogEvents"],
+                    resources=[group.log_group_arn for group in groups.values()],
+                    conditions={"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}},
+                )
+            ],
+        )
+        domain = self.domain.node.default_child
+        assert isinstance(domain, opensearch.CfnDomain)  # noqa: S101
+        domain.log_publishing_options = {
+            kind: opensearch.CfnDomain.LogPublishingOptionProperty(
+                enabled=True, cloud_watch_logs_log_group_arn=group.log_group_arn
+            )
+            for kind, group in groups.items()
+        }
+        self.domain.node.add_dependency(policy)
 
     def _admit(self, *users: tuple[iam.Role, Sequence[str], str]) -> None:
         """Let these roles, and nobody else, use these HTTP methods on these paths.

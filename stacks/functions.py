@@ -14,6 +14,7 @@ from constructs import Construct
 
 from stacks import bundling
 from stacks.queues import QueueWithDeadLetters
+from stacks.rules import accept
 from stacks.settings import Consumer, Function, Settings
 
 __all__ = ["PythonFunction", "function_role", "log_group"]
@@ -27,13 +28,17 @@ _NETWORK_INTERFACES = (
     "ec2:DescribeSubnets",
     "ec2:UnassignPrivateIpAddresses",
 )
+# tests/infra/test_functions.py compares each role with what its function does.
+_WILDCARDS = "X-Ray and network interfaces have no narrower resource, and all others are objects of one bucket."
 
 
 def function_role(scope: Construct, construct_id: str, *, description: str) -> iam.Role:
     """A role that Lambda may take on, and that allows nothing yet."""
-    return iam.Role(
+    role = iam.Role(
         scope, construct_id, assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"), description=description
     )
+    accept(role, _WILDCARDS, "AwsSolutions-IAM5")
+    return role
 
 
 def log_group(scope: Construct, construct_id: str, settings: Settings) -> logs.LogGroup:
@@ -111,6 +116,19 @@ class PythonFunction(Construct):
             },
         )
         self.function.node.add_dependency(self._policy)
+        accept(self._policy, _WILDCARDS, "AwsSolutions-IAM5")
+        accept(
+            self.function,
+            f"The bundles' packages are for Python {target.python}, and not all of them are there for a newer one.",
+            "AwsSolutions-L1",
+            "Serverless-LambdaLatestVersion",
+        )
+        accept(
+            self.function,
+            "What fails comes back to the queue that feeds it or is told to whoever asked, and what a schedule starts "
+            "is made good by its next run: there is no event that only a further queue would keep.",
+            "Serverless-LambdaDLQ",
+        )
 
     def allow(self, *actions: str, on: Sequence[str]) -> None:
         """Let the function do ``actions`` on the resources with these ARNs."""
@@ -132,6 +150,11 @@ class PythonFunction(Construct):
             report_batch_item_failures=True,
             # A partial failure is no error of the function: only this metric counts it.
             metrics_config=lambda_.MetricsConfig(metrics=[lambda_.MetricType.EVENT_COUNT]),
+        )
+        accept(
+            self.mapping,
+            "Messages that fail too often go to the dead letters of their own queue; destinations are for streams.",
+            "Serverless-LambdaEventSourceMappingDestination",
         )
         # Lambda refuses a mapping whose function may not read the queue yet.
         self.mapping.node.add_dependency(self._policy)

@@ -9,6 +9,7 @@ from aws_cdk import aws_cloudfront as cloudfront
 from aws_cdk import aws_cloudfront_origins as origins
 from constructs import Construct
 
+from stacks.rules import accept
 from stacks.settings import Settings
 from stacks.web import Web
 
@@ -77,6 +78,27 @@ class Gallery(Stack):
                     cache_policy=cloudfront.CachePolicy.CACHING_OPTIMIZED,
                 )
             },
+        )
+        accept(
+            distribution,
+            "Whoever has an account may look at their photos from anywhere.",
+            "AwsSolutions-CFR1",
+        )
+        accept(
+            distribution,
+            "A web ACL costs $5 a month and more for its rules; the HTTP API bounds its rate, and checks every token.",
+            "AwsSolutions-CFR2",
+        )
+        accept(
+            distribution,
+            "The HTTP API's access log has every request for data; what never comes there are the page's own files.",
+            "AwsSolutions-CFR3",
+        )
+        accept(
+            distribution,
+            "It has CloudFront's own name and certificate, with which AWS sets the oldest TLS; a name of one's own is "
+            "not part of this.",
+            "AwsSolutions-CFR4",
         )
         self.address = f"https://{distribution.distribution_domain_name}"
         CfnOutput(self, "DistributionDomainName", value=distribution.distribution_domain_name)

@@ -11,9 +11,10 @@ from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from stacks.bundling import ROOT, BundlingError
-from stacks.catalog import Catalog
+from stacks.catalog import NO_ACCESS_LOGS, Catalog
 from stacks.functions import PythonFunction
 from stacks.queues import QueueWithDeadLetters
+from stacks.rules import accept
 from stacks.settings import Settings
 
 __all__ = ["Ingest", "model_files"]
@@ -133,6 +134,7 @@ class Ingest(Stack):
             else None,
             removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE if settings.retain_data else RemovalPolicy.DESTROY,
         )
+        accept(bucket, NO_ACCESS_LOGS, "AwsSolutions-S1")
         self.queue.queue.add_to_resource_policy(
             iam.PolicyStatement(
                 principals=[iam.ServicePrincipal("s3.amazonaws.com")],

@@ -19,6 +19,7 @@ from constructs import Construct
 from stacks.catalog import Catalog
 from stacks.functions import PythonFunction
 from stacks.queues import QueueWithDeadLetters
+from stacks.rules import accept
 from stacks.settings import Settings
 from stacks.web import Web
 
@@ -61,6 +62,11 @@ class Operations(Stack):
         )
         if catalog.alarm_email is not None:
             self.topic.add_subscription(subscriptions.EmailSubscription(catalog.alarm_email))
+            accept(
+                self.topic,
+                "SNS tries a mail for as long as it can be delivered, and the alarm itself stays in CloudWatch.",
+                "Serverless-SNSRedrivePolicy",
+            )
         for name, queue in queues.items():
             self._watch_dead_letters(name, queue)
             self._watch_age(name, queue, settings)

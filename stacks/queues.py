@@ -6,6 +6,7 @@ from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from stacks.rules import accept
 from stacks.settings import DEAD_LETTER_DAYS
 
 __all__ = ["QueueWithDeadLetters"]
@@ -57,6 +58,7 @@ class QueueWithDeadLetters(Construct):
             )
 
         self.dead_letters = queue("DeadLetters", days=DEAD_LETTER_DAYS)
+        accept(self.dead_letters, "These are the dead letters.", "Serverless-SQSRedrivePolicy")
         self.queue = queue(
             "Queue",
             days=retention_days,

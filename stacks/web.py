@@ -11,6 +11,7 @@ from aws_cdk import aws_cognito as cognito
 from constructs import Construct
 
 from stacks.functions import log_group
+from stacks.rules import accept
 from stacks.settings import Settings
 
 __all__ = ["SCOPES", "Web"]
@@ -117,6 +118,16 @@ class Web(Stack):
             account_recovery=cognito.AccountRecovery.EMAIL_ONLY,
             deletion_protection=settings.retain_data,
             removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE if settings.retain_data else RemovalPolicy.DESTROY,
+        )
+        accept(
+            self.users,
+            "Who signs in may set up a second factor, and need not: the gallery shows photos, and moves no money.",
+            "AwsSolutions-COG2",
+        )
+        accept(
+            self.users,
+            "The plus plan costs $0.02 a month for each who signs in; behind invitations, essentials are enough.",
+            "AwsSolutions-COG8",
         )
         scopes = {
             name: cognito.ResourceServerScope(scope_name=name, scope_description=meaning)

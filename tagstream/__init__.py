@@ -12,6 +12,9 @@ __all__ = ["AwsError", "Catalog", "CatalogError", "ConfigurationError", "QueryEr
 
 
 def __getattr__(name: str) -> object:
+    if name == "__version__":
+        # Not at the top: it would be a part of every cold start.
+        return importlib.import_module("importlib.metadata").version("tagstream")
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     home = "tagstream.deployed.catalog" if name == "Catalog" else "tagstream.errors"

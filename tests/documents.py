@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+DOCUMENTS = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
 
 # What goes to AWS: tests/infra/test_documents.py runs it up to the first call that needs credentials.
 NEEDS_AN_ACCOUNT = re.compile(r"npx cdk |make (bootstrap|deploy|destroy) |.* --stage (dev|prod)\b")

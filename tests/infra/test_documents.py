@@ -50,7 +50,9 @@ def test_what_is_typed_for_aws_gets_as_far_as_the_credentials(typed: Typed, app:
         arguments += ["--force"] if "destroy" in arguments else []
         arguments += ["--app", shlex.join([sys.executable, str(app)]), "--output", str(tmp_path / "out")]
     elif program == "make":
-        arguments = ["--no-print-directory", *arguments]
+        # What is installed is what these tests run on.
+        installed = [f"--old-file={place}/.installed" for place in (".venv", ".venv-local", "node_modules")]
+        arguments = ["--no-print-directory", *installed, *arguments]
     else:
         program = str(Path(sys.executable).with_name(Path(program).name))
     (tmp_path / "Pictures").mkdir()

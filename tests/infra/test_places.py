@@ -18,6 +18,8 @@ NAMED = {
     ("AWS::OpenSearchService::Domain", "DomainName"),
     # CloudFormation would call it Dashboard9E4231ED-1RANDOM, and people look for it in a list.
     ("AWS::CloudWatch::Dashboard", "DashboardName"),
+    # CloudWatch asks for a name, and makes up none.
+    ("AWS::Logs::ResourcePolicy", "PolicyName"),
     # The address at which people sign in has no name that AWS would make up.
     ("AWS::Cognito::UserPoolDomain", "Domain"),
 }

@@ -185,3 +185,29 @@ def test_where_photos_were_taken_is_kept_by_a_setting_only(context: dict[str, st
         r for r in synthesise(context)["ingest"]["Resources"].values() if r["Type"] == "AWS::Lambda::Function"
     )
     assert function["Properties"]["Environment"]["Variables"]["STORE_LOCATION"] == stored
+
+
+@pytest.mark.parametrize("name", ["dev", "prod"])
+def test_the_domain_logs_its_errors_and_slow_requests_and_may(name: str) -> None:
+    stage = synthesised(name)
+    domain = stage.one("AWS::OpenSearchService::Domain")
+    published = domain.properties["LogPublishingOptions"]
+    assert published.keys() == {"ES_APPLICATION_LOGS", "INDEX_SLOW_LOGS", "SEARCH_SLOW_LOGS"}
+    assert all(option["Enabled"] for option in published.values())
+    groups = {option["CloudWatchLogsLogGroupArn"] for option in published.values()}
+    assert groups <= {group.arn for group in stage.of_type("AWS::Logs::LogGroup")}
+    assert len(groups) == 3
+    policy = stage.one("AWS::Logs::ResourcePolicy")
+    # OpenSearch tries to write when it is made.
+    assert policy.id.partition(".")[2] in domain.raw["DependsOn"]
+    document = policy.properties["PolicyDocument"]
+    for group in groups:
+        assert group in document
+    for said in ("es.amazonaws.com", "logs:PutLogEvents", "logs:CreateLogStream", "aws:SourceAccount"):
+        assert said in document
+
+
+def test_the_local_domain_has_no_logs() -> None:
+    domain = synthesised("local").one("AWS::OpenSearchService::Domain")
+    assert not domain.properties.get("LogPublishingOptions")
+    assert not synthesised("local").of_type("AWS::Logs::ResourcePolicy")

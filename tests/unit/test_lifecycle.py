@@ -113,7 +113,10 @@ class Account:
 
 
 @pytest.fixture
-def account() -> Account:
+def account(monkeypatch: pytest.MonkeyPatch) -> Account:
+    monkeypatch.delenv("AWS_REGION", raising=False)
+    # For main() sets it.
+    monkeypatch.setattr(lifecycle.os, "environ", dict(lifecycle.os.environ))
     return Account()
 
 
@@ -179,6 +182,9 @@ def test_a_stage_goes_to_its_own_account_and_region(account: Account, monkeypatc
     assert place_of(dev(region="us-west-2")).region == "us-west-2"
     with pytest.raises(LifecycleError, match="for account 111122223333, and stage dev goes to 444455556666 only"):
         place_of(dev(account="444455556666", region="eu-west-1"))
+    monkeypatch.setenv("AWS_REGION", "eu-north-1")
+    assert place_of(dev()).region == "eu-north-1"
+    monkeypatch.delenv("AWS_REGION")
     account.region_name = None
     with pytest.raises(LifecycleError, match="no AWS region"):
         place_of(dev())
