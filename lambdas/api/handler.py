@@ -61,7 +61,7 @@ def service() -> Service:
 
 Id = Annotated[str, Path(pattern="^[0-9a-f]{64}$", description="The image's id.")]
 UploadId = Annotated[str, Path(pattern=UPLOAD_ID, description="The upload's id.")]
-Limit = Annotated[int, Query(ge=1, le=100, description="Images in the answer, at most.")]
+Limit = Annotated[int, Query(ge=1, le=100, description="How many are listed, at most.")]
 Cursor = Annotated[
     str | None,
     Query(

@@ -17,8 +17,8 @@ from tagstream.web.problems import Problem
 
 __all__ = ["MAX_CURSOR", "after", "cursor", "wrong_cursor"]
 
-MAX_CURSOR = 4096
-"""Characters: a key has at most 1,024 bytes, as JSON and in base 64 each of them up to eight characters at worst."""
+MAX_CURSOR = 8500
+"""Characters. A key has at most 1,024 bytes, each of them six characters of JSON at worst; base 64 adds a third."""
 
 _CHECK = 8
 

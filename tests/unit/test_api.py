@@ -346,8 +346,17 @@ def test_a_cursor_that_was_changed_is_refused(api: Api, at: int) -> None:
     assert api("GET", "/images", {"q": "dog", "cursor": whole}).status == 200
     at %= len(whole)
     changed = whole[:at] + ("A" if whole[at] != "A" else "B") + whole[at + 1 :]
-    for cursor in (changed, whole[:at], whole + "A", "", "%00", "x" * 4000, "ä"):
+    for cursor in (changed, whole[:at], whole + "A", "", "%00", "x" * 9000, "ä"):
         problem(api("GET", "/images", {"q": "dog", "cursor": cursor}), 400, "cursor")
+
+
+@pytest.mark.parametrize("letter", ["\1", '"', "日", "\N{PILE OF POO}"])
+def test_the_longest_key_is_a_place_to_go_on_from(api: Api, letter: str) -> None:
+    key = letter * (1024 // len(letter.encode()))
+    api.catalog.stored = [image(key), image("\U0010ffff")]
+    first = api("GET", "/images", {"q": "dog", "limit": 1}).body
+    rest = api("GET", "/images", {"q": "dog", "cursor": first["cursor"]}).body
+    assert [page["images"][0]["key"] for page in (first, rest)] == [key, "\U0010ffff"]
 
 
 def test_pages_end(api: Api) -> None:
