@@ -13,6 +13,7 @@ from __future__ import annotations
 import statistics
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,12 +30,13 @@ from tagstream.classifier import MIN_ANCESTOR_SCORE, best_tags
 from tagstream.errors import ConfigurationError, TagstreamError
 from tagstream.tags import Tag
 from tagstream.vocabulary import load_tree
+from tagstream.vocabulary.build import word_frequency
 from tagstream.vocabulary.rule import VISIBLE
 from tagstream.vocabulary.tree import parse_tree
 from tagstream.vocabulary.wordnet import WordNet, find_wordnet
 from tagstream.vocabulary.words import load_words
 
-__all__ = ["NOUNS", "Answer", "average_precision", "measured", "truth", "vocabulary"]
+__all__ = ["NOUNS", "Answer", "average_precision", "common_nouns", "measured", "truth", "vocabulary"]
 
 # Written down before any was looked up: what stands about, lives, is eaten, driven and worn.
 NOUNS = (
@@ -56,6 +58,10 @@ _MEANT: Mapping[str, tuple[str, ...]] = {
     "plant": ("n00017222",),  # that grows; WordNet's first is a factory
     "lamp": ("n03636248", "n04380533"),  # the light, and what stands on a table with it
 }
+
+
+LEAST_FREQUENCY, LEAST_PHOTOS, MOST_SENSE = 3.5, 2, 2
+"""Nouns chosen by rule: how common (Zipf's scale), of how many photos, and among the first meanings of the word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +86,20 @@ def truth(wordnet: WordNet, noun: str, photo_class: Sequence[str]) -> list[bool]
             break
     wanted = {one for meaning in meant for one in (meaning, *wordnet.below(meaning))}
     return [one in wanted for one in photo_class]
+
+
+def common_nouns(wordnet: WordNet, frequency: Callable[[str], float], photo_class: Sequence[str]) -> list[str]:
+    """Nouns that nobody chose: the common ones whose first meaning that can be seen is one of the word's first, and
+    has photos; not those whose photos are half of all or more. The commonest come first."""
+    present = Counter(photo_class)
+    chosen = []
+    for noun, senses in wordnet.senses.items():
+        seen = [one for one in senses[:MOST_SENSE] if wordnet.meanings[one].field in VISIBLE]
+        if not noun.isalpha() or not seen or frequency(noun) < LEAST_FREQUENCY:
+            continue
+        if LEAST_PHOTOS <= sum(present[one] for one in (seen[0], *wordnet.below(seen[0]))) < len(photo_class) / 2:
+            chosen.append(noun)
+    return sorted(chosen, key=lambda noun: (-frequency(noun), noun))
 
 
 def average_precision(hits: Sequence[bool], right: int) -> float:
@@ -185,11 +205,21 @@ def _mean(values: Iterable[float]) -> float:
 @click.option("--labelled", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="NPZ")
 @click.option("--wordnet", type=click.Path(file_okay=False, path_type=Path), help="Where WordNet's data.noun is.")
 @click.option("--noun", "nouns", multiple=True, help="Instead of the usual ones; may be given repeatedly.")
+@click.option(
+    "--by-rule", is_flag=True, help="The common nouns that these photos show, instead of those chosen by hand."
+)
 @click.option("--min-score", default=0.5, show_default=True, type=click.FloatRange(0, 1), help="For the precision.")
 @click.option("--floor", default=MIN_ANCESTOR_SCORE, show_default=True, help="Ancestors with less are not stored.")
 @click.option("--related/--no-related", default=True, show_default=True, help="Count tags that are merely related.")
 def main(
-    labelled: Path, wordnet: Path | None, nouns: tuple[str, ...], *, min_score: float, floor: float, related: bool
+    labelled: Path,
+    wordnet: Path | None,
+    nouns: tuple[str, ...],
+    *,
+    by_rule: bool,
+    min_score: float,
+    floor: float,
+    related: bool,
 ) -> None:
     """Look up everyday nouns among labelled photos; print each noun's figures, and their means last."""
     try:
@@ -203,7 +233,8 @@ def main(
         sys.exit(1)
     photos = _stored(scores, classes, floor)
     answers, without = [], []
-    for noun in nouns or NOUNS.split():
+    usual = common_nouns(tree, word_frequency(), shows) if by_rule else NOUNS.split()
+    for noun in nouns or usual:
         shown = truth(tree, noun, shows)
         if any(shown):
             answers.append(measured(noun, photos, shown, min_score=min_score, related=related))

@@ -77,6 +77,8 @@ MEANT: Mapping[str, tuple[str, ...]] = {
     "rhinoceros": ("mammal",),
     # More often what is done, in the corpus; on a photo it is on the plate.
     "roast": ("food",),
+    # Those of boxers come first in WordNet, and are sports equipment.
+    "glove": ("mitten",),
     # What is worn over a face; the class of this name has those of a ball, and others have their own.
     "mask": ("mask", "ski mask", "gas mask"),
     # In WordNet above the classes' dishes only, beside what is eaten raw.

@@ -21,8 +21,9 @@ from benchmarks.report import (
     plot,
     table,
 )
-from benchmarks.vocabulary import average_precision, measured
+from benchmarks.vocabulary import average_precision, common_nouns, measured
 from tagstream.tags import Tag
+from tests.unit.test_words_build import small_wordnet
 
 MACHINE = {"cpu": "a processor", "cores": 2, "int8_instructions": ["AVX VNNI"]}
 
@@ -170,3 +171,11 @@ def test_a_noun_is_ranked_as_a_search_ranks_it() -> None:
 def test_no_photo_may_count_that_nothing_finds() -> None:
     answer = measured("zebra", [[Tag("beagle", 0.9)]], [True], min_score=0.5)
     assert (answer.average_precision, answer.recall, answer.precision) == (0.0, 0.0, None)
+
+
+def test_common_nouns_are_those_that_the_photos_show(tmp_path: Path) -> None:
+    wordnet, ids = small_wordnet(tmp_path)
+    photos = [ids["beagle"], ids["beagle"], ids["wolf"], ids["bathtub"], ids["bathtub"], ids["winter squash"]]
+    common = {"dog": 5.0, "wolf": 4.0, "beagle": 3.6, "bathtub": 3.0, "animal": 5.0, "winter": 5.0}
+    # Wolves are on one photo only, bathtubs are rare, animals are on half of the photos, winter cannot be seen.
+    assert common_nouns(wordnet, lambda noun: common.get(noun, 0.0), photos) == ["dog", "beagle"]

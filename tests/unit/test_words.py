@@ -115,6 +115,7 @@ def test_near_words_go_further_than_what_is_taken_for_a_typo() -> None:
         ("people", "person"),
         ("stable", "building"),
         ("motorbike", "moped"),
+        ("gloves", "mitten"),
         ("tiegr", "tiger"),
         ("piza", "pizza"),
         ("resturant", "restaurant"),
