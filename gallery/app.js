@@ -25,6 +25,11 @@ export function App() {
   useEffect(() => {
     if (state === "in") find(remembered().count ?? 0);
   }, [key.value, state]);
+  useEffect(() => {
+    const { text, tags, similar } = filters.value;
+    const what = [text.trim(), ...tags, similar && "similar photos"].filter(Boolean).join(", ");
+    document.title = what ? `${what} – Tagstream` : "Tagstream";
+  }, [key.value]);
   useKeys();
   const behind = photo.value !== "";
   return html`<div class="page" inert=${behind}>

@@ -5,6 +5,7 @@ import { addressOf, open, remember, remembered } from "./route.js";
 import { hasWords } from "./filters.js";
 import { chosen, remove, selected, toggle } from "./selection.js";
 import { day, percent } from "./format.js";
+import { online } from "./api.js";
 import { Icon } from "./icons.js";
 
 /** The photo that the keyboard is at. */
@@ -216,7 +217,9 @@ export function Grid({ results, busy }) {
 
 function Tile({ image, box, number, total, isSelected, tabbable, scored }) {
   const [loaded, setLoaded] = useState(false);
-  const [broken, setBroken] = useState(false);
+  // The address that could not be loaded: another one may, and the same one when there is a network again.
+  const [broken, setBroken] = useState("");
+  useEffect(() => setBroken(""), [online.value]);
   const held = useRef(0);
   const wasHeld = useRef(false);
   const { id, title } = image;
@@ -269,7 +272,7 @@ function Tile({ image, box, number, total, isSelected, tabbable, scored }) {
       onTouchCancel=${letGo}
       onContextMenu=${(event) => wasHeld.current && event.preventDefault()}
     >
-      ${source && !broken
+      ${source && broken !== source
         ? html`<img
             src=${source}
             alt=""
@@ -278,7 +281,7 @@ function Tile({ image, box, number, total, isSelected, tabbable, scored }) {
             decoding="async"
             draggable=${false}
             onLoad=${() => setLoaded(true)}
-            onError=${() => setBroken(true)}
+            onError=${() => setBroken(source)}
           />`
         : html`<span class="tile-broken"><${Icon} name="image" size=${28} /><span>${title}</span></span>`}
       ${best &&

@@ -1,6 +1,6 @@
 // Photos that are selected, and what can be done with them.
 import { computed, signal } from "./html.js";
-import { Failed, request } from "./api.js";
+import { Failed, pause, request } from "./api.js";
 import { hidden, refresh, visible } from "./results.js";
 import { count } from "./format.js";
 import { toast } from "./toasts.js";
@@ -76,9 +76,13 @@ async function restore(ids) {
   unhide(back);
   if (error) complain(error, "Not all of them could be brought back.");
   if (back.length) toast(back.length === 1 ? "The photo is back." : `${count(back.length, "photo")} are back.`);
-  // A list that was loaded in between doesn't have them yet.
-  const there = new Set((visible.peek()?.images.peek() ?? []).map((image) => image.id));
-  if (back.some((id) => !there.has(id))) setTimeout(refresh, 2500);
+  // A list that was loaded in between doesn't have them, and nor has the catalog, for some moments.
+  for (const seconds of [2, 4, 8]) {
+    const there = new Set((visible.peek()?.images.peek() ?? []).map((image) => image.id));
+    if (back.every((id) => there.has(id))) return;
+    await pause(seconds * 1000);
+    await refresh();
+  }
 }
 
 /** Save the originals, one after the other: browsers ask before many come at once. */
