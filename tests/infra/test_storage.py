@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from aws_cdk import aws_opensearchservice as opensearch
 
+import lifecycle
 from tests.infra.templates import Stage, synthesise, synthesised
 
 BUCKETS = ("Photos", "Thumbnails")
@@ -118,6 +119,8 @@ def test_the_domain_is_encrypted_everywhere_and_of_the_newest_engine(stage: Stag
     names = [name for name in dir(opensearch.EngineVersion) if name.startswith("OPENSEARCH_")]
     newest = max(tuple(map(int, name.split("_")[1:])) for name in names)
     assert domain["EngineVersion"] == "OpenSearch_" + ".".join(map(str, newest))
+    # make deploy asks what nodes of this engine take.
+    assert domain["EngineVersion"] == lifecycle.ENGINE
 
 
 def test_the_domain_admits_the_roles_that_use_it_and_nobody_else(stage: Stage) -> None:
