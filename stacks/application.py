@@ -43,7 +43,7 @@ def application(*, context: Mapping[str, Any] | None = None, outdir: str | None 
 
     catalog = Catalog(app, **common("catalog"))
     web = Web(app, **common("web"))
-    gallery = Gallery(app, **common("gallery"), web=web) if settings.api.cloudfront else None
+    gallery = Gallery(app, **common("gallery"), web=web) if settings.has_distribution else None
     address = gallery.address if gallery else web.api.api_endpoint
     ingest = Ingest(
         app, **common("ingest"), catalog=catalog, gallery_address=address if settings.api.has_gallery else None

@@ -176,6 +176,11 @@ class Settings:
         return {name: value for name, value in found.items() if isinstance(value, Consumer)}
 
     @property
+    def has_distribution(self) -> bool:
+        """Nobody is far from the emulator, and no browser finds what it calls its distributions."""
+        return self.api.cloudfront and not self.local
+
+    @property
     def is_own_model(self) -> bool:
         return "/" in self.model
 

@@ -43,12 +43,15 @@ def up(port: int | None) -> None:
     If it runs already, what has changed is deployed. What it holds lives until 'tagstream local down'.
     """
     from tagstream.local import cloud
-    from tagstream.local.gallery import Gallery
 
     connection = cloud.up(port=port, report=_report)
-    click.echo("\nThe local cloud is up. The gallery, in a browser:\n")
-    click.echo(_gallery(Gallery.of(connection)))
-    click.echo("\nWhat next:\n")
+    gallery = cloud.status().gallery
+    if gallery is not None:
+        click.echo("\nThe local cloud is up. The gallery, in a browser:\n")
+        click.echo(_gallery(gallery))
+        click.echo("\nWhat next:\n")
+    else:
+        click.echo("\nThe local cloud is up. What next:\n")
     command = called_as()
     photos = photos_at_hand(cloud.ROOT / "build" / "photos")
     typed = [

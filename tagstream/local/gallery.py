@@ -43,7 +43,9 @@ class Gallery:
             outputs = connection.outputs("api")
             url, client_id = outputs["GalleryUrl"], outputs["GalleryClientId"]
         except (ClientError, KeyError):
-            raise LocalCloudError("the gallery is not deployed: run 'tagstream local up'.") from None
+            raise LocalCloudError(
+                "the gallery is not deployed: run 'tagstream local up', with api.auth=cognito."
+            ) from None
         api_id = (urlsplit(url).hostname or "").partition(".")[0]
         return cls(url, f"{connection.endpoint_url}/_aws/execute-api/{api_id}", client_id)
 
@@ -92,10 +94,15 @@ class Gallery:
 
 
 def make_user(connection: Connection) -> None:
-    """The user who may sign in to the local cloud's gallery; one who is there already keeps all but the password."""
+    """The user who may sign in to the local cloud's gallery; one who is there already keeps all but the password.
+
+    Nobody may where ``api.auth=iam`` is in the context of ``cdk.json``: there is no gallery then.
+    """
     pools = connection.client("cognito-idp")
     try:
-        pool = connection.outputs("web")["UserPoolId"]
+        pool = connection.outputs("web").get("UserPoolId")
+        if pool is None:
+            return
         with contextlib.suppress(pools.exceptions.UsernameExistsException):
             pools.admin_create_user(
                 UserPoolId=pool,

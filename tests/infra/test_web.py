@@ -219,6 +219,8 @@ def test_a_distribution_stands_in_front_where_the_settings_say_so() -> None:
     for name, expected in (("local", 0), ("dev", 0), ("prod", 1)):
         assert len(synthesised(name).of_type("AWS::CloudFront::Distribution")) == expected
     assert "gallery" in synthesise({"stage": "dev", "api.cloudfront": "true"})
+    # In the context of cdk.json it would be for all stages.
+    assert "gallery" not in synthesise({"stage": "local", "api.cloudfront": "true"})
 
 
 def test_the_distribution_speaks_https_only_and_asks_the_api_each_time(prod: Stage) -> None:

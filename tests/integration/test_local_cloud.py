@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 from tagstream.errors import LocalCloudError
 from tagstream.local.cloud import LocalCloud, connection, down, status, up
 from tagstream.local.deployment import _Command
+from tagstream.local.gallery import Gallery, make_user
 
 
 @pytest.fixture
@@ -43,6 +45,28 @@ def test_two_run_side_by_side(tmp_path: Path) -> None:
     with LocalCloud(tmp_path / "a") as one, LocalCloud(tmp_path / "b") as other:
         assert one.connection.port != other.connection.port
         assert one.connection.search_port != other.connection.search_port
+
+
+def test_where_only_machines_get_in_there_is_no_gallery_and_nobody_to_sign_in(tmp_path: Path) -> None:
+    """As with ``api.auth=iam`` in the context of cdk.json: no pool, and a stack without the gallery's outputs."""
+    with LocalCloud(tmp_path) as cloud:
+        with pytest.raises(LocalCloudError, match="the gallery is not deployed"):
+            Gallery.of(cloud.connection)
+        stacks = cloud.connection.client("cloudformation")
+        template = {
+            "Resources": {"Queue": {"Type": "AWS::SQS::Queue"}},
+            "Outputs": {"ApiUrl": {"Value": "http://12345678.execute-api.localhost"}},
+        }
+        for name in ("web", "api"):
+            stacks.create_stack(StackName=f"tagstream-local-{name}", TemplateBody=json.dumps(template))
+            stacks.get_waiter("stack_create_complete").wait(StackName=f"tagstream-local-{name}")
+        stacks.close()
+        make_user(cloud.connection)
+        pools = cloud.connection.client("cognito-idp")
+        assert pools.list_user_pools(MaxResults=10)["UserPools"] == []
+        pools.close()
+        with pytest.raises(LocalCloudError, match=r"with api\.auth=cognito"):
+            Gallery.of(cloud.connection)
 
 
 def test_a_taken_port_is_named_and_so_is_who_has_it(tmp_path: Path, taken: int) -> None:
