@@ -25,7 +25,7 @@ __all__ = ["Catalog", "Service", "Settings", "is_current"]
 
 _UPLOAD_SECONDS = 3600
 _MARKERS = 100
-_SUGGESTED = ("catalog", "suggestions", "common")
+_SUGGESTED = ("catalog", "suggestions", "common", "unsaid")
 _NOT_SHOWN = ("images", "after", "missing", *_SUGGESTED)
 _NO_STATS = {"classified": 0, "rejected": 0, "bytes": 0, "tags": 0, "models": {}, "vocabularies": {}}
 _NO_TIMES = {"first_taken": None, "last_taken": None, "last_change": None}
@@ -88,7 +88,7 @@ class Service:
         answer["cursor"] = cursor(bound, found["after"])
         answer.setdefault("terms", [])
         if found["total"] == 0 and "q" in asked:
-            answer["suggestions"] = {"catalog": 0, "suggestions": [], "common": []} | {
+            answer["suggestions"] = {"catalog": 0, "suggestions": [], "common": [], "unsaid": []} | {
                 name: found[name] for name in _SUGGESTED if name in found
             }
         return answer

@@ -84,7 +84,7 @@ def test_an_empty_catalog_has_answers(api: Call) -> None:
     page = api("GET", "/images").body
     assert page == {"total": 0, "images": [], "cursor": None, "terms": []}
     found = api("GET", "/images", "q=dog").body
-    assert found["suggestions"] == {"catalog": 0, "suggestions": [], "common": []}
+    assert found["suggestions"] == {"catalog": 0, "suggestions": [], "common": [], "unsaid": []}
     answers.Page.model_validate(found)
     assert api("GET", "/tags", "prefix=d").body == {"tags": []}
     answers.Stats.model_validate(api("GET", "/stats").body)
