@@ -33,6 +33,8 @@ MODEL := build/models/efficientnet-lite0/model.json
 READY := $(VENV) $(CLOUD) $(NODE) $(MODEL)
 # 300 MB to download, and only for who builds Inception-V3 or int8, or compares with the classic way.
 TENSORFLOW := .venv/.tensorflow
+# 50 MB, and only for who tests the gallery.
+BROWSER := .venv/.browser
 
 # -qq: only errors. Warnings about package indexes would be the first thing that a newcomer sees.
 PIP := -m pip install -qq --disable-pip-version-check --no-input
@@ -40,7 +42,7 @@ PYTEST := .venv/bin/python -m pytest -q
 # Tests that share nothing run on all cores; the stacks are deployed once, so that the e2e tier does not.
 PARALLEL := -n logical --maxprocesses 4 --dist worksteal
 
-.PHONY: help setup demo up down bootstrap deploy destroy test unit infra integration long contract e2e lint synth openapi bench fuzz soak vocabulary gallery lock clean
+.PHONY: help setup demo up down bootstrap deploy destroy test unit infra integration long contract e2e browser lint synth openapi bench fuzz soak vocabulary gallery lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -87,6 +89,9 @@ contract: $(READY) ## The catalog's tests against a real, empty OpenSearch (OPEN
 e2e: $(READY) ## Tests of the deployed pipeline: real deploy, real photos, real functions
 	$(PYTEST) tests/e2e
 
+browser: $(READY) $(BROWSER) ## Tests of the gallery in Chromium or Chrome; screenshots go into build/screenshots
+	$(PYTEST) tests/browser
+
 lint: $(VENV) ## Check style, formatting and types
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
@@ -128,7 +133,7 @@ gallery: $(VENV) $(NODE) ## Copy the gallery's libraries, as package.json pins t
 lock: ## Renew constraints.txt and the local cloud's pins after a change of requirements
 	@$(find_python); rm -rf build/lock; "$$python" -m venv build/lock/tagstream; "$$python" -m venv build/lock/cloud
 	@echo "Resolving requirements*.txt …"
-	@sed '/^-c /d' requirements.txt requirements-models.txt requirements-vocabulary.txt > build/lock/requirements.txt
+	@sed '/^-c /d' requirements.txt requirements-models.txt requirements-vocabulary.txt requirements-browser.txt > build/lock/requirements.txt
 	@build/lock/tagstream/bin/python $(PIP) -r build/lock/requirements.txt
 	@# One version for each platform, where requirements.txt says so, rather than the one that was installed here.
 	@grep '^ai-edge-litert==' requirements.txt > build/lock/markers.txt
@@ -177,6 +182,11 @@ $(TENSORFLOW): requirements-models.txt $(VENV)
 		echo "Installing TensorFlow into .venv (a minute or two the first time) …"; \
 		.venv/bin/python $(PIP) -r $<; \
 	else echo "TensorFlow has no wheels for this Python: what needs it is left out." >&2; fi
+	@touch $@
+
+$(BROWSER): requirements-browser.txt $(VENV)
+	@echo "Installing Playwright into .venv (10 seconds the first time) …"
+	@.venv/bin/python $(PIP) -r $<
 	@touch $@
 
 $(CLOUD): tagstream/local/requirements.txt $(VENV)

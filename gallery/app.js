@@ -31,7 +31,9 @@ export function App() {
     document.title = what ? `${what} – Tagstream` : "Tagstream";
   }, [key.value]);
   useKeys();
-  const behind = photo.value !== "";
+  // Whoever follows a link to a photo signs in first.
+  const isShut = state === "out" && !visible.value;
+  const behind = photo.value !== "" && !isShut;
   return html`<div class="page" inert=${behind}>
       <a class="skip" href="#photos">To the photos</a>
       <${Header} />
@@ -39,7 +41,7 @@ export function App() {
       ${selected.value.size > 0 && html`<${SelectionBar} />`}
       <${Uploads} />
     </div>
-    <${Viewer} />
+    ${!isShut && html`<${Viewer} />`}
     <${Toasts} />
     <${DropZone} />
     ${helping.value && html`<${Help} />`}`;

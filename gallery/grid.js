@@ -97,20 +97,18 @@ export function Grid({ results, busy }) {
 
   useEffect(() => {
     let waiting = 0;
-    let noted = 0;
     const moved = () => {
       waiting ||= requestAnimationFrame(() => {
         waiting = 0;
         look();
       });
-      clearTimeout(noted);
-      noted = setTimeout(() => remember({ top: Math.round(scrollY), count: results.images.peek().length }), 150);
+      // A list that is still there while the next one is on its way has no place in the next one's step.
+      if (!busy) remember({ top: Math.round(scrollY), count: results.images.peek().length });
     };
     addEventListener("scroll", moved, { passive: true });
     return () => {
       removeEventListener("scroll", moved);
       cancelAnimationFrame(waiting);
-      clearTimeout(noted);
     };
   });
 

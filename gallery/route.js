@@ -9,14 +9,19 @@ export const photo = signal("");
 export const key = computed(() => toAddress(filters.value));
 
 let typing = false;
+let place = null;
+let noting = 0;
 
 export function startRoute() {
   history.scrollRestoration = "manual";
   take();
   addEventListener("popstate", take);
+  addEventListener("pagehide", note);
 }
 
 function take() {
+  // Where one was is the place of the step that was left, and too late for it.
+  forget();
   typing = false;
   batch(() => {
     const read = fromAddress(location.search);
@@ -28,6 +33,7 @@ function take() {
 
 /** Look for something else. While somebody types, one step back leads to what was there before the typing. */
 export function look(changes, { typed = false } = {}) {
+  note();
   const next = { ...filters.peek(), ...changes };
   if (!("similar" in changes)) next.similar = "";
   const address = toAddress(next);
@@ -47,15 +53,17 @@ export function settle() {
 
 /** Open a photo; from one to the next there is no step to go back. */
 export function open(id) {
+  note();
   const replace = photo.peek() !== "";
   photo.value = id;
-  const { opened, place } = history.state ?? {};
-  write(toAddress(filters.peek(), id), replace, { opened: replace ? opened : true, place });
+  const { opened, place: here } = history.state ?? {};
+  write(toAddress(filters.peek(), id), replace, { opened: replace ? opened : true, place: here });
 }
 
 /** Close the photo: a step back, if it was opened here. */
 export function close() {
   if (!photo.peek()) return;
+  note();
   if (history.state?.opened) return void history.back();
   photo.value = "";
   write(toAddress(filters.peek()), true, { place: history.state?.place });
@@ -71,8 +79,21 @@ export function remembered() {
   return history.state?.place ?? {};
 }
 
-export function remember(place) {
-  history.replaceState({ ...history.state, place }, "");
+/** Keep the place with this step: soon, since browsers refuse to do so at every move, and before the next step. */
+export function remember(next) {
+  place = next;
+  noting ||= setTimeout(note, 150);
+}
+
+function note() {
+  if (place) history.replaceState({ ...history.state, place }, "");
+  forget();
+}
+
+function forget() {
+  clearTimeout(noting);
+  noting = 0;
+  place = null;
 }
 
 function write(address, replace, state) {

@@ -101,6 +101,15 @@ export function Viewer() {
       shown.addFilter("numItems", () => latest.current.images.length);
       shown.addFilter("itemData", (_, number) => slide(latest.current.images[number]));
       shown.addFilter("thumbEl", (element, data) => thumbnailOf(data.image) ?? element);
+      // PhotoSwipe takes what has no picture for markup to write, and the page's policy lets nobody do so.
+      shown.on("contentLoad", (event) => {
+        const { content } = event;
+        if (content.data.src) return;
+        event.preventDefault();
+        content.element = document.createElement("div");
+        content.element.className = "pswp__content pswp__error-msg-container";
+        if (content.data.image) content.element.append("This picture can’t be shown.");
+      });
       shown.on("change", () => {
         const next = latest.current.images[shown.currIndex];
         // Where it was told to go, the address is already, or further on.
