@@ -1,6 +1,6 @@
 // The HTTP API: what is sent again by itself, and errors with a sentence for people.
 import { signal } from "./html.js";
-import { expired, renew, token } from "./session.js";
+import { expired, renew, session, token } from "./session.js";
 
 /** Whether there is a network, as far as the browser can tell. */
 export const online = signal(navigator.onLine);
@@ -56,6 +56,12 @@ export async function request(method, path, { parameters = {}, body, etag, signa
     if (answer.status === 401) {
       if (!renewed && (await renew())) {
         renewed = true;
+        continue;
+      }
+      // A new token that could not be asked for is no reason to sign somebody out, and one that was refused is.
+      if (!renewed && session.peek().state === "in") {
+        if (attempt >= tries) throw new Failed("offline", "The sign-in page can’t be reached. Check your connection.");
+        await pause(backoff(attempt), abort);
         continue;
       }
       expired();

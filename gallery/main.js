@@ -13,11 +13,11 @@ async function begin() {
     await start(settings.auth);
   } catch {
     render(
-      html`<section class="state" role="alert">
+      html`<main class="state">
         <h1>The gallery can’t be reached</h1>
         <p>Check your connection, then load the page again.</p>
         <p class="state-do"><button class="primary" onClick=${() => location.reload()}>Load again</button></p>
-      </section>`,
+      </main>`,
       root,
     );
     return;

@@ -104,7 +104,7 @@ function Row({ one }) {
         ${is === "uploading" && (part < 1 ? `Uploading ${Math.floor(part * 100)} %` : "Uploading")}
         ${is === "classifying" && "Classifying"}
         ${is === "searchable" && (tagged || "Searchable, but nothing in it was recognised")}
-        ${(is === "rejected" || is === "failed") && reason}
+        ${(is === "rejected" || is === "failed") && reason.charAt(0).toUpperCase() + reason.slice(1)}
       </span>
     </span>`;
   if (is === "searchable") {

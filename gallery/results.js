@@ -184,10 +184,8 @@ export function find(atLeast = 0) {
 export const completing = signal(false);
 
 function show(results) {
-  // One that was stopped has nothing to show.
-  if (current.peek() !== results || results.state.peek() === "loading") return;
-  // What was found before stays beside what went wrong.
-  if (!results.pages.length && visible.peek()) return;
+  // One that was stopped or failed has nothing to show, and what was found before stays.
+  if (current.peek() !== results || results.state.peek() === "loading" || !results.pages.length) return;
   if (completing.peek() && visible.peek() && !results.shown.peek().length) return;
   visible.value = results;
 }
