@@ -92,6 +92,7 @@ def test_the_api_lets_in_so_many_and_no_other_page(stage: Stage) -> None:
 def test_the_access_log_says_who_and_what_but_neither_tokens_nor_queries(stage: Stage) -> None:
     settings = stage.one("AWS::ApiGatewayV2::Stage").properties["AccessLogSettings"]
     (group,) = (group for group in stage.of_type("AWS::Logs::LogGroup") if group.id.startswith("web."))
+    assert group.properties["RetentionInDays"] > 0
     assert settings["DestinationArn"].endswith(f":log-group:{group.ref}")
     line = json.loads(settings["Format"])
     assert {"$context.requestId", "$context.status", "$context.routeKey"} < set(line.values())
