@@ -7,6 +7,7 @@ export const online = signal(navigator.onLine);
 addEventListener("online", () => (online.value = true));
 addEventListener("offline", () => (online.value = false));
 
+const SILENCE = 30_000;
 const PASSING = new Set([408, 429, 500, 502, 503, 504]);
 
 /**
@@ -37,14 +38,17 @@ export async function request(method, path, { parameters = {}, body, etag, signa
     if (body !== undefined) headers["content-type"] = "application/json";
     if (etag) headers["if-none-match"] = etag;
     let answer;
+    let text;
     try {
       answer = await fetch(url, {
         method,
         headers,
         body: body === undefined ? undefined : JSON.stringify(body),
         cache: "no-store",
-        signal: abort,
+        // A line that is dead without anybody having said so.
+        signal: AbortSignal.any([AbortSignal.timeout(SILENCE), ...(abort ? [abort] : [])]),
       });
+      text = await answer.text();
     } catch (error) {
       if (error.name === "AbortError") throw error;
       if (attempt >= tries) throw new Failed("offline", "The gallery can’t be reached. Check your connection.");
@@ -52,7 +56,7 @@ export async function request(method, path, { parameters = {}, body, etag, signa
       continue;
     }
     if (answer.status === 304) return { body: null, etag, unchanged: true };
-    if (answer.ok) return { body: await parsed(answer), etag: answer.headers.get("etag"), unchanged: false };
+    if (answer.ok) return { body: text ? JSON.parse(text) : null, etag: answer.headers.get("etag"), unchanged: false };
     if (answer.status === 401) {
       if (!renewed && (await renew())) {
         renewed = true;
@@ -71,8 +75,8 @@ export async function request(method, path, { parameters = {}, body, etag, signa
       await pause(Number(answer.headers.get("retry-after")) * 1000 || backoff(attempt), abort);
       continue;
     }
-    const document = await parsed(answer).catch(() => ({}));
-    throw new Failed("problem", document?.detail || sentence(answer.status), answer.status, document ?? {});
+    const document = parsed(text);
+    throw new Failed("problem", document.detail || sentence(answer.status), answer.status, document);
   }
 }
 
@@ -101,9 +105,13 @@ function signedOut() {
   return new Failed("signed-out", "You are signed out.", 401);
 }
 
-async function parsed(answer) {
-  const text = await answer.text();
-  return text ? JSON.parse(text) : null;
+/** A problem document, or nothing: what stands between may answer something else. */
+function parsed(text) {
+  try {
+    return JSON.parse(text) ?? {};
+  } catch {
+    return {};
+  }
 }
 
 function sentence(status) {

@@ -12,6 +12,7 @@ const AT_ONCE = 4;
 /** So many files are an upload: what the API says of them is one page. */
 const TOGETHER = 100;
 const TRIES = 8;
+const SILENCE = 60_000;
 const LONGEST_KEY = 1000;
 const TYPES = {
   jpg: "image/jpeg",
@@ -195,7 +196,17 @@ function post({ url, fields }, one) {
     form.append("file", one.file);
     const sending = new XMLHttpRequest();
     sending.open("POST", url);
-    sending.upload.addEventListener("progress", ({ loaded, total }) => set(one, { is: "uploading", part: total ? loaded / total : 0 }));
+    // A line that is dead without anybody having said so.
+    let silent = 0;
+    const alive = () => {
+      clearTimeout(silent);
+      silent = setTimeout(() => sending.abort(), SILENCE);
+    };
+    sending.upload.addEventListener("progress", ({ loaded, total }) => {
+      alive();
+      set(one, { is: "uploading", part: total ? loaded / total : 0 });
+    });
+    sending.addEventListener("loadend", () => clearTimeout(silent));
     sending.addEventListener("load", () => {
       if (sending.status >= 200 && sending.status < 300) return resolve();
       const code = /<Code>(\w+)<\/Code>/.exec(sending.responseText)?.[1] ?? "";
@@ -204,10 +215,13 @@ function post({ url, fields }, one) {
       return reject(error);
     });
     sending.addEventListener("error", () => reject(new Failed("offline", "")));
-    sending.addEventListener("timeout", () => reject(new Failed("offline", "")));
+    sending.addEventListener("abort", () => reject(new Failed("offline", "")));
     // A file that has been moved or changed meanwhile can't be read any more.
     one.file.slice(0, 1).arrayBuffer().then(
-      () => sending.send(form),
+      () => {
+        alive();
+        sending.send(form);
+      },
       () => reject(Object.assign(new Failed("problem", "The file can’t be read any more: was it moved?"), { final: true })),
     );
   });

@@ -312,10 +312,15 @@ function Details({ image, whole }) {
 }
 
 function Tags({ title, tags, general }) {
+  const [all, setAll] = useState(false);
+  // The three best, and what else there is something to: the rest is there for those who ask.
+  const sorted = [...tags].sort((one, other) => other.score - one.score);
+  const best = sorted.filter(({ score }, index) => index < 3 || score >= 0.05);
+  const more = tags.length - best.length;
   return html`<section class="tags" data-general=${general}>
     <h3>${title}</h3>
     <ul role="list">
-      ${tags.map(
+      ${(all ? sorted : best).map(
         ({ tag, score, aliases }) => html`<li key=${tag}>
           <button title=${aliases?.length ? `also: ${aliases.join(", ")}` : undefined} onClick=${() => look({ ...NOTHING, text: /\s/.test(tag) ? `"${tag}"` : tag })}>
             <span class="tag-name">${tag}</span>
@@ -325,6 +330,8 @@ function Tags({ title, tags, general }) {
         </li>`,
       )}
     </ul>
+    ${more > 0 &&
+    html`<button class="fold" aria-expanded=${all} onClick=${() => setAll(!all)}>${all ? "Fewer" : `${more} less likely`}</button>`}
   </section>`;
 }
 
