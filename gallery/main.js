@@ -8,7 +8,9 @@ import { App } from "./app.js";
 async function begin() {
   const root = document.getElementById("app");
   try {
-    const settings = await (await fetch("/config.json")).json();
+    const answer = await fetch("/config.json");
+    if (!answer.ok) throw new Error(`no settings: ${answer.status}`);
+    const settings = await answer.json();
     configure(settings);
     await start(settings.auth);
   } catch {

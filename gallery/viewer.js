@@ -204,7 +204,8 @@ export function Viewer() {
     if (next && index >= 0) open(next.id);
     else close();
   };
-  const shut = () => (swipe.current && images.length ? swipe.current.close() : close());
+  // PhotoSwipe doesn't listen before it has opened.
+  const shut = () => (swipe.current?.opener.isOpen && images.length ? swipe.current.close() : close());
   const pressed = (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.("input, textarea")) return;
     const act = {

@@ -125,14 +125,14 @@ def test_on_a_phone(enter: Enter, demo: dict[str, Path]) -> None:
     me.tile(names[0]).tap()
     expect(me.photo).to_be_visible()
     me.at_rest()
-    me.page.wait_for_function("document.querySelectorAll('.pswp__item').length === 3")
+    me.page.wait_for_function("() => document.querySelectorAll('.pswp__item img').length > 1")
+    me.photo.get_by_role("button", name="Details").tap()
+    expect(me.photo.get_by_role("heading", name=names[0])).to_be_visible()
+    me.photo.get_by_role("button", name="Close the details").tap()
     swipe(me, (330, 400), (40, 405))
     expect(me.photo).to_have_attribute("aria-label", names[1])
     swipe(me, (40, 400), (330, 405))
     expect(me.photo).to_have_attribute("aria-label", names[0])
-    me.photo.get_by_role("button", name="Details").tap()
-    expect(me.photo.get_by_role("heading", name=names[0])).to_be_visible()
-    me.photo.get_by_role("button", name="Close the details").tap()
     # Pulled down, it closes.
     swipe(me, (195, 300), (195, 800))
     expect(me.photo).not_to_be_visible()
@@ -192,27 +192,23 @@ def test_less_motion_is_none(enter: Enter, demo: dict[str, Path]) -> None:
 
 
 def swipe(me: Visitor, start: tuple[int, int], end: tuple[int, int]) -> None:
-    devtools = me.context.new_cdp_session(me.page)
     steps = 8
     points = [
         {"x": start[0] + (end[0] - start[0]) * step / steps, "y": start[1] + (end[1] - start[1]) * step / steps}
         for step in range(steps + 1)
     ]
-    devtools.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": points[:1]})
+    me.devtools.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": points[:1]})
     for point in points[1:]:
-        devtools.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [point]})
-    devtools.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
-    devtools.detach()
+        me.devtools.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [point]})
+    me.devtools.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
 
 
 def hold(me: Visitor, name: str) -> None:
     """A finger on a photo, until it is selected."""
     box = me.tile(name).bounding_box()
     assert box is not None
-    devtools = me.context.new_cdp_session(me.page)
     point = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
-    devtools.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [point]})
+    me.devtools.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [point]})
     bar = me.page.get_by_role("region", name="Selected photos")
     me.eventually(bar.count, "a photo that is held is selected")
-    devtools.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
-    devtools.detach()
+    me.devtools.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})

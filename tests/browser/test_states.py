@@ -199,10 +199,9 @@ def test_dragging(somebody: Somebody, demo: dict[str, Path]) -> None:
     me = somebody()
     me.open()
     me.shows(*demo)
-    devtools = me.context.new_cdp_session(me.page)
     held = {"items": [], "files": [str(demo["chelsea.png"])], "dragOperationsMask": 1}
     for kind in ("dragEnter", "dragOver"):
-        devtools.send("Input.dispatchDragEvent", {"type": kind, "x": 300, "y": 400, "data": held})
+        me.devtools.send("Input.dispatchDragEvent", {"type": kind, "x": 300, "y": 400, "data": held})
     expect(me.page.get_by_text("Drop to add")).to_be_visible()
     well_made(me, "dragging")
 

@@ -94,26 +94,37 @@ def test_a_token_that_has_run_out_is_renewed(enter: Enter, demo: dict[str, Path]
 
 def test_signed_out_in_the_middle_and_in_again_at_the_same_place(enter: Enter, demo: dict[str, Path]) -> None:
     me = enter(signed_in=False)
-    me.expects("status of 40[01]")
+    me.expects("status of 401")
     me.open("?q=animal&least=50")
     me.sign_in()
     expect(me.tile("chelsea.png")).to_be_visible()
     me.page.route(re.compile(r"/(images.*|oauth2/token)$"), unauthorized)
-    me.tile("chelsea.png").click()
+    me.search("mammal")
     expect(me.page.get_by_text("You have been signed out.")).to_be_visible()
-    # What was loaded is still to be seen.
+    # What was loaded is still to be seen, and no picture is gone.
+    expect(me.tile("chelsea.png")).to_be_visible()
     address = me.page.url
     me.page.unroute_all()
-    me.page.keyboard.press("Escape")
-    me.page.go_forward()
-    assert me.page.url == address
-    me.page.keyboard.press("Escape")
-    me.page.get_by_role("button", name="Sign in again").click()
-    me.page.get_by_label("Username").wait_for()
-    me.page.go_back()
     me.sign_in()
-    expect(me.tile("chelsea.png")).to_be_visible()
-    assert me.page.url.endswith("?q=animal&least=50")
+    expect(me.tile("spotted dog.jpg")).to_be_visible()
+    assert me.page.url == address
+    expect(me.field).to_have_value("mammal")
+
+
+def test_signed_out_in_front_of_a_photo(enter: Enter, demo: dict[str, Path]) -> None:
+    me = enter(signed_in=False)
+    me.expects("status of 401")
+    me.open("?q=espresso")
+    me.sign_in()
+    me.page.route(re.compile(r"/(images.*|oauth2/token)$"), unauthorized)
+    me.tile("coffee.png").click()
+    # The photo and what the list knows of it are there all the same; behind it somebody may sign in again.
+    expect(me.photo).to_be_visible()
+    me.page.keyboard.press("Escape")
+    expect(me.page.get_by_text("You have been signed out.")).to_be_visible()
+    me.page.unroute_all()
+    me.sign_in()
+    me.shows("coffee.png")
 
 
 def unauthorized(route: Route) -> None:

@@ -7,12 +7,13 @@ import re
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, Request, expect
+from playwright.sync_api import Browser, BrowserContext, CDPSession, ConsoleMessage, Locator, Page, Request, expect
 
 from tagstream.local.gallery import PASSWORD, USER
 
@@ -138,6 +139,11 @@ class Visitor:
         kept = self.page.evaluate("sessionStorage.getItem('tagstream.session')")
         return Session(self.url.rstrip("/"), kept)
 
+    @cached_property
+    def devtools(self) -> CDPSession:
+        """What a browser's own developer tools can do. Whoever leaves them ends what they have set, such as offline."""
+        return self.context.new_cdp_session(self.page)
+
     # The page's parts, by what people and screen readers call them.
 
     @property
@@ -183,11 +189,9 @@ class Visitor:
 
     def drag_in(self, *paths: Path) -> None:
         """Drag files or folders from the desktop over the page, and let go."""
-        devtools = self.context.new_cdp_session(self.page)
         dragged = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
         for kind in ("dragEnter", "dragOver", "drop"):
-            devtools.send("Input.dispatchDragEvent", {"type": kind, "x": 300, "y": 400, "data": dragged})
-        devtools.detach()
+            self.devtools.send("Input.dispatchDragEvent", {"type": kind, "x": 300, "y": 400, "data": dragged})
 
     def hand_over(self, name: str, content: bytes, kind: str = "image/jpeg") -> None:
         """Drop a file that is called what no file system would have, as a script would."""
