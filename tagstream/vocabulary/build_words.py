@@ -238,7 +238,8 @@ def make_words(
     table = _Table(frequency)
     _add_tags(table, wordnet, tree, meanings, speech)
     _add_parts_of_names(table, wordnet, tree, meanings)
-    _relate(table, everyday_words(wordnet, frequency, speech), related, meanings)
+    everyday = [written for written in everyday_words(wordnet, frequency, speech) if written not in OFFENSIVE]
+    _relate(table, everyday, related, meanings)
     _add_what_says_nothing(table, wordnet, speech)
     for written in sorted(wordnet.senses):
         if " " not in written and frequency(written) >= LEAST_KNOWN:
