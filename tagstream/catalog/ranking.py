@@ -474,9 +474,9 @@ class _Reader:
         terms[read] = self._terms(read, kept)
         if not colors:
             return read
-        # A model of one's own may have a label for "red car".
+        # A model of one's own may have a label for "red car". To the vocabulary it would be a misspelt red fox.
         whole = replace(shows, quoted=True)
-        terms[whole] = self._terms(whole, (" ".join(shows.words),))
+        terms[whole] = tuple(replace(term, meanings=()) for term in self._terms(whole, (" ".join(shows.words),)))
         return Either((All((read, *colors)), whole))
 
     def _color(self, phrase: str, *, alone: bool) -> str | None:

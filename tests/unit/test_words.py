@@ -4,6 +4,8 @@ import doctest
 
 import pytest
 
+from tagstream.catalog.language import parse
+from tagstream.catalog.ranking import understand
 from tagstream.vocabulary import speech, spelling, words
 from tagstream.vocabulary.words import Completion, Meaning, Words, load_words
 
@@ -257,3 +259,10 @@ def test_any_text_is_answered(text: str) -> None:
     assert isinstance(load_words().segment(text.split()), tuple)
     assert load_words().says_nothing(text) in (True, False)
     assert load_words().knows(text) in (True, False)
+
+
+@pytest.mark.parametrize("query", ["black dog", "red car", "white cat"])
+def test_a_colour_and_a_thing_are_no_misspelt_animal(query: str) -> None:
+    wanted = understand(parse(query), load_words()).wanted
+    assert [term.phrase for term in wanted] == [query.split()[1], query]
+    assert {meaning.how for term in wanted for meaning in term.meanings} <= {"name", "alias", "head", "modifier"}
