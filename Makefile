@@ -42,7 +42,7 @@ PYTEST := .venv/bin/python -m pytest -q
 # Tests that share nothing run on all cores; the stacks are deployed once, so that the e2e tier does not.
 PARALLEL := -n logical --maxprocesses 4 --dist worksteal
 
-.PHONY: help setup demo up down bootstrap deploy destroy test unit infra integration long contract e2e browser lint synth openapi bench fuzz soak vocabulary gallery lock clean
+.PHONY: help setup demo up down bootstrap deploy destroy test unit infra integration long contract e2e browser screenshots lint synth openapi bench fuzz soak vocabulary gallery lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -92,6 +92,9 @@ e2e: $(READY) ## Tests of the deployed pipeline: real deploy, real photos, real 
 browser: $(READY) $(BROWSER) ## Tests of the gallery in Chromium or Chrome; screenshots go into build/screenshots
 	$(PYTEST) tests/browser
 
+screenshots: $(READY) $(BROWSER) ## Make the README's pictures of the gallery anew, into docs/images
+	@.venv/bin/python -m tests.browser.screenshots
+
 lint: $(VENV) ## Check style, formatting and types
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
@@ -109,7 +112,7 @@ openapi: $(VENV) ## Write docs/openapi.json, the description of the HTTP API, as
 		print(json.dumps(document(), indent=2, ensure_ascii=False))' > build/openapi.json
 	@mv build/openapi.json docs/openapi.json
 
-bench: $(READY) $(TENSORFLOW) ## Measure speed; writes build/bench.json and a plot
+bench: $(READY) $(TENSORFLOW) $(BROWSER) ## Measure speed; writes build/bench.json and a plot
 	.venv/bin/python -m benchmarks
 
 fuzz: $(VENV) ## Mutate photos of every format and see what becomes of them (SECONDS=n, SEED=n)

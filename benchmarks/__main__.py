@@ -24,6 +24,7 @@ GROUPS = {
     "search": ("benchmarks.search:search", "searches, and what a document needs (OPENSEARCH_URL for a real one)"),
     "pipeline": ("benchmarks.pipeline:pipeline", "upload to searchable through the local cloud"),
     "web": ("benchmarks.web:web", "requests to the HTTP API through the local cloud (OPENSEARCH_URL for a real one)"),
+    "gallery": ("benchmarks.gallery:gallery", "the gallery in Chromium: first sight, layout shift, script"),
     "vocabulary": ("benchmarks.vocabulary:vocabulary", "the vocabulary's size, and the time to read and use it"),
     "topics": ("benchmarks.topics:topics", "files over topics, and the worker"),
 }

@@ -72,7 +72,7 @@ function Header() {
           <button class="round" aria-label="Sign out" title="Sign out" onClick=${signOut}><${Icon} name="leave" /></button>`}
       </div>
     </div>
-    ${isIn && (visible.value ? !isEmptyCatalog.value && html`<${Chips} />` : html`<div class="chips" aria-hidden="true"></div>`)}
+    ${isIn && (visible.value && !isEmptyCatalog.value ? html`<${Chips} />` : html`<div class="chips" aria-hidden="true"></div>`)}
     ${!online.value && html`<p class="banner" role="status"><${Icon} name="offline" size=${18} /><span>You are offline. What you see is what was loaded before.</span></p>`}
     ${state === "out" &&
     online.value &&

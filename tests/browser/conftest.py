@@ -7,9 +7,6 @@ is made of the files in the working tree: for who works on these.
 from __future__ import annotations
 
 import importlib.util
-import io
-import os
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,10 +14,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tagstream.local.cloud import HOME, ROOT, Connection, connection
 from tagstream.local.gallery import Gallery
 from tests.browser.chrome import NoBrowser, browser
-from tests.e2e.conftest import Pipeline, deployed, photos
+from tests.browser.cloud import cloud
+from tests.e2e.conftest import Pipeline, photos
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -30,7 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["photos"]
 
-UP = os.environ.get("GALLERY_CLOUD") == "up"
 SKIPPED = pytest.StashKey[str]()
 # Where Playwright is not installed, nothing here can even be imported.
 collect_ignore_glob = [] if importlib.util.find_spec("playwright") else ["test_*.py"]
@@ -58,13 +54,8 @@ def chromium(pytestconfig: pytest.Config) -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def pipeline(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
     """Only where there is a browser to look at it with."""
-    if UP:
-        _show_working_tree(connection())
-        pipeline = Pipeline(connection(), {}, HOME / "logs" / "cloud.log", HOME / "private")
+    with cloud(tmp_path_factory.mktemp("browser")) as pipeline:
         yield pipeline
-        pipeline.close()
-    else:
-        yield from deployed(tmp_path_factory, "browser")
 
 
 @pytest.fixture(scope="session")
@@ -142,19 +133,3 @@ def _visitor(chromium: Browser, pipeline: Pipeline, gallery: Gallery, **options:
     return Visitor.of(
         chromium, gallery.url, [f"{page.scheme}://{page.netloc}", pipeline.connection.endpoint_url], **options
     )
-
-
-def _show_working_tree(running: Connection) -> None:
-    """The gallery function gets the files as they are now, and all that it needs of the rest."""
-    needed = {"handler.py": ROOT / "lambdas" / "gallery" / "handler.py"}
-    needed |= {f"tagstream/{name}.py": ROOT / "tagstream" / f"{name}.py" for name in ("__init__", "errors", "gallery")}
-    needed |= {str(path.relative_to(ROOT)): path for path in (ROOT / "gallery").rglob("*") if path.is_file()}
-    code = io.BytesIO()
-    with zipfile.ZipFile(code, "w") as bundle:
-        for name, path in needed.items():
-            bundle.write(path, name)
-    functions = running.client("lambda")
-    names = (one["FunctionName"] for one in functions.list_functions()["Functions"])
-    function = next(name for name in names if "GalleryFunction" in name)
-    functions.update_function_code(FunctionName=function, ZipFile=code.getvalue())
-    functions.close()

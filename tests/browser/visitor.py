@@ -208,6 +208,7 @@ class Visitor:
 
     def at_rest(self) -> None:
         """Wait until every picture in view is there, and nothing moves any more."""
+        self.page.evaluate("() => Promise.allSettled([...document.images].map((image) => image.decode()))")
         self.page.wait_for_function(
             """() => [...document.images].every((image) => image.complete)
               && !document.querySelector(".tile[data-loaded=false] img")
