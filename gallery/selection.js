@@ -102,7 +102,8 @@ export async function download(images) {
 async function save({ id, title, picture_url: known, urls_expire_at: until }) {
   let url = known;
   if (Date.parse(until) - Date.now() < 30_000) url = (await request("GET", `/images/${id}`)).body.picture_url;
-  const answer = await fetch(url);
+  // Past the browser's cache: what an <img> left there came without CORS headers, and could not be read.
+  const answer = await fetch(url, { cache: "reload" });
   if (!answer.ok) throw new Error(`${answer.status}`);
   const here = URL.createObjectURL(await answer.blob());
   const link = document.createElement("a");

@@ -22,8 +22,13 @@ export async function start(settings) {
     sessionStorage.removeItem(BEGUN);
     // Back to what was looked at, and the code is out of the address before anything else happens.
     history.replaceState(null, "", `${location.pathname}${begun?.search ?? ""}`);
+    // What this tab never asked for is nobody's answer, whoever made the link: it neither ends a session nor says a word.
+    if (!begun || begun.state !== parameters.get("state")) {
+      if (tokens) session.value = { state: "in", why: "", detail: "" };
+      else out("refused", "");
+      return;
+    }
     if (parameters.has("error")) return out("refused", parameters.get("error_description") ?? "");
-    if (!begun || begun.state !== parameters.get("state")) return out("refused", "");
     try {
       keep(
         await exchange({

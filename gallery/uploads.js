@@ -181,6 +181,11 @@ function formOf(batch) {
       most = body.max_bytes ?? most;
       return batch.form;
     })
+    .catch((error) => {
+      // What the API itself refuses, it refuses the next time too, and says why.
+      const refused = error.kind === "problem" && error.status < 500 && error.status !== 408 && error.status !== 429;
+      throw Object.assign(error, { final: refused });
+    })
     .finally(() => {
       batch.asking = null;
     });

@@ -28,6 +28,8 @@ _LOG_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096
 _CONCURRENCY_LEFT = 2
 _DOMAIN_NAME_LENGTH = 28
 _API_AUTH = ("cognito", "iam")
+# Amazon Cognito developer guide, "Using the Amazon Cognito prefix domain".
+_NOT_IN_SIGN_IN = ("amazon", "aws", "cognito")
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
@@ -384,6 +386,12 @@ def _place_problems(s: Settings) -> Iterator[str]:
         yield (
             f"name {s.name!r} cannot be part of a domain's name: use up to {longest} small letters, digits and "
             "hyphens between them."
+        )
+    if s.name is not None and s.api.has_gallery:
+        yield from (
+            f"name {s.name!r} holds {word!r}, which Cognito allows in no address to sign in at: use another."
+            for word in _NOT_IN_SIGN_IN
+            if word in s.name
         )
     if s.local and (s.account or s.region or s.name):
         yield "account, region and name are for AWS: leave them out for stage local."

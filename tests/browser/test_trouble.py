@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -149,7 +150,10 @@ def test_a_photo_that_was_shared_is_there_after_signing_in(enter: Enter, demo: d
 def test_signing_in_is_refused(enter: Enter, empty: None) -> None:
     """Somebody comes back from the sign-in page with nothing, or with what this tab never asked for."""
     me = enter(signed_in=False)
-    me.open("?error=access_denied&error_description=%3Cimg%20src%3Dx%20onerror%3Dwindow.hacked%3D1%3E")
+    me.open()
+    begun = json.dumps({"state": "own", "verifier": "v", "search": ""})
+    me.page.evaluate("begun => sessionStorage.setItem('tagstream.sign-in', begun)", begun)
+    me.open("?error=access_denied&error_description=%3Cimg%20src%3Dx%20onerror%3Dwindow.hacked%3D1%3E&state=own")
     expect(me.page.get_by_role("alert")).to_contain_text("Signing in did not work. <img")
     asked: list[str] = []
     me.page.on("request", lambda request: asked.append(request.url))

@@ -233,9 +233,10 @@ def test_no_file_names_another_host() -> None:
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="Node runs the gallery's modules, and there is none")
-def test_the_pure_modules() -> None:
+@pytest.mark.parametrize("file", ["gallery.mjs", "gallery_session.mjs"])
+def test_the_modules(file: str) -> None:
     run = subprocess.run(
-        ["node", "--test", "--test-reporter=spec", ROOT / "tests" / "unit" / "gallery.mjs"],
+        ["node", "--test", "--test-force-exit", "--test-reporter=spec", ROOT / "tests" / "unit" / file],
         capture_output=True,
         text=True,
         check=False,

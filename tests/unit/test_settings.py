@@ -90,6 +90,7 @@ def test_a_stage_must_be_named_and_known(stage: str | None) -> None:
         ("classify.max_concurrency", "5", "is 9, and 2 more are for what people ask, but account_concurrency 10"),
         ("domain.instance_type", "t3.small", "t3.small.search"),
         ("prefix", "p" * 1025, "shorten"),
+        ("name", "paws", "holds 'aws', which Cognito allows in no address"),
         ("api.auth", "password", "use one of cognito, iam"),
         ("api.timeout_seconds", "30", "1 to 29"),
         ("api.rate", "0", "1 to 10,000"),
