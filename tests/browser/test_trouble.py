@@ -212,7 +212,7 @@ def test_without_its_settings(enter: Enter, empty: None) -> None:
     me.expects("status of 500")
     me.page.route("**/config.json", answering(500), times=1)
     me.open()
-    expect(me.page.get_by_role("alert")).to_contain_text(re.compile("The gallery can.t be reached"))
+    expect(me.page.get_by_role("heading", name=re.compile("The gallery can.t be reached"))).to_be_visible()
     me.page.get_by_role("button", name="Load again").click()
     expect(me.page.get_by_role("heading", name="Your photos go here")).to_be_visible()
 
