@@ -3,7 +3,7 @@ import { html, useEffect, useRef, useState } from "./html.js";
 import { filters, look } from "./route.js";
 import { hasWords, isNothing, NOTHING } from "./filters.js";
 import { current, visible } from "./results.js";
-import { number, span } from "./format.js";
+import { count, number, span } from "./format.js";
 import { Icon } from "./icons.js";
 
 const COLORS = [
@@ -51,7 +51,7 @@ export function Chips() {
     html`<button class="chip quiet" key="clear" onClick=${() => look({ ...NOTHING, text: now.text })}>Clear all</button>`}
     ${offered.map(
       ({ tag, images }) => html`<button class="chip" key=${`tag ${tag}`} onClick=${() => look({ tags: [...now.tags, tag] })}>
-        ${tag}<span class="chip-count" aria-label=${`${number(images)} photos`}>${number(images)}</span>
+        ${tag}<span class="chip-count" aria-label=${count(images, "photo")}>${number(images)}</span>
       </button>`,
     )}
   </div>`;
@@ -150,7 +150,7 @@ function Time({ now, years }) {
           aria-pressed=${on}
           onClick=${() => look(on ? { after: "", before: "" } : { after: year, before: next })}
         >
-          ${year}<span class="chip-count" aria-label=${`${number(images)} photos`}>${number(images)}</span>
+          ${year}<span class="chip-count" aria-label=${count(images, "photo")}>${number(images)}</span>
         </button>`;
       })}
     </div>`}

@@ -19,8 +19,8 @@ function State({ art, title, children, role }) {
 export function Empty() {
   return html`<${State} art=${html`<${Frames} />`} title="Your photos go here">
     <p>
-      Drop photos or a whole folder anywhere on this page. A few seconds later you can find each of them by what it
-      shows.
+      ${matchMedia("(pointer: coarse)").matches ? "Choose some." : "Drop photos or a whole folder anywhere on this page."}
+      ${" "}A few seconds later you can find each of them by what it shows.
     </p>
     <p class="state-do">
       <button class="primary" onClick=${() => choose(false)}><${Icon} name="upload" /> Choose photos</button>
