@@ -46,7 +46,10 @@ _PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6)
 
 _PURGED_AT_ONCE = 50_000
 
-_AS_FAR_AS_ORDER_GOES = {"_source_includes": ",".join((*POSITION_FIELDS, "thumbnails.key", "thumbnails_gone"))}
+_SAID = ("status", "sequencer", "model", "vocabulary", "thumbnails")
+"""Where an update and a document agree in these, the update is the same look at the same event once more."""
+
+_AS_FAR_AS_ORDER_GOES = {"_source_includes": ",".join(dict.fromkeys((*POSITION_FIELDS, *_SAID, "thumbnails_gone")))}
 
 Document: TypeAlias = Mapping[str, Any]
 """See :func:`tagstream.catalog.documents.document`."""
@@ -74,6 +77,7 @@ class _Stored:
     seq_no: int = -1
     primary_term: int = -1
     thumbnails: Named | None = None
+    said: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -376,7 +380,7 @@ def _plan(updates: Sequence[CatalogUpdate], indexes: Sequence[int], stored: _Sto
     newest, winner = stored.position, None
     for i in indexes:
         place = position_of(updates[i])
-        if newest is None or place > newest:
+        if (newest is None or place > newest) and not _repeats(updates[i], stored):
             newest, winner = place, i
     won = None if winner is None else updates[winner]
     return _Plan(stored, winner, settle(stored.thumbnails, [updates[i] for i in indexes], won))
@@ -386,7 +390,18 @@ def _stored(doc: Mapping[str, Any]) -> _Stored:
     if not doc["found"]:
         return _Stored(doc["_index"])
     source = doc["_source"]
-    return _Stored(doc["_index"], position_of_document(source), doc["_seq_no"], doc["_primary_term"], named_by(source))
+    said = tuple(source.get(name) for name in _SAID)
+    place = position_of_document(source)
+    return _Stored(doc["_index"], place, doc["_seq_no"], doc["_primary_term"], named_by(source), said)
+
+
+def _repeats(update: CatalogUpdate, stored: _Stored) -> bool:
+    """Whether an update was made of an event that came again, and of the very object that the document tells of.
+
+    Its thumbnails say so, whose key is made of event, object and look. The queue drops what is without thumbnails.
+    """
+    said = (update.kind, update.sequencer, update.model, update.vocabulary, update.thumbnails)
+    return update.thumbnails is not None and stored.said == said
 
 
 def _reason(error: Mapping[str, Any] | None) -> str:

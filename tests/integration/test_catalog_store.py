@@ -335,6 +335,20 @@ def test_nothing_is_removed_before_the_document_is_written(opensearch: OpenSearc
     assert rubbish.removed == []
 
 
+def test_an_event_that_comes_again_writes_nothing(opensearch: OpenSearch) -> None:
+    rubbish = Bin()
+    catalog = CatalogStore(opensearch, INDEX, thumbnails=rubbish)
+    first, again = pictured("0A"), pictured("0A", processed_at="2026-01-01T00:00:09Z")
+    assert states(catalog.apply([first])) == ["applied"]
+    before = opensearch.get(index=INDEX, id=first.document_id)
+    assert states(catalog.apply([again, again])) == ["stale", "stale"]
+    assert opensearch.get(index=INDEX, id=first.document_id) == before
+    assert rubbish.removed == []
+    # What another model says of the same photo is news.
+    other = pictured("0A", model="another", processed_at="2026-01-01T00:00:10Z")
+    assert states(catalog.apply([other])) == ["applied"]
+
+
 def test_thumbnails_that_may_be_gone_are_named_no_more(opensearch: OpenSearch) -> None:
     """Of two looks at one event that found the same, one is late; in between the photo was rejected."""
     rubbish = Bin()
