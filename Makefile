@@ -89,8 +89,8 @@ contract: $(READY) ## The catalog's tests against a real, empty OpenSearch (OPEN
 e2e: $(READY) ## Tests of the deployed pipeline: real deploy, real photos, real functions
 	$(PYTEST) tests/e2e
 
-browser: $(READY) $(BROWSER) ## Tests of the gallery in Chromium or Chrome; screenshots go into build/screenshots
-	$(PYTEST) tests/browser
+browser: $(READY) $(BROWSER) ## Tests of the gallery in Chromium or Chrome; screenshots go into build/screenshots (AGAIN=1: what failed)
+	$(PYTEST) $(if $(AGAIN),--last-failed) tests/browser
 
 screenshots: $(READY) $(BROWSER) ## Make the README's pictures of the gallery anew, into docs/images
 	@.venv/bin/python -m tests.browser.screenshots

@@ -138,8 +138,13 @@ export function Grid({ results, busy }) {
     }
     look();
   };
-  const focusOn = (id) =>
-    requestAnimationFrame(() => container.current?.querySelector(`[data-id="${id}"] a`)?.focus({ preventScroll: true }));
+  // At once if its tile is there, else when it has been drawn.
+  const focusOn = (id) => {
+    const link = () => container.current?.querySelector(`[data-id="${id}"] a`);
+    const focusIt = () => link()?.focus({ preventScroll: true });
+    if (link()) focusIt();
+    else requestAnimationFrame(focusIt);
+  };
   useEffect(() => {
     if (!wanted.value || !layout) return;
     const { id, focus } = wanted.value;
@@ -164,6 +169,13 @@ export function Grid({ results, busy }) {
         toggle(listed[layout.boxes[next].index].id, true);
       }
       go(next);
+    } else if (key === "Enter") {
+      // Keys may be faster than the focus, which waits for a tile: what they have led to is meant.
+      const [there, meant] = [event.target.closest("[data-id]")?.dataset.id, focused.peek()];
+      if (there && there !== meant && listed.some(({ id }) => id === meant)) {
+        event.preventDefault();
+        open(meant);
+      }
     } else if (key === " " || key === "x") {
       event.preventDefault();
       if (at >= 0) toggle(listed[at].id, event.shiftKey);
