@@ -26,18 +26,13 @@ from aws_cdk import aws_opensearchservice as opensearch
 from aws_cdk import aws_s3 as s3
 from constructs import Construct, IConstruct
 
+from stacks.buckets import private_bucket
 from stacks.functions import PythonFunction, function_role, log_group
 from stacks.queues import QueueWithDeadLetters
 from stacks.rules import accept
 from stacks.settings import Settings
 
 __all__ = ["INDEX", "Catalog"]
-
-NO_ACCESS_LOGS = (
-    "An access log holds the keys of photos in clear, which are personal, and nobody but the functions' roles reads "
-    "the objects; who has to know every access switches CloudTrail's data events on, at $0.10 for 100,000."
-)
-"""Why no bucket has one."""
 
 INDEX = "imagerepository"
 """The alias that every reader and writer uses."""
@@ -161,20 +156,8 @@ class Catalog(Stack):
 
     def _thumbnails(self, settings: Settings) -> s3.Bucket:
         """Private, encrypted, over TLS only. Not versioned: what can be made again from the photo needs no history."""
-        bucket = s3.Bucket(
-            self,
-            "Thumbnails",
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            enforce_ssl=True,
-            encryption=s3.BucketEncryption.S3_MANAGED,
-            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
-            lifecycle_rules=[
-                s3.LifecycleRule(id="unfinished-uploads", abort_incomplete_multipart_upload_after=Duration.days(7))
-            ],
-            removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE if settings.retain_data else RemovalPolicy.DESTROY,
-        )
-        accept(bucket, NO_ACCESS_LOGS, "AwsSolutions-S1")
-        return bucket
+        unfinished = s3.LifecycleRule(id="unfinished-uploads", abort_incomplete_multipart_upload_after=Duration.days(7))
+        return private_bucket(self, "Thumbnails", settings, lifecycle_rules=[unfinished])
 
     @property
     def availability_zones(self) -> list[str]:

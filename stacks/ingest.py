@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from aws_cdk import Aws, CfnOutput, Duration, RemovalPolicy, Stack
+from aws_cdk import Aws, CfnOutput, Duration, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
+from stacks.buckets import private_bucket
 from stacks.bundling import ROOT, BundlingError
-from stacks.catalog import NO_ACCESS_LOGS, Catalog
+from stacks.catalog import Catalog
 from stacks.functions import PythonFunction
 from stacks.queues import QueueWithDeadLetters
-from stacks.rules import accept
 from stacks.settings import Settings
 
 __all__ = ["Ingest", "model_files"]
@@ -104,13 +104,10 @@ class Ingest(Stack):
         resource. S3 tries the queue when they are set, so the queue must admit the bucket before that, by what
         its name will begin with.
         """
-        bucket = s3.Bucket(
+        bucket = private_bucket(
             self,
             "Photos",
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            enforce_ssl=True,
-            encryption=s3.BucketEncryption.S3_MANAGED,
-            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            settings,
             versioned=True,
             lifecycle_rules=[
                 s3.LifecycleRule(
@@ -132,9 +129,7 @@ class Ingest(Stack):
             ]
             if gallery_address
             else None,
-            removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE if settings.retain_data else RemovalPolicy.DESTROY,
         )
-        accept(bucket, NO_ACCESS_LOGS, "AwsSolutions-S1")
         self.queue.queue.add_to_resource_policy(
             iam.PolicyStatement(
                 principals=[iam.ServicePrincipal("s3.amazonaws.com")],

@@ -260,14 +260,8 @@ class CatalogStore:
 
         By a search, since who only reads may do nothing else: what was written less than a second ago may be missing.
         """
-        try:
-            hits = self._ask({"size": len(ids), "query": {"terms": {"id": list(ids)}}})["hits"]["hits"]
-        except CatalogError as error:
-            # There is no index before the first photo.
-            if isinstance(error.__cause__, NotFoundError):
-                return {}
-            raise
-        return {hit["_id"]: hit["_source"] for hit in hits}
+        response = self._ask_if_there({"size": len(ids), "query": {"terms": {"id": list(ids)}}})
+        return {} if response is None else {hit["_id"]: hit["_source"] for hit in response["hits"]["hits"]}
 
     def thumbnail_keys(self, ids: Sequence[str]) -> dict[str, str | None]:
         """The key of the thumbnails that each image's document names, for those that have a document.
@@ -289,13 +283,8 @@ class CatalogStore:
         """This catalog's tags that begin with ``prefix``, and words that mean a tag of it
         (:func:`tagstream.catalog.counts.completion_answer`)."""
         meant = meant_words(prefix, self._vocabulary(), limit) if prefix.strip() else {}
-        try:
-            response = self._ask(completion_body(prefix, meant, min_score=WEAK_BELOW, limit=limit))
-        except CatalogError as error:
-            if isinstance(error.__cause__, NotFoundError):
-                return []
-            raise
-        return completion_answer(response, meant, limit=limit)
+        response = self._ask_if_there(completion_body(prefix, meant, min_score=WEAK_BELOW, limit=limit))
+        return [] if response is None else completion_answer(response, meant, limit=limit)
 
     def _found(self, request: Request, search: Search | None) -> dict[str, Any]:
         """The answer of the search, or where that finds nothing of the first looser one that finds something."""
@@ -325,6 +314,15 @@ class CatalogStore:
         alike = similar_query(document, frequencies=frequencies, total=total)
         least = least_likeness(document, frequencies=frequencies, total=total)
         return similar_answer(document, self._ask(similar_body(request, rest, alike, least)), rest)
+
+    def _ask_if_there(self, body: dict[str, Any]) -> Any:
+        """None where there is no index, as before the first photo."""
+        try:
+            return self._ask(body)
+        except CatalogError as error:
+            if isinstance(error.__cause__, NotFoundError):
+                return None
+            raise
 
     def _ask(self, body: dict[str, Any]) -> Any:
         with catalog_errors():
