@@ -41,6 +41,8 @@ PIP := -m pip install -qq --disable-pip-version-check --no-input
 PYTEST := .venv/bin/python -m pytest -q
 # Tests that share nothing run on all cores; the stacks are deployed once, so that the e2e tier does not.
 PARALLEL := -n logical --maxprocesses 4 --dist worksteal
+# A file's tests share what was synthesised for them.
+BY_FILE := -n logical --maxprocesses 4 --dist loadfile
 
 .PHONY: help setup demo up down bootstrap deploy destroy test unit infra integration long contract e2e browser screenshots lint synth openapi bench fuzz soak vocabulary gallery lock clean
 
@@ -73,7 +75,7 @@ unit: $(VENV) $(MODEL) ## Tests that touch no network, not even this machine's
 	$(PYTEST) $(PARALLEL) tests/unit
 
 infra: $(READY) ## Tests of the synthesised templates of every stage
-	$(PYTEST) tests/infra
+	$(PYTEST) $(BY_FILE) tests/infra
 
 integration: $(READY) ## Tests against S3, SQS and OpenSearch stand-ins
 	$(PYTEST) $(PARALLEL) tests/integration
@@ -108,7 +110,7 @@ synth: $(READY) ## Synthesise the stacks of every stage
 	done; echo "All stages synthesised into build/synth/"
 
 openapi: $(VENV) ## Write docs/openapi.json, the description of the HTTP API, as its function generates it
-	@POWERTOOLS_TRACE_DISABLED=1 .venv/bin/python -c 'import json; from lambdas.api.handler import document; \
+	@.venv/bin/python -c 'import json; from lambdas.api.handler import document; \
 		print(json.dumps(document(), indent=2, ensure_ascii=False))' > build/openapi.json
 	@mv build/openapi.json docs/openapi.json
 

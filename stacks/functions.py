@@ -110,8 +110,6 @@ class PythonFunction(Construct):
                 "POWERTOOLS_SERVICE_NAME": name,
                 "POWERTOOLS_METRICS_NAMESPACE": "Tagstream",
                 "POWERTOOLS_LOG_LEVEL": settings.log_level,
-                # The emulator has no X-Ray daemon to send segments to.
-                **({"POWERTOOLS_TRACE_DISABLED": "true"} if settings.local else {}),
                 **environment,
             },
         )

@@ -15,7 +15,6 @@ frame = Frame()
 _SECONDS = 3.0
 
 
-@frame.tracer.capture_method(capture_response=False)
 def outcomes(bodies: dict[str, str]) -> dict[str, Outcome]:
     """Apply the whole batch in one go; what became of each message, by its id."""
     settled: dict[str, Outcome] = {}

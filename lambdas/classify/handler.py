@@ -106,7 +106,6 @@ def log(message_id: str, outcome: Outcome) -> None:
         frame.logger.error("failed, to be delivered again", exc_info=outcome.error, extra=about)
 
 
-@frame.tracer.capture_method(capture_response=False)
 def outcomes(records: list[dict[str, Any]], context: LambdaContext) -> dict[str, Outcome]:
     """What became of each message, by its id, logged as soon as it is known."""
     results: dict[str, Outcome] = {}

@@ -72,7 +72,6 @@ def step() -> Step:
     )
 
 
-@frame.tracer.capture_method(capture_response=False)
 def run(record: dict[str, Any], seconds: float) -> None:
     """Put one message through the step, and what comes out into the output topic, within ``seconds``."""
     if seconds <= 0:

@@ -204,7 +204,6 @@ def _start_aws(
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_EC2_METADATA_DISABLED": "true",
-        "POWERTOOLS_TRACE_DISABLED": "1",
     }
     with log.open("wb") as output:
         cloud = subprocess.Popen(

@@ -139,7 +139,6 @@ def function(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], C
             "THUMBNAILS_BUCKET": "thumbnails",
             "POWERTOOLS_SERVICE_NAME": name,
             "POWERTOOLS_METRICS_NAMESPACE": "Tagstream",
-            "POWERTOOLS_TRACE_DISABLED": "1",
         }.items():
             monkeypatch.setenv(variable, value)
         path = Path(__file__).parents[2] / "lambdas" / name / "handler.py"

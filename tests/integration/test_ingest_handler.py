@@ -58,7 +58,6 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         "AWS_DEFAULT_REGION": "eu-west-1",
         "POWERTOOLS_SERVICE_NAME": "classify",
         "POWERTOOLS_METRICS_NAMESPACE": "Tagstream",
-        "POWERTOOLS_TRACE_DISABLED": "1",
         "MODEL_DIR": str(find_model("efficientnet-lite0")),
     }.items():
         monkeypatch.setenv(name, value)

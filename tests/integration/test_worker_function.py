@@ -52,7 +52,6 @@ def function(topics: Topics, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
             # A logger is kept by this name, with the standard output of the test that was first.
             "POWERTOOLS_SERVICE_NAME": f"step-{secrets.token_hex(4)}",
             "POWERTOOLS_METRICS_NAMESPACE": "Tagstream",
-            "POWERTOOLS_TRACE_DISABLED": "1",
         }.items():
             monkeypatch.setenv(variable, value)
         spec = importlib.util.spec_from_file_location("function_step", HERE / "handler.py")

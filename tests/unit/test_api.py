@@ -17,7 +17,6 @@ from urllib.parse import parse_qsl, urlsplit
 import botocore.session
 import pytest
 from botocore.config import Config
-from pytest_socket import disable_socket, enable_socket
 
 from tagstream.catalog.queries import Request
 from tagstream.catalog.updates import document_id
@@ -109,7 +108,6 @@ def module() -> Iterator[ModuleType]:
         for name, value in {
             "POWERTOOLS_SERVICE_NAME": "api",
             "POWERTOOLS_METRICS_NAMESPACE": "Tagstream",
-            "POWERTOOLS_TRACE_DISABLED": "1",
         }.items():
             patch.setenv(name, value)
         spec = importlib.util.spec_from_file_location("function_api", ROOT / "lambdas" / "api" / "handler.py")
@@ -117,10 +115,7 @@ def module() -> Iterator[ModuleType]:
         assert spec.loader is not None
         made = importlib.util.module_from_spec(spec)
         patch.setitem(__import__("sys").modules, spec.name, made)
-        # X-Ray's package opens a socket when it is imported; nothing is sent.
-        enable_socket()
         spec.loader.exec_module(made)
-        disable_socket()
         yield made
 
 

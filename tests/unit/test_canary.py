@@ -55,7 +55,6 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Aws:
         ("SEARCH_FUNCTION", "search"),
         ("POWERTOOLS_SERVICE_NAME", "canary"),
         ("POWERTOOLS_METRICS_NAMESPACE", "Tagstream"),
-        ("POWERTOOLS_TRACE_DISABLED", "true"),
     ):
         monkeypatch.setenv(name, value)
     # What is around the handler reads its part of them when it is imported.
