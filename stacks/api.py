@@ -15,8 +15,9 @@ from aws_cdk import aws_cognito as cognito
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
+from stacks.access import INDEX
 from stacks.bundling import ROOT
-from stacks.catalog import INDEX, Catalog
+from stacks.catalog import Catalog
 from stacks.functions import PythonFunction
 from stacks.ingest import Ingest
 from stacks.rules import accept
@@ -234,8 +235,9 @@ class Api(Stack):
 def _origin(bucket: s3.Bucket, web: Web, settings: Settings) -> str:
     """Where the addresses of photos and uploads lead to: the page must be allowed to go there."""
     if settings.local:
-        # The emulator's address, as functions know it; what CloudFormation tells of it is the port.
-        return f"http://127.0.0.1:{Fn.select(2, Fn.split(':', web.api.api_endpoint))}"
+        # The emulator's address, as functions know it; what CloudFormation tells of it is the scheme and the port.
+        parts = Fn.split(":", web.api.api_endpoint)
+        return f"{Fn.select(0, parts)}://127.0.0.1:{Fn.select(2, parts)}"
     return f"https://{bucket.bucket_regional_domain_name}"
 
 

@@ -3,7 +3,7 @@ write to them and purge them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from aws_cdk import (
@@ -26,16 +26,14 @@ from aws_cdk import aws_opensearchservice as opensearch
 from aws_cdk import aws_s3 as s3
 from constructs import Construct, IConstruct
 
+from stacks.access import DOMAIN_ACCESS, INDEX
 from stacks.buckets import private_bucket
 from stacks.functions import PythonFunction, function_role, log_group
 from stacks.queues import QueueWithDeadLetters
 from stacks.rules import accept
 from stacks.settings import Settings
 
-__all__ = ["INDEX", "Catalog"]
-
-INDEX = "imagerepository"
-"""The alias that every reader and writer uses."""
+__all__ = ["Catalog"]
 
 
 class Catalog(Stack):
@@ -85,14 +83,7 @@ class Catalog(Stack):
             self._publish_logs(settings)
         if settings.retain_data and self.vpc is not None and self.client_security_group is not None:
             self._keep(self.vpc, self.client_security_group, *self.domain.connections.security_groups)
-        # The methods that each of them uses: reading and writing in bulk and creating the index; purging, and
-        # moving to a new index; searching.
-        self._admit(
-            (catalog_role, ("Head", "Post", "Put"), "*"),
-            (purge_role, ("Delete", "Get", "Post", "Put"), "*"),
-            (self.search_role, ("Post",), f"{INDEX}/_search"),
-            (self.api_role, ("Post",), f"{INDEX}/_search"),
-        )
+        self._admit({"catalog": catalog_role, "purge": purge_role, "search": self.search_role, "api": self.api_role})
         scheme = "http" if settings.local else "https"
         self.endpoint = f"{scheme}://{self.domain.domain_endpoint}"
         environment = {
@@ -332,8 +323,8 @@ class Catalog(Stack):
         }
         self.domain.node.add_dependency(policy)
 
-    def _admit(self, *users: tuple[iam.Role, Sequence[str], str]) -> None:
-        """Let these roles, and nobody else, use these HTTP methods on these paths.
+    def _admit(self, roles: Mapping[str, iam.Role]) -> None:
+        """Let the roles of these functions, and nobody else, make the requests of :data:`DOMAIN_ACCESS`.
 
         The policy is part of the domain: the library's own way sets it later, through a custom resource that
         may run before the roles are known everywhere. It names the domain, since it cannot refer to it.
@@ -347,9 +338,10 @@ class Catalog(Stack):
                 {
                     "Effect": "Allow",
                     "Principal": {"AWS": role.role_arn},
-                    "Action": [f"es:ESHttp{method}" for method in methods],
-                    "Resource": f"{arn}/{path}",
+                    "Action": f"es:ESHttp{method}",
+                    "Resource": [f"{arn}/{path}" for path in paths],
                 }
-                for role, methods, path in users
+                for function, role in roles.items()
+                for method, paths in DOMAIN_ACCESS[function].items()
             ],
         }

@@ -7,7 +7,8 @@ from typing import Any
 from aws_cdk import CfnOutput, Stack
 from constructs import Construct
 
-from stacks.catalog import INDEX, Catalog
+from stacks.access import INDEX
+from stacks.catalog import Catalog
 from stacks.functions import PythonFunction
 from stacks.settings import Settings
 

@@ -6,6 +6,7 @@ import pytest
 from aws_cdk import aws_opensearchservice as opensearch
 
 import lifecycle
+from stacks.access import DOMAIN_ACCESS
 from tests.infra.templates import Stage, synthesise, synthesised
 
 BUCKETS = ("Photos", "Thumbnails")
@@ -126,19 +127,25 @@ def test_the_domain_is_encrypted_everywhere_and_of_the_newest_engine(stage: Stag
 def test_the_domain_admits_the_roles_that_use_it_and_nobody_else(stage: Stage) -> None:
     domain = stage.one("AWS::OpenSearchService::Domain").properties
     this = f"arn:<AWS::Partition>:es:<AWS::Region>:<AWS::AccountId>:domain/{domain['DomainName']}"
-    admitted = {
-        statement["Principal"]["AWS"]: (set(statement["Action"]), statement["Resource"])
-        for statement in domain["AccessPolicies"]["Statement"]
-    }
+    statements = domain["AccessPolicies"]["Statement"]
+    assert all(statement.keys() == {"Effect", "Principal", "Action", "Resource"} for statement in statements)
+    assert {statement["Effect"] for statement in statements} == {"Allow"}
+    admitted: dict[str, set[tuple[str, str]]] = {}
+    for statement in statements:
+        role = admitted.setdefault(statement["Principal"]["AWS"], set())
+        role |= {(statement["Action"], resource) for resource in statement["Resource"]}
+    # That each of these requests is made, and no other, tests/integration/test_domain_policy.py sees.
     assert admitted == {
-        stage.function("catalog").properties["Role"]: ({"es:ESHttpHead", "es:ESHttpPost", "es:ESHttpPut"}, f"{this}/*"),
-        stage.function("purge").properties["Role"]: (
-            {"es:ESHttpDelete", "es:ESHttpGet", "es:ESHttpPost", "es:ESHttpPut"},
-            f"{this}/*",
-        ),
-        stage.function("search").properties["Role"]: ({"es:ESHttpPost"}, f"{this}/imagerepository/_search"),
-        stage.function("api").properties["Role"]: ({"es:ESHttpPost"}, f"{this}/imagerepository/_search"),
+        stage.function(name).properties["Role"]: {
+            (f"es:ESHttp{method}", f"{this}/{path}") for method, paths in allowed.items() for path in paths
+        }
+        for name, allowed in DOMAIN_ACCESS.items()
     }
+    kept_out = ("_all", "_cat", "_cluster", "_nodes", "_plugins", "_security", "_snapshot", "_tasks")
+    for _, resource in set().union(*admitted.values()):
+        path = resource.removeprefix(f"{this}/")
+        assert path.split("/")[0] in {"_alias", "_aliases", "_bulk", "_reindex"} or path.startswith("imagerepository")
+        assert not set(path.split("/")) & set(kept_out)
     users = {
         function.properties["Role"]
         for function in stage.of_type("AWS::Lambda::Function")

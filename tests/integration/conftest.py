@@ -20,6 +20,7 @@ from opensearchpy import OpenSearch
 from osmem_server import OsmemServer
 
 from tagstream.catalog.client import connect
+from tests.domain import DomainPolicy
 from tests.processes import aws_server
 
 INDEX = "imagerepository"
@@ -125,10 +126,22 @@ class Context:
 
 
 @pytest.fixture
-def function(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], Callable[[Any], Any]]]:
+def domain_policy(monkeypatch: pytest.MonkeyPatch) -> Iterator[DomainPolicy]:
+    """The domain's access policy, enforced on what functions ask of OpenSearch; a test in which it refused fails."""
+    policy = DomainPolicy()
+    policy.install(monkeypatch)
+    yield policy
+    assert policy.refused == [], "stacks/access.py does not admit these requests"
+
+
+@pytest.fixture
+def function(
+    monkeypatch: pytest.MonkeyPatch, domain_policy: DomainPolicy
+) -> Iterator[Callable[[str, str], Callable[[Any], Any]]]:
     """``function(name, endpoint)`` is a cold start of the function over the OpenSearch there; call it with events.
 
-    There is a bucket ``thumbnails``, in an AWS account of the test's own.
+    There is a bucket ``thumbnails``, in an AWS account of the test's own. What the function asks of OpenSearch is held
+    against the domain's policy.
     """
 
     def load(name: str, endpoint: str) -> Callable[[Any], Any]:
@@ -148,7 +161,12 @@ def function(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], C
         module = importlib.util.module_from_spec(spec)
         monkeypatch.setitem(sys.modules, spec.name, module)
         spec.loader.exec_module(module)
-        return lambda event: module.handler(event, Context(name))
+
+        def call(event: Any) -> Any:
+            with domain_policy.acting(name):
+                return module.handler(event, Context(name))
+
+        return call
 
     with mock_aws():
         where = {"LocationConstraint": "eu-west-1"}
