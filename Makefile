@@ -44,10 +44,10 @@ PARALLEL := -n logical --maxprocesses 4 --dist worksteal
 # A file's tests share what was synthesised for them.
 BY_FILE := -n logical --maxprocesses 4 --dist loadfile
 
-.PHONY: help setup demo up down bootstrap deploy destroy test unit infra integration long contract e2e browser screenshots lint synth openapi bench fuzz soak vocabulary gallery lock clean
+.PHONY: help setup demo up down bootstrap deploy destroy test unit infra integration long contract e2e least-privilege browser screenshots lint synth openapi bench fuzz soak vocabulary gallery lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(READY) ## Make .venv, install everything pinned, build the default model
 	@echo "Set up: .venv/bin/tagstream is ready."
@@ -90,6 +90,9 @@ contract: $(READY) ## The catalog's tests against a real, empty OpenSearch (OPEN
 
 e2e: $(READY) ## Tests of the deployed pipeline: real deploy, real photos, real functions
 	$(PYTEST) tests/e2e
+
+least-privilege: $(READY) ## The same with IAM enforced, and each permission of each role taken away in turn
+	$(PYTEST) --least-privilege tests/e2e
 
 browser: $(READY) $(BROWSER) ## Tests of the gallery in Chromium or Chrome; screenshots go into build/screenshots (AGAIN=1: what failed)
 	$(PYTEST) $(if $(AGAIN),--last-failed) tests/browser

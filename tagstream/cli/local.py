@@ -37,14 +37,21 @@ def _report(line: str) -> None:
 
 @local.command()
 @click.option("--port", type=click.IntRange(1, 65535), help="AWS' port on 127.0.0.1.  [default: 4566]")
-def up(port: int | None) -> None:
+@click.option("--least-privilege", is_flag=True, help="Enforce IAM, as AWS does; over TLS.")
+def up(port: int | None, least_privilege: bool) -> None:
     """Start the local cloud, deploy the stacks into it, and leave it running.
 
     If it runs already, what has changed is deployed. What it holds lives until 'tagstream local down'.
+
+    \b
+    Examples:
+      tagstream local up
+      tagstream local up --port 4577
+      tagstream local up --least-privilege
     """
     from tagstream.local import cloud
 
-    connection = cloud.up(port=port, report=_report)
+    connection = cloud.up(port=port, least_privilege=least_privilege, report=_report)
     gallery = cloud.status().gallery
     if gallery is not None:
         click.echo("\nThe local cloud is up. The gallery, in a browser:\n")

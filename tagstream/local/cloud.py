@@ -60,13 +60,22 @@ class LocalCloud:
     """One local cloud, in a directory of its own, from ``start`` to ``stop`` (or a ``with`` block).
 
     ``port`` 0 takes a free one. ``logs`` keeps what the emulators and the CDK CLI say, also afterwards.
-    ``report`` is told, a line at a time, what is being done.
+    ``report`` is told, a line at a time, what is being done. With ``least_privilege``, IAM is enforced, over TLS.
     """
 
-    def __init__(self, directory: Path, *, logs: Path | None = None, port: int = 0, report: Report = _silent) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        logs: Path | None = None,
+        port: int = 0,
+        least_privilege: bool = False,
+        report: Report = _silent,
+    ) -> None:
         self._directory = directory.resolve()
         self._logs = (logs or directory / "logs").resolve()
         self._port = port
+        self._least_privilege = least_privilege
         self._report = report
         self._supervisor: subprocess.Popen[str] | None = None
         self._pids: dict[str, int] = {}
@@ -116,6 +125,7 @@ class LocalCloud:
             temporary=str(self._directory / "private"),
             logs=str(self._logs),
             state=str(self._directory / "state.json"),
+            least_privilege=self._least_privilege,
         )
         self._supervisor = subprocess.Popen(
             [sys.executable, "-m", "tagstream.local.supervisor", settings.to_json()],
@@ -134,7 +144,7 @@ class LocalCloud:
             self.stop()
             raise
         self._pids = {"supervisor": self._supervisor.pid, **answer["pids"]}
-        self._connection = Connection(port=answer["port"], search_port=answer["search_port"])
+        self._connection = Connection(**{name: answer[name] for name in ("port", "search_port", "certificate")})
         return self._connection
 
     def deploy(self) -> None:
@@ -199,7 +209,9 @@ def connection(directory: Path = HOME) -> Connection:
     return state.connection
 
 
-def up(*, port: int | None = None, directory: Path = HOME, report: Report = _silent) -> Connection:
+def up(
+    *, port: int | None = None, least_privilege: bool = False, directory: Path = HOME, report: Report = _silent
+) -> Connection:
     """Start the cloud that stays, or deploy what has changed into the one that runs.
 
     If it fails or is interrupted, a cloud that was not there before is not there afterwards; one that ran before
@@ -213,6 +225,10 @@ def up(*, port: int | None = None, directory: Path = HOME, report: Report = _sil
                     f"the local cloud runs already, on port {state.connection.port}: "
                     "run 'tagstream local down' first to have another port."
                 )
+            if least_privilege and state.connection.certificate is None:
+                raise LocalCloudError(
+                    "the local cloud runs already, and enforces nothing: run 'tagstream local down' first."
+                )
             report(f"The local cloud runs already, on port {state.connection.port}: deploying what has changed.")
             deploy(state.connection.environment(), directory / "private", directory / "logs", report)
             make_user(state.connection)
@@ -220,7 +236,12 @@ def up(*, port: int | None = None, directory: Path = HOME, report: Report = _sil
         if state is not None:
             report("Removing what a crashed local cloud left …")
             _remove(state, directory)
-        with LocalCloud(directory, port=DEFAULT_PORT if port is None else port, report=report) as cloud:
+        with LocalCloud(
+            directory,
+            port=DEFAULT_PORT if port is None else port,
+            least_privilege=least_privilege,
+            report=report,
+        ) as cloud:
             cloud.deploy()
             started = cloud.connection
             cloud.detach()

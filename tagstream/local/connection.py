@@ -18,10 +18,12 @@ class Connection:
 
     port: int
     search_port: int
+    certificate: str | None = None
+    """The file with the certificate that AWS shows, in the least-privilege profile; without it, AWS is over HTTP."""
 
     @property
     def endpoint_url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.certificate else 'http'}://127.0.0.1:{self.port}"
 
     @property
     def search_url(self) -> str:
@@ -35,6 +37,7 @@ class Connection:
             "region_name": _REGION,
             "aws_access_key_id": "test",
             "aws_secret_access_key": "test",
+            **({"verify": self.certificate} if self.certificate else {}),
         }
 
     def environment(self) -> dict[str, str]:
@@ -45,6 +48,8 @@ class Connection:
             "AWS_SECRET_ACCESS_KEY": "test",
             "AWS_REGION": _REGION,
             "AWS_DEFAULT_REGION": _REGION,
+            # The CDK CLI reads the second one.
+            **(dict.fromkeys(("AWS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"), self.certificate) if self.certificate else {}),
         }
 
     def client(self, service: str, **settings: Any) -> Any:

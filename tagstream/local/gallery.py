@@ -8,6 +8,7 @@ import hashlib
 import http.client
 import json
 import secrets
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -27,12 +28,14 @@ _SECONDS = 30.0
 @dataclass(frozen=True)
 class Gallery:
     """``url`` is for browsers, which take names below ``localhost`` for this machine; ``api_url``, for programs, is the
-    same API by a name that everybody knows. ``client_id`` is what the user pool calls the page.
+    same API by a name that everybody knows. ``client_id`` is what the user pool calls the page; ``certificate`` is
+    that of :class:`Connection`.
     """
 
     url: str
     api_url: str
     client_id: str
+    certificate: str | None = None
 
     @classmethod
     def of(cls, connection: Connection) -> Gallery:
@@ -47,7 +50,7 @@ class Gallery:
                 "the gallery is not deployed: run 'tagstream local up', with api.auth=cognito."
             ) from None
         api_id = (urlsplit(url).hostname or "").partition(".")[0]
-        return cls(url, f"{connection.endpoint_url}/_aws/execute-api/{api_id}", client_id)
+        return cls(url, f"{connection.endpoint_url}/_aws/execute-api/{api_id}", client_id, connection.certificate)
 
     def token(
         self, scope: str = "tagstream/read tagstream/write", *, user: str = USER, password: str = PASSWORD
@@ -78,7 +81,12 @@ class Gallery:
     def _call(self, method: str, path: str, form: Mapping[str, Any] | None = None) -> tuple[bytes, str]:
         """The body, and where the answer leads to; redirections are not followed."""
         place = urlsplit(self.api_url)
-        caller = http.client.HTTPConnection(place.hostname or "", place.port, timeout=_SECONDS)
+        where = (place.hostname or "", place.port)
+        if self.certificate is None:
+            caller = http.client.HTTPConnection(*where, timeout=_SECONDS)
+        else:
+            trusted = ssl.create_default_context(cafile=self.certificate)
+            caller = http.client.HTTPSConnection(*where, timeout=_SECONDS, context=trusted)
         try:
             caller.request(method, path, urlencode(form) if form else None, _FORM if form else {})
             answer = caller.getresponse()

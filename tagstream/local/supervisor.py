@@ -22,6 +22,7 @@ import select
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -38,6 +39,7 @@ __all__ = ["Settings", "main"]
 _START_SECONDS = 30.0
 _STOP_SECONDS = 3.0
 _HOST = "127.0.0.1"
+_HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class Settings:
 
     ``port`` 0 takes a free one. ``python`` is that of the emulator's own environment. ``temporary`` is the private
     directory, deleted at the end; ``state`` the file that is deleted first, since it says that the cloud is up.
+    With ``least_privilege`` the emulator enforces IAM, over TLS.
     """
 
     python: str
@@ -54,6 +57,7 @@ class Settings:
     temporary: str
     logs: str
     state: str
+    least_privilege: bool = False
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -145,17 +149,52 @@ def _start(settings: Settings, children: list[subprocess.Popen[bytes]]) -> dict[
     shutil.rmtree(temporary, ignore_errors=True)
     for directory in (temporary, logs):
         directory.mkdir(parents=True, exist_ok=True)
+    certificate = _certificate(settings) if settings.least_privilege else None
     search, search_port = _start_search(settings, children, logs / "search.log")
     for attempt in range(1, 6):
         port = settings.port or _free_port()
-        cloud = _start_aws(settings, port, search_port, children, logs / "cloud.log")
-        if _answers(cloud, port):
+        cloud = _start_aws(settings, port, search_port, certificate, children)
+        if _answers(cloud, port, certificate):
             break
         if settings.port or attempt == 5:
             raise _Failed(
                 f"the AWS emulator did not start on port {port}; its log ends with:{_tail(logs / 'cloud.log')}"
             )
-    return {"port": port, "search_port": search_port, "pids": {"cloud": cloud.pid, "search": search.pid}}
+    return {
+        "port": port,
+        "search_port": search_port,
+        "certificate": certificate.certificate if certificate else None,
+        "pids": {"cloud": cloud.pid, "search": search.pid},
+    }
+
+
+@dataclass(frozen=True)
+class _Certificate:
+    """The files of a certificate, and of its key."""
+
+    certificate: str
+    key: str
+
+
+def _certificate(settings: Settings) -> _Certificate:
+    """A certificate for this cloud alone, made by the emulator's interpreter, which has the library for it."""
+    folder = Path(settings.temporary) / "tls"
+    made = _Certificate(str(folder / "certificate.pem"), str(folder / "key.pem"))
+    try:
+        subprocess.run(
+            [settings.python, str(_HERE / "certificate.py"), made.certificate, made.key],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=_START_SECONDS,
+            check=True,
+        )
+    except subprocess.CalledProcessError as error:
+        raise _Failed(f"its certificate could not be made: {error.stderr.strip()[-500:]}") from None
+    except subprocess.TimeoutExpired:
+        raise _Failed(f"its certificate was not made within {_START_SECONDS:g} s") from None
+    return made
 
 
 def _start_search(
@@ -180,7 +219,11 @@ def _start_search(
 
 
 def _start_aws(
-    settings: Settings, port: int, search_port: int, children: list[subprocess.Popen[bytes]], log: Path
+    settings: Settings,
+    port: int,
+    search_port: int,
+    certificate: _Certificate | None,
+    children: list[subprocess.Popen[bytes]],
 ) -> subprocess.Popen[bytes]:
     # Functions inherit this environment. It is made from nothing, so that neither the user's AWS profile nor
     # proxies nor Python paths change what they do.
@@ -205,9 +248,21 @@ def _start_aws(
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_EC2_METADATA_DISABLED": "true",
     }
-    with log.open("wb") as output:
+    emulator = ["-m", "ministack"]
+    if certificate is not None:
+        # -P: no module beside it may take the place of one that functions, or the emulator, import.
+        emulator = ["-P", str(_HERE / "enforcing.py")]
+        environment |= {
+            "AUTH": "true",
+            "USE_SSL": "1",
+            "MINISTACK_SSL_CERT": certificate.certificate,
+            "MINISTACK_SSL_KEY": certificate.key,
+            # The HTTP API asks the user pool for its keys.
+            "SSL_CERT_FILE": certificate.certificate,
+        }
+    with (Path(settings.logs) / "cloud.log").open("wb") as output:
         cloud = subprocess.Popen(
-            [settings.python, "-m", "ministack"],
+            [settings.python, *emulator],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -235,12 +290,13 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _answers(process: subprocess.Popen[bytes], port: int) -> bool:
+def _answers(process: subprocess.Popen[bytes], port: int, certificate: _Certificate | None) -> bool:
     """Whether ``process`` answers on ``port`` in time; not if it ends, so not if another holds the port."""
     deadline = time.monotonic() + _START_SECONDS
+    context = ssl.create_default_context(cafile=certificate.certificate) if certificate else None
+    url = f"{'https' if certificate else 'http'}://{_HOST}:{port}/_ministack/health"
     while time.monotonic() < deadline and process.poll() is None:
-        url = f"http://{_HOST}:{port}/_ministack/health"
-        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=2) as answer:
+        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=2, context=context) as answer:  # noqa: S310
             # Not just any emulator that was quicker to take the port: this one.
             listening = {c.laddr.port for c in psutil.Process(process.pid).net_connections("tcp")}
             if answer.status == 200 and port in listening:

@@ -22,6 +22,28 @@ T = TypeVar("T")
 TAGSTREAM = Path(sys.executable).with_name("tagstream")
 
 
+_LEAST_PRIVILEGE = "--least-privilege"
+_ONLY_ENFORCED = "test_least_privilege.py"
+_NOT_ENFORCED = {
+    "test_local_commands.py": "starts clouds of its own, to end them in every way",
+    "test_lifecycle.py": "deploys another stage into a cloud of its own",
+    "test_documents.py": "types what documents say, into the cloud that they start",
+}
+"""What ``make least-privilege`` leaves out, and why: what these do needs no permission that others do not need, too."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(_LEAST_PRIVILEGE, action="store_true", help="enforce IAM in the clouds of the e2e tier")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    if collection_path.parent != Path(__file__).parent:
+        return None
+    if config.getoption(_LEAST_PRIVILEGE, default=False):
+        return True if collection_path.name in _NOT_ENFORCED else None
+    return True if collection_path.name == _ONLY_ENFORCED else None
+
+
 def eventually(probe: Callable[[], T], what: str, *, seconds: float = 60) -> T:
     """The first true answer of ``probe``; fails the test, saying ``what`` was waited for, if none comes in time."""
     deadline = time.monotonic() + seconds
@@ -157,15 +179,23 @@ def photos() -> dict[str, Path]:
 
 
 @pytest.fixture(scope="session")
-def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
-    yield from deployed(tmp_path_factory, "e2e")
+def least_privilege(request: pytest.FixtureRequest) -> bool:
+    """Whether IAM is enforced, in the cloud of every test."""
+    return bool(request.config.getoption(_LEAST_PRIVILEGE))
 
 
-def deployed(tmp_path_factory: pytest.TempPathFactory, name: str) -> Iterator[Pipeline]:
+@pytest.fixture(scope="session")
+def pipeline(tmp_path_factory: pytest.TempPathFactory, least_privilege: bool) -> Iterator[Pipeline]:
+    yield from deployed(tmp_path_factory, "e2e", least_privilege=least_privilege)
+
+
+def deployed(
+    tmp_path_factory: pytest.TempPathFactory, name: str, *, least_privilege: bool = False
+) -> Iterator[Pipeline]:
     """A cloud with the stacks in it; what the functions say is kept in ``build/local/logs-<name>``."""
-    logs = ROOT / "build" / "local" / f"logs-{name}"
+    logs = ROOT / "build" / "local" / f"logs-{name}{'-least-privilege' if least_privilege else ''}"
     directory = tmp_path_factory.mktemp(name)
-    with LocalCloud(directory, logs=logs) as cloud:
+    with LocalCloud(directory, logs=logs, least_privilege=least_privilege) as cloud:
         cloud.deploy()
         pipeline = Pipeline(cloud.connection, cloud.pids, logs / "cloud.log", directory / "private")
         yield pipeline

@@ -51,6 +51,9 @@ class Web:
 def web(pipeline: Pipeline) -> Iterator[Web]:
     gallery = Gallery.of(pipeline.connection)
     with requests.Session() as session:
+        session.verify = gallery.certificate or True
+        # Otherwise a variable of the environment names other certificates.
+        session.trust_env = False
         yield Web(gallery.api_url, gallery.token(), session)
 
 

@@ -133,8 +133,12 @@ def test_messages_that_are_no_events(pipeline: Pipeline) -> None:
     assert pipeline.dead_letters() == 0
 
 
-def test_of_five_records_one_that_fails_is_tried_again(pipeline: Pipeline, photos: dict[str, Path]) -> None:
+def test_of_five_records_one_that_fails_is_tried_again(
+    pipeline: Pipeline, photos: dict[str, Path], least_privilege: bool
+) -> None:
     """The one is encrypted with a key that the function doesn't have, until somebody puts it right."""
+    if least_privilege:
+        pytest.skip("the photos are in a bucket that the function may not read")
     bucket = f"elsewhere-{uuid.uuid4().hex[:12]}"
     pipeline.s3.create_bucket(Bucket=bucket)
     keys = [f"five-{number}.jpg" for number in range(5)]

@@ -19,9 +19,9 @@ OLD_INDEX, ALIAS = "imagerepository-v1", "imagerepository"
 
 
 @pytest.fixture
-def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
+def pipeline(tmp_path_factory: pytest.TempPathFactory, least_privilege: bool) -> Iterator[Pipeline]:
     """A cloud of its own: an older index is what no other test reckons with."""
-    yield from deployed(tmp_path_factory, "migration")
+    yield from deployed(tmp_path_factory, "migration", least_privilege=least_privilege)
 
 
 def made_old(client: OpenSearch) -> list[str]:

@@ -17,8 +17,8 @@ pytestmark = pytest.mark.long
 
 
 @pytest.fixture
-def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
-    yield from deployed(tmp_path_factory, "outage")
+def pipeline(tmp_path_factory: pytest.TempPathFactory, least_privilege: bool) -> Iterator[Pipeline]:
+    yield from deployed(tmp_path_factory, "outage", least_privilege=least_privilege)
 
 
 def test_nothing_is_lost_while_opensearch_is_away(pipeline: Pipeline, photos: dict[str, Path]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import ssl
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -35,7 +36,13 @@ class Door:
     def knock(self, route: Route, token: str | None) -> tuple[int, Any]:
         """The status and the answer of a request to a route, as browsers send it: to the gallery's own address."""
         path = route.path.replace("{id}", "0" * 64).replace("{file}", "nothing.js")
-        caller = http.client.HTTPConnection("127.0.0.1", self.pipeline.connection.port, timeout=60)
+        where = ("127.0.0.1", self.pipeline.connection.port)
+        certificate = self.pipeline.connection.certificate
+        caller = (
+            http.client.HTTPSConnection(*where, timeout=60, context=ssl.create_default_context(cafile=certificate))
+            if certificate
+            else http.client.HTTPConnection(*where, timeout=60)
+        )
         headers = {"Host": self.gallery.url.split("/")[2]}
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
