@@ -47,7 +47,7 @@ BY_FILE := -n logical --maxprocesses 4 --dist loadfile
 .PHONY: help setup demo up down bootstrap deploy destroy test unit infra integration long contract e2e least-privilege browser screenshots lint synth openapi bench fuzz soak vocabulary gallery lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(READY) ## Make .venv, install everything pinned, build the default model
 	@echo "Set up: .venv/bin/tagstream is ready."
@@ -91,7 +91,7 @@ contract: $(READY) ## The catalog's tests against a real, empty OpenSearch (OPEN
 e2e: $(READY) ## Tests of the deployed pipeline: real deploy, real photos, real functions
 	$(PYTEST) tests/e2e
 
-least-privilege: $(READY) ## The same with IAM enforced, and each permission of each role taken away in turn
+least-privilege: $(READY) ## The e2e tests with IAM enforced; each permission of each role is taken away in turn
 	$(PYTEST) --least-privilege tests/e2e
 
 browser: $(READY) $(BROWSER) ## Tests of the gallery in Chromium or Chrome; screenshots go into build/screenshots (AGAIN=1: what failed)
