@@ -112,8 +112,7 @@ class Api(Stack):
         # To take a delete marker away, which undoes a deletion. IAM knows no difference between a marker and the
         # version of a photo: that it is a marker, the function itself makes sure of.
         self.api.allow("s3:DeleteObjectVersion", on=[watched])
-        # Without s3:ListBucket, S3 answers "forbidden" for an object that is gone.
-        self.api.allow("s3:ListBucket", "s3:ListBucketVersions", on=[photos.bucket_arn])
+        self.api.allow("s3:ListBucketVersions", on=[photos.bucket_arn])
 
         self.gallery = None
         if web.users is not None:

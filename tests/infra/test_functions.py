@@ -63,7 +63,6 @@ def answering(stage: Stage) -> set[tuple[str, str]]:
         ("s3:PutObject", f"{bucket}/uploads/*"),
         ("s3:DeleteObject", f"{bucket}/*"),
         ("s3:DeleteObjectVersion", f"{bucket}/*"),
-        ("s3:ListBucket", bucket),
         ("s3:ListBucketVersions", bucket),
     }
 
