@@ -10,6 +10,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from lambdas.frame import Event, Frame
 from lambdas.opensearch import Connection
 from lambdas.thumbnails import thumbnails
+from tagstream.catalog.condition import condition
 from tagstream.catalog.reindex import reindex_step
 from tagstream.catalog.sweep import sweep
 
@@ -21,8 +22,12 @@ _SECONDS_TO_END = 15.0
 
 @frame.handler
 def handler(event: Event, context: LambdaContext) -> Event:
-    """Purges, whatever the event; ``{"action": "reindex", "progress"?}`` does a step of a reindex instead."""
+    """Purges, whatever the event. ``{"action": "reindex", "progress"?}`` does a step of a reindex instead, and
+    ``{"action": "inspect"}`` tells what state the index is in.
+    """
     connection = Connection.from_environment(timeout=_SECONDS)
+    if event.get("action") == "inspect":
+        return condition(connection.client, connection.index)
     if event.get("action") == "reindex":
         frame.count(ReindexSteps=1)
         moved = reindex_step(connection.client, connection.index, event.get("progress"))

@@ -1,4 +1,4 @@
-"""The command line: ``tagstream images | models | topics | local | smoke``."""
+"""The command line: ``tagstream images | models | topics | local | smoke | dlq``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from tagstream.cli.lazy import Lazy
 
 __all__ = ["main"]
 
-_COMMANDS = {name: f"tagstream.cli.{name}:{name}" for name in ("images", "local", "models", "smoke", "topics")}
+_MODULES = ("dlq", "doctor", "images", "local", "models", "smoke", "topics")
+_COMMANDS = {name: f"tagstream.cli.{name}:{name}" for name in _MODULES}
+_COMMANDS |= {name: f"tagstream.cli.status:{name}" for name in ("status", "pause", "resume")}
 
 
 class _Main(Failures, Lazy):

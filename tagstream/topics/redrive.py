@@ -33,6 +33,8 @@ _REASONS = ("failure", "failure_output")
 _CLOCKS_DIFFER = 5.0
 """Seconds by which SQS' clock, which says when a message was sent, may be ahead of ours."""
 _POLL_SECONDS = 2.0
+_SECONDS_TO_LOOK = 600
+"""So long a redrive of some hides the others, and one that is killed at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,8 @@ def redrive(
     to: str | None = None,
     *,
     rate: float | None = None,
+    only: Callable[[Message], bool] | None = None,
+    most: int | None = None,
     idle: float = 5.0,
     visibility_timeout: int = 60,
     on_progress: Callable[[int, int], None] | None = None,
@@ -68,6 +72,9 @@ def redrive(
     Of a FIFO topic, groups and the order in them are kept: when a message is not accepted, those behind it in its group
     stay as well. The deduplication ids are new ones, since SQS would drop the old ones for five minutes, and the same
     whenever the same dead letter is published.
+
+    ``only`` chooses which are moved, ``most`` how many at most. Of a FIFO topic, one that is chosen stays when a
+    message before it in its group is not, since it would overtake that: it is among the ``failed``, as "Behind".
 
     No more than ``rate`` messages a second, where that is given. Ends when nothing more has come for ``idle`` seconds,
     or when ``stopped()``, after the messages in hand; what others hold is waited for until it had the time to come
@@ -90,7 +97,12 @@ def redrive(
         raise TopicError(f"topic {dead!r} cannot be redriven to itself: name another one.", topic=topic)
     if rate is not None and (not isinstance(rate, int | float) or not rate > 0):
         raise TopicError(f"a rate is more than 0 messages a second: not {rate!r}.", topic=topic)
-    run = _Run(topics, dead, target, int((time.time() + _CLOCKS_DIFFER) * 1000))
+    if most is not None:
+        whole_number(most, "most", 1)
+    if only is not None:
+        # Whoever was not chosen must not come again before all others have.
+        visibility_timeout = max(visibility_timeout, _SECONDS_TO_LOOK)
+    run = _Run(topics, dead, target, int((time.time() + _CLOCKS_DIFFER) * 1000), only=only, most=most)
     try:
         run.go(rate, idle, visibility_timeout, on_progress, stopped)
     finally:
@@ -100,7 +112,7 @@ def redrive(
         to=name_of(target),
         moved=run.moved,
         failed=tuple(run.failed.values()),
-        came_back=len(run.later),
+        came_back=len(run.later) - run.not_chosen,
         left=topics.counts(dead).total,
     )
     log.info("redrove %d messages from %s to %s", result.moved, dead, target)
@@ -140,8 +152,18 @@ def _from(topics: Topics, topic: str, to: str | None) -> str:
 class _Run:
     """What one redrive has moved, and what it holds back."""
 
-    def __init__(self, topics: Topics, dead: str, target: str, newest: int) -> None:
+    def __init__(
+        self,
+        topics: Topics,
+        dead: str,
+        target: str,
+        newest: int,
+        *,
+        only: Callable[[Message], bool] | None,
+        most: int | None,
+    ) -> None:
         self.moved = 0
+        self.not_chosen = 0
         self.failed: dict[str, Failed[Message]] = {}
         self.later: dict[str, Message] = {}
         self._topics = topics
@@ -149,6 +171,9 @@ class _Run:
         self._target = target
         self._fifo = is_fifo(target)
         self._newest = newest  # ms since 1970
+        self._only = only
+        self._most = most
+        self._stuck: set[str | None] = set()  # groups, behind a message that was not chosen
         self._mark = secrets.token_hex(6)
         self._published: set[str] = set()  # and not deleted yet
 
@@ -165,6 +190,10 @@ class _Run:
         started = last = topics.now()
         size = BATCH_ENTRIES if rate is None else max(1, min(BATCH_ENTRIES, int(rate)))
         while not stopped():
+            if self._most is not None:
+                if self.moved >= self._most:
+                    return
+                size = min(size, self._most - self.moved)
             if rate is not None and (early := started + self.moved / rate - topics.now()) > 0:
                 topics.sleep(min(early, 0.5))
                 last = topics.now()
@@ -172,6 +201,7 @@ class _Run:
             # At least a moment: what is left of the idle time may be too little for a clock to show that it passed.
             poll = max(min(idle - (topics.now() - last), _POLL_SECONDS), 0.01 if idle else 0.0)
             messages = topics.pull(self._dead, max_messages=size, timeout=poll, visibility_timeout=visibility_timeout)
+            seen = len(self.later) + len(self.failed)
             ours = self._ours(messages)
             if ours:
                 self._move(ours)
@@ -179,8 +209,10 @@ class _Run:
                 if on_progress is not None:
                     on_progress(self.moved, max(total, self.moved))
                 continue
+            if len(self.later) + len(self.failed) > seen:
+                last = topics.now()
             waited = topics.now() - last
-            if messages or waited < idle:
+            if waited < idle:
                 continue
             held = topics.counts(self._dead).in_flight - len(self.later) - len(self.failed)
             if held <= 0 or waited >= idle + visibility_timeout:
@@ -200,11 +232,21 @@ class _Run:
             failure = self.failed.get(message.id)
             if failure is not None:
                 self.failed[message.id] = Failed(message, failure.code, failure.reason)  # with its new receipt
-            elif message.sent_at > self._newest or message.attributes.get(_MARK) == self._mark:
+            elif message.id in self.later or message.sent_at > self._newest or self._is_marked(message):
                 self.later[message.id] = message
+            elif self._only is not None and not self._only(message):
+                self.later[message.id] = message
+                self.not_chosen += 1
+                if self._fifo:
+                    self._stuck.add(message.group_id)
+            elif self._fifo and message.group_id in self._stuck:
+                self._hold(message, "Behind", "a message before it in its group was not chosen")
             else:
                 ours.append(message)
         return ours
+
+    def _is_marked(self, message: Message) -> bool:
+        return message.attributes.get(_MARK) == self._mark
 
     def _move(self, messages: Sequence[Message]) -> None:
         stuck: set[str | None] = set()

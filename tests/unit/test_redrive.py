@@ -246,3 +246,39 @@ def test_parcels_that_came_twice_are_one_in_the_file(tmp_path: Path) -> None:
     result = download(topics, "smiles", tmp_path / "out", idle=1)
     assert (tmp_path / "out").read_bytes() == source.read_bytes()
     assert result.duplicates == 10
+
+
+def test_some_are_chosen_and_the_others_stay_as_they_were() -> None:
+    topics, _ = make()
+    topics.publish_all("smiles-dead-letter", [Outgoing(f"{n}", {"failure": "exit code 1"}) for n in range(2500)])
+    result = redrive(topics, "smiles", only=lambda message: message.body in ("7", "1007", "2499"))
+    assert (result.moved, result.came_back, result.left, result.failed) == (3, 0, 2497, ())
+    assert sorted(bodies(topics, "smiles")) == ["1007", "2499", "7"]
+    # Visible at once, with what they say about their failure.
+    left = topics.pull("smiles-dead-letter", min_messages=2497, max_messages=2497)
+    assert len(left) == 2497
+    assert {message.attributes["failure"] for message in left} == {"exit code 1"}
+
+
+def test_no_more_are_moved_than_was_said() -> None:
+    topics, _ = make()
+    topics.publish_all("smiles-dead-letter", [Outgoing(f"{n}") for n in range(25)])
+    result = redrive(topics, "smiles", most=12)
+    assert (result.moved, result.left) == (12, 13)
+    assert len(topics.pull("smiles-dead-letter", min_messages=13, max_messages=13)) == 13
+    with pytest.raises(TopicError, match="most"):
+        redrive(topics, "smiles", most=0)
+
+
+def test_of_a_fifo_group_nothing_overtakes_what_is_not_chosen() -> None:
+    topics, _ = make("smiles.fifo")
+    for group in ("a", "b"):
+        topics.publish_all(
+            "smiles-dead-letter.fifo",
+            [Outgoing(f"{group}{n}", group_id=group, deduplication_id=f"{group}{n}") for n in range(3)],
+        )
+    result = redrive(topics, "smiles.fifo", only=lambda message: message.body in ("a0", "a2", "b0", "b1"))
+    assert result.moved == 3
+    assert {failed.code for failed in result.failed} <= {"Behind"}
+    assert result.left == 3
+    assert sorted(bodies(topics, "smiles.fifo")) == ["a0", "b0", "b1"]

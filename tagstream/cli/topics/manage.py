@@ -15,7 +15,7 @@ from tagstream.cli.common import NOTHING_FOUND, aws_options, emit, json_option
 from tagstream.cli.topics.shared import client_of, complete_topic, confirm, pairs, topic_argument, yes_option
 from tagstream.deployed.aws import Aws
 
-__all__ = ["clear", "create", "create_queue", "delete", "info", "list_", "purge", "update"]
+__all__ = ["clear", "create", "create_queue", "delete", "info", "list_", "purge", "update", "waiting"]
 
 
 @click.command("list")
@@ -121,7 +121,7 @@ def create(
     if existing:
         held = sum(client.counts(name).total for name in existing)
         confirm(f"{' and '.join(existing)} exist, with about {held} messages. Replace, and lose these?", yes)
-    with _waiting("Waiting until AWS gives the name free", 60) as on_wait:
+    with waiting("Waiting until AWS gives the name free", 60) as on_wait:
         client.create(
             topic,
             exist_ok=exist_ok,
@@ -262,7 +262,7 @@ def purge(topic: str, wait: bool, yes: bool, aws: Aws) -> None:
     """
     client = client_of(aws)
     confirm(f"Remove about {client.counts(topic).total} messages from {topic}?", yes)
-    with _waiting("Waiting for the purge to end", 60) as on_wait:
+    with waiting("Waiting for the purge to end", 60) as on_wait:
         client.purge(topic, on_wait=on_wait if wait else None)
     click.echo(f"{topic} is {'empty' if wait else 'being emptied'}.")
 
@@ -298,7 +298,7 @@ def _about(value: int | None) -> str:
 
 
 @contextmanager
-def _waiting(description: str, seconds: float) -> Iterator[Callable[[float], None]]:
+def waiting(description: str, seconds: float) -> Iterator[Callable[[float], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 

@@ -1,0 +1,181 @@
+"""What whoever is on call types, in the deployed pipeline: dead letters, pauses, the state, the doctor."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.documents import undocumented
+from tests.e2e.conftest import TAGSTREAM, Pipeline, clean_environment, eventually
+
+
+@contextmanager
+def attributes(pipeline: Pipeline, queue: str, **changed: str) -> Iterator[None]:
+    """A queue as somebody has changed it by hand."""
+    was = pipeline.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=list(changed))["Attributes"]
+    pipeline.sqs.set_queue_attributes(QueueUrl=queue, Attributes=changed)
+    try:
+        yield
+    finally:
+        pipeline.sqs.set_queue_attributes(QueueUrl=queue, Attributes={name: was[name] for name in changed})
+
+
+def rows(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def doctor(pipeline: Pipeline) -> set[str]:
+    """The checks that find something. That photos of other tests were seen by another model is none of ours."""
+    done = pipeline.run("doctor", "--json")
+    found = rows(done)
+    assert done.returncode == (1 if found else 0), done.stderr
+    assert undocumented(found) == set()
+    assert all(row["then"] for row in found)
+    return {row["check"] for row in found} - {"versions"}
+
+
+def policy(pipeline: Pipeline, queue: str) -> dict[str, Any]:
+    told = pipeline.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["RedrivePolicy"])["Attributes"]
+    return dict(json.loads(told["RedrivePolicy"]))
+
+
+def test_a_dead_letter_says_why_and_goes_back(pipeline: Pipeline, photos: dict[str, Path]) -> None:
+    assert doctor(pipeline) == set()
+    once = json.dumps(policy(pipeline, pipeline.catalog_queue) | {"maxReceiveCount": 1})
+    with attributes(pipeline, pipeline.catalog_queue, VisibilityTimeout="1", RedrivePolicy=once):
+        pipeline.sqs.send_message(
+            QueueUrl=pipeline.catalog_queue,
+            MessageBody="garbled",
+            MessageGroupId="operations",
+            MessageDeduplicationId="operations",
+        )
+        eventually(lambda: pipeline.waiting(pipeline.catalog_dead_letters) == 1, "the garbled update is given up")
+        assert "queues and functions" in doctor(pipeline)
+
+    listed = pipeline.run("dlq", "list", "--json")
+    assert undocumented(rows(listed)) == set()
+    assert {row["queue"]: row["dead_letters"] for row in rows(listed)}["catalog"] == 1
+    seen = pipeline.run("dlq", "peek", "catalog", "--json")
+    (row,) = rows(seen)
+    assert undocumented([row]) == set()
+    # Of the message it is known from its function's log alone.
+    assert row["reason"].startswith("not a catalog update")
+    assert row["about"][0].startswith("not readable")
+    told = pipeline.run("dlq", "peek", "catalog")
+    assert "not a catalog update" in told.stdout
+    assert "dlq redrive catalog" in told.stderr.splitlines()[-1]
+
+    state = pipeline.run("status", "--json")
+    assert state.returncode == 1
+    assert undocumented(rows(state)) == set()
+    assert {queue["queue"]: queue["dead"] for queue in rows(state)[0]["queues"]}["catalog"] == 1
+    assert "dlq peek catalog" in pipeline.run("status").stderr.splitlines()[-1]
+
+    nothing = pipeline.run("dlq", "redrive", "catalog", "--id", "another", "--idle", "0.5", "--json")
+    assert nothing.returncode == 3, nothing.stderr
+    assert rows(nothing)[0]["moved"] == 0
+    # Of the right kind now: what it says is put right, as a new version of the code would.
+    again = pipeline.run("dlq", "redrive", "catalog", "--id", row["id"], "--idle", "0.5", "--json")
+    assert again.returncode == 0, again.stderr
+    assert rows(again) == [{"queue": "catalog", "moved": 1, "came_back": 0, "left": 0, "failed": []}]
+    # It is as garbled as before, and is retried in a minute: nobody waits for that.
+    eventually(lambda: pipeline.waiting(pipeline.catalog_queue) == 1, "it was tried again")
+    pipeline.sqs.purge_queue(QueueUrl=pipeline.catalog_queue)
+    pipeline.sqs.purge_queue(QueueUrl=pipeline.catalog_dead_letters)
+    eventually(lambda: pipeline.run("dlq", "peek", "catalog").returncode == 3, "there is none any more")
+
+
+def test_dead_letters_are_chosen_by_key_and_the_rest_is_thrown_away(
+    pipeline: Pipeline, photos: dict[str, Path]
+) -> None:
+    pipeline.put("operations/drum.jpg", photos["drum.jpg"])
+    pipeline.shows("operations/drum.jpg", "drum")
+    for key in ("operations/drum.jpg", "elsewhere/cat.jpg", "elsewhere/dog.jpg"):
+        body = json.dumps({"Records": [pipeline.record(key, "00")]})
+        pipeline.sqs.send_message(QueueUrl=pipeline.ingest_dead_letters, MessageBody=body)
+    done = pipeline.run("dlq", "redrive", "ingest", "--key", "operations/*", "--idle", "0.5", "--json")
+    assert done.returncode == 0, done.stderr
+    assert rows(done)[0] | {"left": 2} == {"queue": "ingest", "moved": 1, "came_back": 0, "left": 2, "failed": []}
+    pipeline.settled()
+    assert {row["about"][0] for row in rows(pipeline.run("dlq", "peek", "ingest", "--json"))} == {
+        "elsewhere/cat.jpg",
+        "elsewhere/dog.jpg",
+    }
+    refused = pipeline.run("dlq", "purge", "ingest", input="n\n")
+    assert refused.returncode == 1
+    assert pipeline.waiting(pipeline.ingest_dead_letters) == 2
+    purged = pipeline.run("dlq", "purge", "ingest", "--yes", "--no-wait")
+    assert purged.returncode == 0, purged.stderr
+    assert "2 dead letters" in purged.stdout
+    assert pipeline.waiting(pipeline.ingest_dead_letters) == 0
+
+
+def test_paused_messages_wait_and_resumed_nothing_is_lost(pipeline: Pipeline, photos: dict[str, Path]) -> None:
+    paused = pipeline.run("pause", "ingest")
+    try:
+        assert paused.returncode == 0, paused.stderr
+        assert "resume ingest" in paused.stderr
+        assert pipeline.run("pause", "ingest").stdout.startswith("ingest   paused already")
+        for number in range(3):
+            pipeline.put(f"operations/paused-{number}.jpg", photos["drum.jpg"])
+        eventually(lambda: pipeline.waiting(pipeline.ingest_queue) == 3, "the events wait")
+        state = pipeline.run("status")
+        assert state.returncode == 1
+        assert "paused" in state.stdout
+        assert "resume" in state.stderr.splitlines()[-1]
+        assert "mappings" in doctor(pipeline)
+        assert pipeline.waiting(pipeline.ingest_queue) == 3
+    finally:
+        resumed = pipeline.run("resume")
+    assert resumed.returncode == 0, resumed.stderr
+    assert [line.split()[0] for line in resumed.stdout.splitlines()] == ["ingest", "catalog", "steps"]
+    for number in range(3):
+        pipeline.shows(f"operations/paused-{number}.jpg", "drum")
+    pipeline.settled()
+    assert doctor(pipeline) == set()
+
+
+def test_the_doctor_finds_what_was_changed(pipeline: Pipeline) -> None:
+    was = pipeline.s3.get_bucket_notification_configuration(Bucket=pipeline.bucket)
+    pipeline.s3.put_bucket_notification_configuration(Bucket=pipeline.bucket, NotificationConfiguration={})
+    try:
+        assert doctor(pipeline) == {"notifications"}
+    finally:
+        kept = {"QueueConfigurations": was["QueueConfigurations"]}
+        pipeline.s3.put_bucket_notification_configuration(Bucket=pipeline.bucket, NotificationConfiguration=kept)
+
+    functions = pipeline.connection.client("lambda")
+    name = pipeline.connection.outputs("ingest")["ClassifyFunctionName"]
+    memory = functions.get_function_configuration(FunctionName=name)["MemorySize"]
+    functions.update_function_configuration(FunctionName=name, MemorySize=memory + 64)
+    try:
+        assert doctor(pipeline) == {"queues and functions"}
+    finally:
+        functions.update_function_configuration(FunctionName=name, MemorySize=memory)
+    assert doctor(pipeline) == set()
+    assert "is well" in pipeline.run("doctor").stdout
+
+
+@pytest.mark.parametrize("flag", [[], ["--json"]])
+def test_status_is_watched_until_ctrl_c(pipeline: Pipeline, flag: list[str]) -> None:
+    with subprocess.Popen(
+        [TAGSTREAM, "status", "--watch", "--every", "1", *flag],
+        env=clean_environment(**pipeline.connection.environment()),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as watching:
+        assert watching.stdout
+        first = watching.stdout.readline()
+        assert json.loads(first)["stage"] == "local" if flag else first.startswith("Stage local, ")
+        watching.send_signal(signal.SIGINT)
+        _, said = watching.communicate(timeout=60)
+    assert watching.returncode == 130
+    assert said.splitlines()[-1].startswith("Interrupted.")
