@@ -15,6 +15,7 @@ from stacks.catalog import Catalog
 from stacks.gallery import Gallery
 from stacks.ingest import Ingest
 from stacks.operations import Operations
+from stacks.people import People
 from stacks.search import Search
 from stacks.settings import settings_for
 from stacks.steps import Steps
@@ -52,6 +53,7 @@ def application(*, context: Mapping[str, Any] | None = None, outdir: str | None 
     api = Api(app, **common("api"), web=web, catalog=catalog, ingest=ingest, address=address)
     # A further capability goes here, with its queues and functions among those that are watched.
     steps = Steps(app, **common("steps"), ingest=ingest)
+    People(app, **common("people"), catalog=catalog, ingest=ingest, search=search, steps=steps)
     queues = {"Ingest": ingest.queue, "Catalog": catalog.queue, "Steps": steps.input}
     functions = {
         "Classify": ingest.classify,

@@ -7,6 +7,7 @@ It also asks itself for a user pool's keys over plain HTTP, which it does not sp
 
 from __future__ import annotations
 
+import re
 import runpy
 from importlib import import_module
 from typing import Any
@@ -18,12 +19,19 @@ PERMISSIONS = {
 }
 """Operation → permission: those of SQS that take ten messages at once have none of their own."""
 
+_MAPPING = re.compile(r"/event-source-mappings/[^/]+/?$")
+_OF_MAPPINGS = {"GET": "Get", "PUT": "Update", "DELETE": "Delete"}
+"""What is done to one event-source mapping, by its HTTP method: the emulator lets everybody change them."""
+
 
 def main() -> None:
     actions: Any = import_module("ministack.core.iam_actions")
     named = actions.extract_iam_action
 
     def as_aws_names_it(*arguments: Any, **more: Any) -> str | None:
+        service, method, path = arguments[:3]
+        if service == "lambda" and method in _OF_MAPPINGS and _MAPPING.search(path):
+            return f"lambda:{_OF_MAPPINGS[method]}EventSourceMapping"
         action: str | None = named(*arguments, **more)
         return None if action is None else PERMISSIONS.get(action, action)
 

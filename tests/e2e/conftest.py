@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,7 +23,7 @@ TAGSTREAM = Path(sys.executable).with_name("tagstream")
 
 
 _LEAST_PRIVILEGE = "--least-privilege"
-_ONLY_ENFORCED = "test_least_privilege.py"
+_ONLY_ENFORCED = ("test_least_privilege.py", "test_people.py")
 _NOT_ENFORCED = {
     "test_local_commands.py": "starts clouds of its own, to end them in every way",
     "test_lifecycle.py": "deploys another stage into a cloud of its own",
@@ -41,7 +41,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
         return None
     if config.getoption(_LEAST_PRIVILEGE, default=False):
         return True if collection_path.name in _NOT_ENFORCED else None
-    return True if collection_path.name == _ONLY_ENFORCED else None
+    return True if collection_path.name in _ONLY_ENFORCED else None
 
 
 def eventually(probe: Callable[[], T], what: str, *, seconds: float = 60) -> T:
@@ -159,11 +159,13 @@ class Pipeline:
         """Bring a failed message back after ``seconds``, and not after the six function timeouts of production."""
         self.sqs.set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": str(seconds)})
 
-    def run(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
-        """The command line, as a user runs it who has done ``eval "$(tagstream local env)"``."""
+    def run(
+        self, *arguments: str, variables: Mapping[str, str] | None = None, **options: Any
+    ) -> subprocess.CompletedProcess[str]:
+        """The command line, as a user runs it who has done ``eval "$(tagstream local env)"``, and set ``variables``."""
         return subprocess.run(
             [TAGSTREAM, *arguments],
-            env=clean_environment(**self.connection.environment()),
+            env=clean_environment(**(self.connection.environment() | dict(variables or {}))),
             capture_output=True,
             text=True,
             timeout=120,

@@ -89,7 +89,18 @@ def test_no_finding_is_left_without_a_reason(name: str) -> None:
 
 def test_the_rules_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without what accepts them there are findings of both packs, where they are known to be."""
-    for module in ("functions", "queues", "buckets", "catalog", "web", "api", "gallery", "operations", "canary"):
+    for module in (
+        "functions",
+        "queues",
+        "buckets",
+        "catalog",
+        "web",
+        "api",
+        "gallery",
+        "operations",
+        "canary",
+        "people",
+    ):
         monkeypatch.setattr(f"stacks.{module}.accept", lambda *_: None)
     findings, _ = checked.__wrapped__("dev")
     found = {finding.partition(" on ")[0] for finding in findings}

@@ -1,0 +1,158 @@
+"""People: managed policies for those who upload, who search and who operate a stage, to attach to users or roles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from aws_cdk import ArnFormat, CfnOutput, Stack
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+
+from stacks.catalog import Catalog
+from stacks.ingest import Ingest
+from stacks.queues import QueueWithDeadLetters
+from stacks.rules import accept
+from stacks.search import Search
+from stacks.settings import Settings
+from stacks.steps import Steps
+
+__all__ = ["People"]
+
+_WILDCARDS = (
+    "The objects of one bucket, below the watched prefix; the versions of a stack, whose name is given; the topic of "
+    "'images retag', whose name is; alarms, metrics and the list of mappings have no narrower resource."
+)
+
+
+class People(Stack):
+    """Three policies, none of which includes another: whoever operates and searches has two of them attached."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        settings: Settings,
+        catalog: Catalog,
+        ingest: Ingest,
+        search: Search,
+        steps: Steps,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(scope, construct_id, **kwargs)
+        photos = ingest.bucket
+        searching = _allow("lambda:InvokeFunction", on=[search.search.function.function_arn])
+        self._policy(
+            "MayUpload",
+            "Put photos into the bucket, and wait until they can be searched",
+            self._reading_outputs(ingest, search),
+            # Not to look at them: what is there already is sent again, then.
+            _allow("s3:AbortMultipartUpload", "s3:PutObject", on=[photos.arn_for_objects(f"{settings.prefix}*")]),
+            searching,
+        )
+        self._policy(
+            "MaySearch",
+            "Ask the catalog, and change nothing",
+            self._reading_outputs(ingest, search),
+            searching,
+        )
+        self._policy(
+            "MayOperate", "Keep the pipeline going", *self._operating(settings, catalog, ingest, search, steps)
+        )
+
+    def _operating(
+        self, settings: Settings, catalog: Catalog, ingest: Ingest, search: Search, steps: Steps
+    ) -> Sequence[iam.PolicyStatement]:
+        queues = (ingest.queue, catalog.queue, steps.input, steps.output)
+        fed = (ingest.classify, catalog.catalog, steps.step)
+        photos, watched = ingest.bucket, ingest.bucket.arn_for_objects(f"{settings.prefix}*")
+        functions = (ingest.classify, catalog.catalog, catalog.purge, search.search, steps.step)
+        retag = self.format_arn(service="sqs", resource=f"tagstream-{settings.system}-retag*")
+        return (
+            self._reading_outputs(catalog, ingest, search, steps),
+            # Purging and reindexing; what photos are looked at with; which are in the catalog.
+            _allow(
+                "lambda:InvokeFunction",
+                on=[one.function.function_arn for one in (catalog.purge, ingest.classify, search.search)],
+            ),
+            _allow("lambda:GetFunctionConfiguration", on=[one.function.function_arn for one in functions]),
+            # Pausing and resuming.
+            _allow("lambda:ListEventSourceMappings", on=["*"]),
+            _allow(
+                "lambda:GetEventSourceMapping",
+                "lambda:UpdateEventSourceMapping",
+                on=[one.mapping.event_source_mapping_arn for one in fed if one.mapping is not None],
+            ),
+            # Looking at all queues, and into the dead letters only; what is redriven goes to where it came from.
+            _allow("sqs:GetQueueAttributes", "sqs:GetQueueUrl", on=_arns(queues) + _dead_letters(queues)),
+            _allow("sqs:SendMessage", on=_arns(queues)),
+            _allow(
+                "sqs:ChangeMessageVisibility",
+                "sqs:DeleteMessage",
+                "sqs:PurgeQueue",
+                "sqs:ReceiveMessage",
+                on=_dead_letters(queues),
+            ),
+            # 'images retag' spreads its work over a topic of its own.
+            _allow(
+                "sqs:ChangeMessageVisibility",
+                "sqs:CreateQueue",
+                "sqs:DeleteMessage",
+                "sqs:DeleteQueue",
+                "sqs:GetQueueAttributes",
+                "sqs:GetQueueUrl",
+                "sqs:ListQueueTags",
+                "sqs:ReceiveMessage",
+                "sqs:SendMessage",
+                "sqs:TagQueue",
+                "sqs:UntagQueue",
+                on=[retag],
+            ),
+            _allow("s3:GetBucketNotification", "s3:ListBucket", on=[photos.bucket_arn]),
+            # 'images rm' looks first; 'smoke' takes away its own photo with all of its versions.
+            _allow("s3:DeleteObject", "s3:GetObject", on=[watched]),
+            _allow(
+                "s3:DeleteObjectVersion",
+                "s3:PutObject",
+                on=[photos.arn_for_objects(f"{settings.prefix}tagstream-smoke-*")],
+            ),
+            _allow("cloudwatch:DescribeAlarms", "cloudwatch:GetMetricData", on=["*"]),
+        )
+
+    def _reading_outputs(self, *stacks: Stack) -> iam.PolicyStatement:
+        """Where things are: what every command asks first."""
+        return _allow(
+            "cloudformation:DescribeStacks",
+            on=[
+                self.format_arn(
+                    service="cloudformation",
+                    resource="stack",
+                    resource_name=f"{stack.stack_name}/*",
+                    arn_format=ArnFormat.SLASH_RESOURCE_NAME,
+                )
+                for stack in stacks
+            ],
+        )
+
+    def _policy(self, name: str, description: str, *statements: iam.PolicyStatement) -> None:
+        policy = iam.ManagedPolicy(
+            self,
+            name,
+            description=f"{self.stack_name.removesuffix('-people')}: {description}",
+            statements=list(statements),
+        )
+        accept(policy, _WILDCARDS, "AwsSolutions-IAM5")
+        CfnOutput(self, f"{name}PolicyArn", value=policy.managed_policy_arn)
+
+
+def _allow(*actions: str, on: Sequence[str]) -> iam.PolicyStatement:
+    return iam.PolicyStatement(actions=list(actions), resources=list(on))
+
+
+def _arns(queues: Sequence[QueueWithDeadLetters]) -> list[str]:
+    return [queue.queue.queue_arn for queue in queues]
+
+
+def _dead_letters(queues: Sequence[QueueWithDeadLetters]) -> list[str]:
+    return [queue.dead_letters.queue_arn for queue in queues]

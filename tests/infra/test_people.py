@@ -1,0 +1,93 @@
+"""The policies for people: who may do what, on what, and that nobody has them by themselves."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from tests.infra.templates import Resource, Stage, synthesise
+
+# Neither has a narrower resource, by AWS' own tables of actions.
+EVERYWHERE = {"cloudwatch:DescribeAlarms", "cloudwatch:GetMetricData", "lambda:ListEventSourceMappings"}
+
+
+def policies(stage: Stage) -> dict[str, Resource]:
+    return {policy.id.partition(".")[2][:-8]: policy for policy in stage.of_type("AWS::IAM::ManagedPolicy")}
+
+
+def allowed(policy: Resource) -> set[tuple[str, str]]:
+    def several(value: Any) -> list[Any]:
+        return value if isinstance(value, list) else [value]
+
+    return {
+        (action, resource)
+        for statement in policy.properties["PolicyDocument"]["Statement"]
+        for action in several(statement["Action"])
+        for resource in several(statement["Resource"])
+    }
+
+
+def test_there_are_three_and_outputs_say_where(stage: Stage) -> None:
+    found = policies(stage)
+    assert found.keys() == {"MayUpload", "MaySearch", "MayOperate"}
+    outputs = stage.templates["people"]["Outputs"]
+    for name, policy in found.items():
+        assert stage.resolved("people", outputs[f"{name}PolicyArn"]["Value"]) == policy.ref
+        # Whoever is to have it is given it by an administrator.
+        assert not {"Users", "Roles", "Groups"} & policy.properties.keys()
+
+
+def test_what_each_allows_is_named(stage: Stage) -> None:
+    for policy in policies(stage).values():
+        for action, resource in allowed(policy):
+            assert "*" not in action
+            assert resource != "*" or action in EVERYWHERE, action
+        for statement in policy.properties["PolicyDocument"]["Statement"]:
+            assert statement.keys() == {"Action", "Effect", "Resource"}
+            assert statement["Effect"] == "Allow"
+
+
+def test_who_searches_may_call_one_function_and_who_uploads_may_put_besides(stage: Stage) -> None:
+    found, photos = policies(stage), stage.bucket("Photos").arn
+    stacks = {action for action in allowed(found["MaySearch"]) if action[0] == "cloudformation:DescribeStacks"}
+    searching = stacks | {("lambda:InvokeFunction", stage.function("search").arn)}
+    assert allowed(found["MaySearch"]) == searching
+    putting = {(action, f"{photos}/*") for action in ("s3:AbortMultipartUpload", "s3:PutObject")}
+    assert allowed(found["MayUpload"]) == searching | putting
+
+
+def test_who_operates_changes_no_queue_but_the_dead_letters(stage: Stage) -> None:
+    dead = {queue.arn for queue in stage.of_type("AWS::SQS::Queue") if "DeadLetters" in queue.id}
+    retag = f"tagstream-{stage.name}-retag*"
+    for action, resource in allowed(policies(stage)["MayOperate"]):
+        if action in {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:PurgeQueue", "sqs:ChangeMessageVisibility"}:
+            assert resource in dead or resource.endswith(retag)
+        if action in {"sqs:CreateQueue", "sqs:DeleteQueue", "sqs:TagQueue", "sqs:UntagQueue"}:
+            assert resource.endswith(retag)
+
+
+def test_uploads_stay_below_the_watched_prefix() -> None:
+    stage = Stage("dev", synthesise({"stage": "dev", "prefix": "photos/"}))
+    bucket = stage.bucket("Photos").arn
+    objects = {
+        resource
+        for policy in policies(stage).values()
+        for action, resource in allowed(policy)
+        if action.startswith("s3:") and "/" in resource
+    }
+    assert objects == {f"{bucket}/photos/*", f"{bucket}/photos/tagstream-smoke-*"}
+
+
+def test_the_longest_policy_fits_whatever_the_region_and_the_name_of_the_stage() -> None:
+    """IAM takes 6,144 characters without spaces."""
+    stage = Stage("dev", synthesise({"stage": "dev", "name": "abcdefghijklmn"}))
+
+    def real(reference: re.Match[str]) -> str:
+        name = f"tagstream-dev-abcdefghijklmn-{reference[1]}-{reference[2]}-ABCDEFGHIJKLM"
+        return f"arn:aws:lambda:ap-southeast-1:123456789012:event-source-mapping:{name[:80]}"
+
+    for policy in policies(stage).values():
+        document = json.dumps(policy.properties["PolicyDocument"], separators=(",", ":"))
+        document = re.sub(r"<(\w+)\.(\w+)(\.\w+)?>", real, document)
+        assert len(re.sub(r"<AWS::\w+>", "ap-southeast-1", document)) <= 6144
