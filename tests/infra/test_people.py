@@ -83,11 +83,22 @@ def test_the_longest_policy_fits_whatever_the_region_and_the_name_of_the_stage()
     """IAM takes 6,144 characters without spaces."""
     stage = Stage("dev", synthesise({"stage": "dev", "name": "abcdefghijklmn"}))
 
+    where = "ap-southeast-1:123456789012"
+    # As long as the names get that CloudFormation makes up.
+    kinds = {
+        "AWS::SQS::Queue": (f"arn:aws:sqs:{where}:", 80),
+        "AWS::Lambda::Function": (f"arn:aws:lambda:{where}:function:", 64),
+        "AWS::Lambda::EventSourceMapping": (f"arn:aws:lambda:{where}:event-source-mapping:", 36),
+        "AWS::S3::Bucket": ("arn:aws:s3:::", 63),
+    }
+    types = {resource.id: resource.type for resource in stage.resources}
+
     def real(reference: re.Match[str]) -> str:
-        name = f"tagstream-dev-abcdefghijklmn-{reference[1]}-{reference[2]}-ABCDEFGHIJKLM"
-        return f"arn:aws:lambda:ap-southeast-1:123456789012:event-source-mapping:{name[:80]}"
+        prefix, longest = kinds[types[reference[1]]]
+        name = f"tagstream-dev-abcdefghijklmn-{reference[1]}-ABCDEFGHIJKLM"
+        return prefix + name[:longest]
 
     for policy in policies(stage).values():
         document = json.dumps(policy.properties["PolicyDocument"], separators=(",", ":"))
-        document = re.sub(r"<(\w+)\.(\w+)(\.\w+)?>", real, document)
+        document = re.sub(r"<(\w+\.\w+)(?:\.\w+)?>", real, document)
         assert len(re.sub(r"<AWS::\w+>", "ap-southeast-1", document)) <= 6144

@@ -88,6 +88,18 @@ def test_who_may_send_may_send_ten_at_once_and_nothing_else(cloud: LocalCloud, s
     ours.close()
 
 
+def test_a_wrong_secret_and_an_unknown_key_are_refused(cloud: LocalCloud, somebody: Any) -> None:
+    theirs = somebody("sqs", {"Action": "sqs:ListQueues", "Resource": "*"})
+    theirs.list_queues()
+    key = theirs._request_signer._credentials.access_key
+    for changed in ({"aws_access_key_id": key}, {"aws_access_key_id": "AKIAABCDEFGHIJKLMNOP"}):
+        settings = cloud.connection.client_settings() | {"aws_secret_access_key": "wrong"} | changed
+        client = boto3.Session().client("sqs", **settings)
+        with pytest.raises(ClientError):
+            client.list_queues()
+        client.close()
+
+
 def test_who_may_only_look_at_mappings_changes_none(somebody: Any) -> None:
     theirs = somebody("lambda", {"Action": "lambda:ListEventSourceMappings", "Resource": "*"})
     assert theirs.list_event_source_mappings()["EventSourceMappings"] == []
