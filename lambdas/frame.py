@@ -6,7 +6,8 @@ already; the X-Ray SDK that it needs takes 30 ms of every cold start, and its su
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 from aws_lambda_powertools import Logger, Metrics
@@ -25,6 +26,8 @@ class Frame:
     def __init__(self) -> None:
         self.logger = Logger()
         self._metrics = Metrics()
+        # Beside the service, which Powertools adds: copies of a stage in one account are told apart.
+        self._metrics.set_default_dimensions(stage=os.environ.get("STAGE", "local"))
 
     def handler(self, work: Handler) -> Handler:
         """``work`` as Lambda calls it: the log names the request, metrics are written at the end."""
@@ -35,6 +38,12 @@ class Frame:
         """Add to the metrics of these names."""
         for name, value in counts.items():
             self._metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
+
+    def took(self, name: str, milliseconds: Iterable[float | None]) -> None:
+        """Add the times that are known to the metric of this name, which has percentiles."""
+        for value in milliseconds:
+            if value is not None:
+                self._metrics.add_metric(name=name, unit=MetricUnit.Milliseconds, value=value)
 
     def answer(
         self, event: Event, context: LambdaContext, errors: Mapping[str, Exception], *, fifo: bool = False

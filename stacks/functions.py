@@ -110,6 +110,7 @@ class PythonFunction(Construct):
                 "POWERTOOLS_SERVICE_NAME": name,
                 "POWERTOOLS_METRICS_NAMESPACE": "Tagstream",
                 "POWERTOOLS_LOG_LEVEL": settings.log_level,
+                "STAGE": settings.system,
                 **environment,
             },
         )

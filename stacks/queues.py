@@ -23,6 +23,7 @@ class QueueWithDeadLetters(Construct):
 
     queue: sqs.Queue
     dead_letters: sqs.Queue
+    visibility_seconds: int
 
     def __init__(
         self,
@@ -38,6 +39,7 @@ class QueueWithDeadLetters(Construct):
         queue_name: str | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
+        self.visibility_seconds = visibility_seconds
 
         def queue(name: str, *, days: int, dead_letters: sqs.DeadLetterQueue | None = None) -> sqs.Queue:
             suffix = "-dead-letter" if dead_letters is None else ""

@@ -127,6 +127,9 @@ class Settings:
     beside its handler, in ``lambdas/step``.
     ``store_location``: keep in the catalog where a photo was taken, if the photo tells; that is personal.
     ``canary_minutes``: how often the pipeline is tried with a photo of its own; 0 for never.
+    Alarms: ``queue_age_alarm_seconds`` that the oldest message waits beyond two failed tries; the part of the disk that
+    is free, of calls that fail, of photos that are rejected; ``latency_objective_seconds`` from an upload to a photo
+    that is found, which 95 % must keep. ``runbook_url`` is where people are sent for what to do.
     ``alarms_reach_a_person``: the deploy demands an address when ``alarm_email`` gives none.
     """
 
@@ -158,7 +161,11 @@ class Settings:
     min_ancestor_score: float = 0.01
     store_location: bool = False
     queue_age_alarm_seconds: int = 900
-    free_storage_alarm_mb: int = 2048
+    free_storage_alarm_percent: int = 25
+    failures_alarm_percent: int = 5
+    rejections_alarm_percent: int = 20
+    latency_objective_seconds: int = 60
+    runbook_url: str = "docs/runbook.md"
     canary_minutes: int = 0
     name: str | None = None
     account: str | None = None
@@ -366,10 +373,10 @@ def _problems(s: Settings) -> Iterator[str]:
         )
     if s.canary_minutes != 0:
         yield from _range_problems("canary_minutes", s.canary_minutes, 2, 1440)
-    at_least_one = ("noncurrent_version_days", "max_pixels", "max_bytes", "max_scans", "max_tags")
-    for name in (*at_least_one, "queue_age_alarm_seconds", "free_storage_alarm_mb"):
+    for name in ("noncurrent_version_days", "max_pixels", "max_bytes", "max_scans", "max_tags"):
         if getattr(s, name) < 1:
             yield f"{name} {getattr(s, name)} is too small: use 1 or more."
+    yield from _alarm_problems(s)
     for name in ("min_score", "min_ancestor_score"):
         if not 0 <= getattr(s, name) < 1:
             yield f"{name} {getattr(s, name)} is no probability: use a number from 0 to below 1."
@@ -377,6 +384,16 @@ def _problems(s: Settings) -> Iterator[str]:
         yield "prefix and suffix together are longer than an S3 key, 1,024 bytes: shorten them."
     if s.alarm_email is not None and not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", s.alarm_email):
         yield f"alarm_email {s.alarm_email!r} is no mail address: use one such as someone@example.com."
+
+
+def _alarm_problems(s: Settings) -> Iterator[str]:
+    for name in ("queue_age_alarm_seconds", "latency_objective_seconds"):
+        if getattr(s, name) < 1:
+            yield f"{name} {getattr(s, name)} is too small: use 1 or more."
+    # OpenSearch Service refuses writes at a fifth: an alarm that comes then comes too late.
+    yield from _range_problems("free_storage_alarm_percent", s.free_storage_alarm_percent, 21, 90)
+    for name in ("failures_alarm_percent", "rejections_alarm_percent"):
+        yield from _range_problems(name, getattr(s, name), 1, 100)
 
 
 def _place_problems(s: Settings) -> Iterator[str]:

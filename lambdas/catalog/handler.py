@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from lambdas.frame import Event, Frame
@@ -26,6 +28,16 @@ def outcomes(bodies: dict[str, str]) -> dict[str, Outcome]:
             settled[message_id] = Outcome("failed", str(error))
     catalog = Connection.from_environment(timeout=_SECONDS).catalog_with(thumbnails())
     settled |= zip(updates, catalog.apply(list(updates.values())), strict=True)
+    now = datetime.now(UTC)
+    frame.took(
+        "UploadToIndexed",
+        (
+            update.milliseconds_until(now)
+            for message_id, update in updates.items()
+            # Another look at a photo is no upload, and what the catalog knew already was counted before.
+            if update.kind == "classified" and update.look is None and settled[message_id].state == "applied"
+        ),
+    )
     for message_id, outcome in settled.items():
         log(message_id, updates.get(message_id), outcome)
     return settled

@@ -71,6 +71,19 @@ class CatalogUpdate:
         parts = (self.bucket, self.key, self.sequencer, self.event_kind, self.kind, *seen_by)
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
+    def milliseconds_until(self, now: datetime) -> float | None:
+        """From the event, by S3's clock, to ``now``; None if its time can't be read. Differing clocks make no time
+        negative.
+
+        >>> update = CatalogUpdate("removed", "photos", "cat.jpg", "0A", "removed", "2026-01-01T00:00:00.000Z")
+        >>> update.milliseconds_until(datetime.fromisoformat("2026-01-01T00:00:01.5Z"))
+        1500.0
+        """
+        try:
+            return max((now - datetime.fromisoformat(self.event_time)).total_seconds() * 1000, 0.0)
+        except (ValueError, TypeError):  # garbled, or without a time zone
+            return None
+
     def to_json(self) -> str:
         said = {name: value for name, value in asdict(self).items() if value is not None}
         return json.dumps(said, separators=(",", ":"))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
+from stacks.settings import ROOT, settings_for
 from tests.infra.templates import Resource, Stage, synthesise, synthesised
 from tests.infra.test_queues import dead_letters, mappings
 
@@ -13,8 +15,19 @@ def watched(stage: Stage, metric: str) -> dict[frozenset[str], Resource]:
     return {
         frozenset(dimension["Value"] for dimension in alarm.properties["Dimensions"]): alarm
         for alarm in stage.of_type("AWS::CloudWatch::Alarm")
-        if alarm.properties["MetricName"] == metric
+        if alarm.properties.get("MetricName") == metric
     }
+
+
+def shares(stage: Stage, metric: str) -> dict[frozenset[str], Resource]:
+    """The alarms on a metric's share of another, or on the metric alone where there is no metric math."""
+    found = watched(stage, metric)
+    for alarm in stage.of_type("AWS::CloudWatch::Alarm"):
+        for query in alarm.properties.get("Metrics", ()):
+            about = query.get("MetricStat", {}).get("Metric", {})
+            if about.get("MetricName") == metric:
+                found[frozenset(dimension["Value"] for dimension in about["Dimensions"])] = alarm
+    return found
 
 
 def name_of(queue: Resource) -> frozenset[str]:
@@ -30,13 +43,25 @@ def test_every_dead_letter_alarms_and_no_other_queue_does(stage: Stage) -> None:
 
 
 def test_every_queue_alarms_when_it_is_not_worked_off(stage: Stage) -> None:
-    expected = {name_of(queue) for _, queue, _ in mappings(stage)}
-    assert watched(stage, "ApproximateAgeOfOldestMessage").keys() == expected
+    alarms = watched(stage, "ApproximateAgeOfOldestMessage")
+    queues = {name_of(queue): queue for _, queue, _ in mappings(stage)}
+    assert alarms.keys() == queues.keys()
+    for name, alarm in alarms.items():
+        # A message that failed once, or twice, waits for its next try: that is no reason to wake anybody.
+        visibility = queues[name].properties["VisibilityTimeout"]
+        assert (
+            alarm.properties["Threshold"]
+            == 2 * visibility + settings_for({"stage": stage.name}).queue_age_alarm_seconds
+        )
+        # Before it is given up, though.
+        receives = queues[name].properties["RedrivePolicy"]["maxReceiveCount"]
+        assert alarm.properties["Threshold"] < receives * visibility + 900
+        assert severity(alarm) == "page"
 
 
 def test_every_function_alarms_on_errors_and_throttles(stage: Stage) -> None:
     functions = {frozenset({function.ref}) for function in stage.of_type("AWS::Lambda::Function")}
-    assert watched(stage, "Errors").keys() == functions
+    assert shares(stage, "Errors").keys() == functions
     assert watched(stage, "Throttles").keys() == functions
 
 
@@ -47,22 +72,95 @@ def test_every_mapping_alarms_on_messages_given_back(stage: Stage) -> None:
 
 def test_the_domain_alarms_before_it_is_full_and_when_it_is_broken(stage: Stage) -> None:
     domain = stage.one("AWS::OpenSearchService::Domain").properties["DomainName"]
-    for metric in ("ClusterStatus.red", "FreeStorageSpace", "ClusterIndexWritesBlocked"):
-        assert watched(stage, metric).keys() == {frozenset({domain, "<AWS::AccountId>"})}
+    alone = {
+        "ClusterStatus.red",
+        "FreeStorageSpace",
+        "ClusterIndexWritesBlocked",
+        "JVMMemoryPressure",
+        "OldGenJVMMemoryPressure",
+        "CPUUtilization",
+        "AutomatedSnapshotFailure",
+        "KMSKeyError",
+        "KMSKeyInaccessible",
+    }
+    nodes = settings_for({"stage": stage.name}).domain.data_nodes
+    for metric in alone | ({"ClusterStatus.yellow", "Nodes"} if nodes > 1 else set()):
+        assert watched(stage, metric).keys() == {frozenset({domain, "<AWS::AccountId>"})}, metric
     (space,) = watched(stage, "FreeStorageSpace").values()
     assert space.properties["ComparisonOperator"] == "LessThanOrEqualToThreshold"
     assert space.properties["Statistic"] == "Minimum"
+    if nodes > 1:
+        (missing,) = watched(stage, "Nodes").values()
+        assert (missing.properties["Threshold"], missing.properties["ComparisonOperator"]) == (
+            nodes,
+            "LessThanThreshold",
+        )
+
+
+def test_the_disk_alarms_before_opensearch_refuses_writes(stage: Stage) -> None:
+    """It does at a fifth of the volume, or 20 GiB if that is less."""
+    volume = 1024 * stage.one("AWS::OpenSearchService::Domain").properties["EBSOptions"]["VolumeSize"]
+    (space,) = watched(stage, "FreeStorageSpace").values()
+    assert space.properties["Threshold"] == volume / 4
+    assert space.properties["Threshold"] > min(volume / 5, 20 * 1024)
+
+
+def test_what_the_functions_count_is_watched_by_stage(stage: Stage) -> None:
+    ((dimensions, latency),) = watched(stage, "UploadToIndexed").items()
+    assert dimensions == {"catalog", stage.name}
+    assert latency.properties["ExtendedStatistic"] == "p95"
+    assert latency.properties["Threshold"] == 60_000
+    ((dimensions, purge),) = watched(stage, "Purges").items()
+    assert dimensions == {"purge", stage.name}
+    # That nothing is said is what it waits for.
+    assert purge.properties["TreatMissingData"] == "breaching"
+    assert (purge.properties["Threshold"], purge.properties["ComparisonOperator"]) == (1, "LessThanThreshold")
+    assert shares(stage, "ImagesRejected").keys() == (
+        set() if stage.name == "local" else {frozenset({"classify", stage.name})}
+    )
+    for function in stage.of_type("AWS::Lambda::Function"):
+        assert function.properties["Environment"]["Variables"]["STAGE"] == stage.name
+
+
+def severity(alarm: Resource) -> str:
+    return str(alarm.properties["AlarmDescription"]).partition(":")[0]
+
+
+def entries() -> list[str]:
+    """The entries of the runbook: the kinds of alarms."""
+    return re.findall(r"^### (\w+)$", (ROOT / "docs" / "runbook.md").read_text(), re.MULTILINE)
+
+
+def test_every_alarm_hurries_so_much_and_has_an_entry_in_the_runbook(stage: Stage) -> None:
+    anchors = {entry.lower() for entry in entries()}
+    assert len(anchors) == len(entries())
+    for alarm in stage.of_type("AWS::CloudWatch::Alarm"):
+        assert severity(alarm) in {"page", "ticket"}
+        place, _, anchor = str(alarm.properties["AlarmDescription"]).rpartition(" ")[2].partition("#")
+        assert place == "docs/runbook.md"
+        assert anchor in anchors
+
+
+def test_the_runbook_has_no_entry_without_an_alarm_and_says_how_much_it_hurries(prod: Stage) -> None:
+    of = {}
+    for alarm in prod.of_type("AWS::CloudWatch::Alarm"):
+        of[alarm.properties["AlarmDescription"].rpartition("#")[2]] = severity(alarm)
+    text = (ROOT / "docs" / "runbook.md").read_text()
+    for entry in entries():
+        body = text.partition(f"\n### {entry}\n")[2].partition("\n### ")[0]
+        assert body.lstrip().startswith(f"*{of[entry.lower()]}.*"), entry
+    assert {entry.lower() for entry in entries()} == of.keys()
 
 
 def test_the_api_alarms_when_it_fails_refuses_very_many_or_is_slow(stage: Stage) -> None:
     api = stage.one("AWS::ApiGatewayV2::Api")
-    for metric, statistic in (("5xx", "Sum"), ("4xx", "Sum"), ("Latency", "p95")):
+    for metric, statistic in (("4xx", "Sum"), ("Latency", "p95")):
         ((dimensions, alarm),) = watched(stage, metric).items()
         assert dimensions == {api.ref}
         assert alarm.properties["Namespace"] == "AWS/ApiGateway"
         assert alarm.properties.get("Statistic", alarm.properties.get("ExtendedStatistic")) == statistic
-    (failures,) = watched(stage, "5xx").values()
-    assert failures.properties["Threshold"] == 0
+    (failures,) = shares(stage, "5xx").values()
+    assert failures.properties["Threshold"] == (0 if stage.name == "local" else 5)
 
 
 def test_every_alarm_is_simple_and_tells_the_topic(stage: Stage) -> None:
@@ -70,9 +168,11 @@ def test_every_alarm_is_simple_and_tells_the_topic(stage: Stage) -> None:
     assert not stage.of_type("AWS::CloudWatch::CompositeAlarm")
     for alarm in stage.of_type("AWS::CloudWatch::Alarm"):
         assert alarm.properties["AlarmActions"] == [topic.ref]
-        assert alarm.properties["TreatMissingData"] == "notBreaching"
+        assert alarm.properties["OKActions"] == [topic.ref]
+        if alarm.properties.get("MetricName") != "Purges":
+            assert alarm.properties["TreatMissingData"] == "notBreaching"
         assert alarm.properties["AlarmDescription"]
-        assert "Metrics" not in alarm.properties, "the local cloud has no metric math"
+        assert stage.name != "local" or "Metrics" not in alarm.properties, "the local cloud has no metric math"
 
 
 def subscriptions(template: dict[str, Any]) -> list[dict[str, Any]]:

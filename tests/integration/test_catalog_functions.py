@@ -84,6 +84,24 @@ def test_a_batch_is_applied(
     assert opensearch.exists(index=INDEX, id=update("dog.jpg").document_id)
 
 
+def test_the_time_from_upload_to_index_is_counted_of_uploads_alone(
+    functions: dict[str, Handler], capsys: pytest.CaptureFixture[str]
+) -> None:
+    ahead = update("ahead.jpg", event_time="2999-01-01T00:00:00Z")
+    garbled, naive = update("garbled.jpg", event_time="soon"), update("naive.jpg", event_time="2026-01-01T00:00:00")
+    again = update("again.jpg", look="a1")
+    rejected = update("rejected.jpg", kind="rejected", tags=(), reason="no image")
+    assert failed(functions["catalog"](batch(update(), ahead, garbled, naive, again, rejected))) == []
+    counted = metrics(capsys.readouterr().out)
+    since, none = counted["UploadToIndexed"]
+    assert since > 1e9
+    assert none == 0
+    assert (counted["service"], counted["stage"]) == ("catalog", "local")
+    # The same event once more changes nothing, and is counted no more.
+    functions["catalog"](batch(update()))
+    assert "UploadToIndexed" not in metrics(capsys.readouterr().out)
+
+
 def test_a_failure_holds_up_its_own_group_only(functions: dict[str, Handler], opensearch: OpenSearch) -> None:
     cat = update().document_id
     event = batch((cat, "garbage"), update("dog.jpg"), update(), ("other", "[" * 50_000), update("bird.jpg"))

@@ -100,7 +100,9 @@ def test_a_stage_must_be_named_and_known(stage: str | None) -> None:
         ("api.client_errors_alarm", "0", "use 1 or more"),
         ("api.cloud_front", "true", "did you mean 'api.cloudfront'?"),
         ("alarm_email", "nobody", "someone@example.com"),
-        ("free_storage_alarm_mb", "-1", "use 1 or more"),
+        ("free_storage_alarm_percent", "20", "21 to 90"),
+        ("rejections_alarm_percent", "0", "1 to 100"),
+        ("latency_objective_seconds", "0", "use 1 or more"),
     ],
 )
 def test_a_wrong_setting_is_named_with_what_to_change(name: str, value: str, advice: str) -> None:
