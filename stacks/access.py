@@ -21,8 +21,16 @@ DOMAIN_ACCESS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     },
     "purge": {
         "Delete": (_VERSIONS,),
-        "Get": (f"_alias/{INDEX}", f"{_VERSIONS}/_alias"),
-        "Post": (f"{INDEX}/_delete_by_query", f"{INDEX}/_mget", f"{_VERSIONS}/_refresh", "_aliases", "_reindex"),
+        # 'tagstream doctor' asks it what state the index is in.
+        "Get": (f"_alias/{INDEX}", *(f"{_VERSIONS}/{what}" for what in ("_alias", "_mapping", "_settings"))),
+        "Post": (
+            f"{INDEX}/_delete_by_query",
+            f"{INDEX}/_mget",
+            f"{_VERSIONS}/_refresh",
+            f"{_VERSIONS}/_search",
+            "_aliases",
+            "_reindex",
+        ),
         # Making the index of a new version, and closing the one that it replaces for writing.
         "Put": (_VERSIONS,),
     },

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from aws_cdk import ArnFormat, CfnOutput, Stack
+from aws_cdk import ArnFormat, CfnOutput, DefaultStackSynthesizer, Stack
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from stacks.catalog import Catalog
+from stacks.functions import PythonFunction
 from stacks.ingest import Ingest
 from stacks.queues import QueueWithDeadLetters
 from stacks.rules import accept
@@ -20,8 +21,9 @@ from stacks.steps import Steps
 __all__ = ["People"]
 
 _WILDCARDS = (
-    "The objects of one bucket, below the watched prefix; the versions of a stack, whose name is given; the topic of "
-    "'images retag', whose name is; alarms, metrics and the list of mappings have no narrower resource."
+    "The objects of one bucket, below the watched prefix; the versions of a stack, whose name is given, or all stacks "
+    "of the stage; the topic of 'images retag', whose name is; alarms, metrics, the list of mappings and the account's "
+    "limits have no narrower resource."
 )
 
 
@@ -67,16 +69,28 @@ class People(Stack):
         queues = (ingest.queue, catalog.queue, steps.input, steps.output)
         fed = (ingest.classify, catalog.catalog, steps.step)
         photos, watched = ingest.bucket, ingest.bucket.arn_for_objects(f"{settings.prefix}*")
-        functions = (ingest.classify, catalog.catalog, catalog.purge, search.search, steps.step)
+        bootstrap = self.format_arn(
+            service="ssm",
+            resource="parameter",
+            resource_name=f"cdk-bootstrap/{DefaultStackSynthesizer.DEFAULT_QUALIFIER}/version",
+        )
         retag = self.format_arn(service="sqs", resource=f"tagstream-{settings.system}-retag*")
         return (
-            self._reading_outputs(catalog, ingest, search, steps),
+            # The doctor looks at all stacks, and holds what is there against what was deployed.
+            _allow(
+                "cloudformation:DescribeStacks",
+                "cloudformation:GetTemplate",
+                "cloudformation:ListStackResources",
+                on=[self._stack(f"tagstream-{settings.system}-*")],
+            ),
+            _allow("ssm:GetParameter", on=[bootstrap]),
+            _allow("lambda:GetFunctionConfiguration", on=[one.function.function_arn for one in (*fed, catalog.purge)]),
+            _allow("lambda:GetAccountSettings", on=["*"]),
             # Purging and reindexing; what photos are looked at with; which are in the catalog.
             _allow(
                 "lambda:InvokeFunction",
                 on=[one.function.function_arn for one in (catalog.purge, ingest.classify, search.search)],
             ),
-            _allow("lambda:GetFunctionConfiguration", on=[one.function.function_arn for one in functions]),
             # Pausing and resuming.
             _allow("lambda:ListEventSourceMappings", on=["*"]),
             _allow(
@@ -94,6 +108,8 @@ class People(Stack):
                 "sqs:ReceiveMessage",
                 on=_dead_letters(queues),
             ),
+            # Why a message failed is in the log of its function.
+            _allow("logs:FilterLogEvents", on=[self._log(one) for one in fed]),
             # 'images retag' spreads its work over a topic of its own.
             _allow(
                 "sqs:ChangeMessageVisibility",
@@ -117,22 +133,22 @@ class People(Stack):
                 "s3:PutObject",
                 on=[photos.arn_for_objects(f"{settings.prefix}tagstream-smoke-*")],
             ),
-            _allow("cloudwatch:DescribeAlarms", "cloudwatch:GetMetricData", on=["*"]),
+            _allow("cloudwatch:DescribeAlarms", "cloudwatch:GetMetricStatistics", on=["*"]),
         )
 
     def _reading_outputs(self, *stacks: Stack) -> iam.PolicyStatement:
         """Where things are: what every command asks first."""
-        return _allow(
-            "cloudformation:DescribeStacks",
-            on=[
-                self.format_arn(
-                    service="cloudformation",
-                    resource="stack",
-                    resource_name=f"{stack.stack_name}/*",
-                    arn_format=ArnFormat.SLASH_RESOURCE_NAME,
-                )
-                for stack in stacks
-            ],
+        return _allow("cloudformation:DescribeStacks", on=[self._stack(stack.stack_name) for stack in stacks])
+
+    def _stack(self, name: str) -> str:
+        """Its ARN ends with an id that each deploy from nothing makes anew."""
+        return self.format_arn(service="cloudformation", resource="stack", resource_name=f"{name}/*")
+
+    def _log(self, function: PythonFunction) -> str:
+        """With and without the ":*" that the ARN of a log group ends with here and there."""
+        name = function.function.log_group.log_group_name
+        return self.format_arn(
+            service="logs", resource="log-group", resource_name=f"{name}*", arn_format=ArnFormat.COLON_RESOURCE_NAME
         )
 
     def _policy(self, name: str, description: str, *statements: iam.PolicyStatement) -> None:

@@ -21,7 +21,8 @@ PERMISSIONS = {
 
 _MAPPING = re.compile(r"/event-source-mappings/[^/]+/?$")
 _OF_MAPPINGS = {"GET": "Get", "PUT": "Update", "DELETE": "Delete"}
-"""What is done to one event-source mapping, by its HTTP method: the emulator lets everybody change them."""
+"""What is done to one event-source mapping, by its HTTP method: the emulator lets everybody change them, and read the
+account's limits."""
 
 
 def main() -> None:
@@ -32,6 +33,8 @@ def main() -> None:
         service, method, path = arguments[:3]
         if service == "lambda" and method in _OF_MAPPINGS and _MAPPING.search(path):
             return f"lambda:{_OF_MAPPINGS[method]}EventSourceMapping"
+        if service == "lambda" and path.rstrip("/").endswith("/account-settings"):
+            return "lambda:GetAccountSettings"
         action: str | None = named(*arguments, **more)
         return None if action is None else PERMISSIONS.get(action, action)
 

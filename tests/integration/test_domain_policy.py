@@ -64,6 +64,8 @@ def live(functions: dict[str, Callable[[Any], Any]], opensearch: OpenSearch) -> 
         moved = purge({"action": "reindex", "progress": moved})
     assert moved["index"] == mapping.index_name(INDEX)
 
+    assert purge({"action": "inspect"})["images"] == {"classified": 1, "removed": 1}
+
     # Thumbnails that no document names, from before anybody could name them.
     for name in objects_of(key_of(update("dog.jpg").document_id, "0A", "etag")):
         boto3.client("s3").put_object(Bucket="thumbnails", Key=name, Body=b"a picture")
