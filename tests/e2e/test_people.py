@@ -204,6 +204,12 @@ def deletes(person: Person) -> bool:
     return person.may("sqs", "delete_message", QueueUrl=person.pipeline.ingest_dead_letters, ReceiptHandle="x")
 
 
+def lets_go(person: Person) -> bool:
+    """What was looked at is there for others at once, and not some seconds later."""
+    dead = person.pipeline.ingest_dead_letters
+    return person.may("sqs", "change_message_visibility", QueueUrl=dead, ReceiptHandle="x", VisibilityTimeout=0)
+
+
 def redrives(person: Person) -> bool:
     _dead_letter(person)
     return person.run("dlq", "redrive", "ingest", "--idle", "0.5") and (
@@ -236,7 +242,7 @@ OPERATES: dict[str, Callable[[Person], bool]] = {
     "sqs:GetQueueUrl": redrives,
     "sqs:GetQueueAttributes": redrives,
     "sqs:ReceiveMessage": redrives,
-    "sqs:ChangeMessageVisibility": peeks,
+    "sqs:ChangeMessageVisibility": lets_go,
     "sqs:DeleteMessage": deletes,
     "sqs:PurgeQueue": lambda p: p.run("dlq", "purge", "steps-output", "--yes", "--no-wait"),
     "sqs:SendMessage": retags,
