@@ -22,7 +22,7 @@ __all__ = ["People"]
 
 _WILDCARDS = (
     "The objects of one bucket, below the watched prefix; the versions of a stack, whose name is given, or all stacks "
-    "of the stage; the topic of 'images retag', whose name is; alarms, metrics, the list of mappings and the account's "
+    "of the stage; the topic of 'images retag' and 'images reconcile', whose names are; alarms, metrics, the list of mappings and the account's "
     "limits have no narrower resource."
 )
 
@@ -74,7 +74,10 @@ class People(Stack):
             resource="parameter",
             resource_name=f"cdk-bootstrap/{DefaultStackSynthesizer.DEFAULT_QUALIFIER}/version",
         )
-        retag = self.format_arn(service="sqs", resource=f"tagstream-{settings.system}-retag*")
+        own = [
+            self.format_arn(service="sqs", resource=f"tagstream-{settings.system}-{topic}*")
+            for topic in ("retag", "reconcile")
+        ]
         return (
             # The doctor looks at all stacks, and holds what is there against what was deployed.
             _allow(
@@ -110,7 +113,7 @@ class People(Stack):
             ),
             # Why a message failed is in the log of its function.
             _allow("logs:FilterLogEvents", on=[self._log(one) for one in fed]),
-            # 'images retag' spreads its work over a topic of its own.
+            # 'images retag' and 'images reconcile' spread their work over topics of their own.
             _allow(
                 "sqs:ChangeMessageVisibility",
                 "sqs:CreateQueue",
@@ -123,7 +126,7 @@ class People(Stack):
                 "sqs:SendMessage",
                 "sqs:TagQueue",
                 "sqs:UntagQueue",
-                on=[retag],
+                on=own,
             ),
             _allow("s3:GetBucketNotification", "s3:ListBucket", on=[photos.bucket_arn]),
             # 'images rm' looks first; 'smoke' takes away its own photo with all of its versions.

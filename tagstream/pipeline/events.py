@@ -15,10 +15,12 @@ from urllib.parse import unquote_plus
 from tagstream.catalog.order import MAX_SEQUENCER
 from tagstream.errors import NotAnEvent
 
-__all__ = ["RETAG", "ObjectEvent", "parse_notification"]
+__all__ = ["RECONCILE", "RETAG", "ObjectEvent", "parse_notification"]
 
 RETAG = "ObjectCreated:Retag"
 """The name of an event that is no news from S3, but asks for another look at an object."""
+RECONCILE = "ObjectRemoved:Reconcile"
+"""The same for an object that is in the catalog and not in the bucket."""
 
 _LONGEST_LOOK = 64
 _LOST = "ReducedRedundancyLostObject"
@@ -91,7 +93,7 @@ def _event(record: Any) -> ObjectEvent | NotAnEvent:
             version_id=_text(item.get("versionId") or "") or None,
             etag=_text(item.get("eTag") or "") or None,
             size=None if size is None else int(size),
-            look=_text(s3.get("configurationId") or "")[:_LONGEST_LOOK] if name == RETAG else None,
+            look=_text(s3.get("configurationId") or "")[:_LONGEST_LOOK] if name in (RETAG, RECONCILE) else None,
         )
         if not _SEQUENCER.fullmatch(event.sequencer):
             raise ValueError(f"sequencer {event.sequencer[: MAX_SEQUENCER + 1]!r}")

@@ -1,4 +1,5 @@
 """Looking again at photos that are in the bucket already: after a new model, a new vocabulary, or lost notifications.
+And bringing bucket and catalog together again, which is the same for what differs between the two alone.
 
 A photo is *outdated* if the catalog's document is not what the deployed functions would write: another model or
 vocabulary looked at it, or another version of the object, or its thumbnails are not all there, or there is none. Bucket
@@ -18,19 +19,20 @@ import itertools
 import json
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote_plus
 
 from tagstream.catalog.order import instant
 from tagstream.errors import TagstreamError
-from tagstream.pipeline.events import RETAG
+from tagstream.pipeline.events import RECONCILE, RETAG
 from tagstream.topics import Message, Outgoing, Topics
 
 __all__ = [
     "DEADLINE",
+    "DIFFERENCES",
     "MOST_WAITING",
     "PARCEL",
     "Known",
@@ -45,6 +47,8 @@ __all__ = [
     "is_outdated",
     "joined",
     "notification",
+    "removal",
+    "why_outdated",
 ]
 
 PARCEL = 100
@@ -56,7 +60,13 @@ MOST_WAITING = 1000
 DEADLINE = 300
 """Seconds that a pulled parcel is held: the visibility timeout of the topic."""
 
+DIFFERENCES = ("missing", "changed", "gone", "thumbnails")
+"""Reasons for which bucket and catalog differ: no document; one of another version of the object; a document without an
+object; thumbnails that are not all there.
+"""
+
 _BATCH = 10
+_PAGE = 1000
 _LOOK_SECONDS = 1.0
 _PATIENCE = 900.0
 _QUIET_LOOKS = 3
@@ -99,18 +109,19 @@ class Photo:
     modified: datetime
 
 
-Known = tuple[Photo, Document | None]
-"""A photo, and what the catalog has of it."""
+Known = tuple[Photo | None, Document | None]
+"""A photo, and what the catalog has of it; no photo where there is a document alone."""
 
 
 @dataclass
 class Tally:
-    """What came of a run so far. ``listed`` objects, of them ``outdated`` (one is ``such``); ``sent`` on."""
+    """What came of a run so far. ``listed`` objects, ``outdated`` (one is ``such``), by ``why``; ``sent`` on."""
 
     listed: int = 0
     outdated: int = 0
     sent: int = 0
     such: str = ""
+    why: collections.Counter[str] = field(default_factory=collections.Counter)
 
 
 def inventory(s3: Any, bucket: str) -> Iterator[list[Photo]]:
@@ -135,9 +146,12 @@ def _filter(configuration: Mapping[str, Any]) -> tuple[str, str]:
     return rules.get("prefix", ""), rules.get("suffix", "")
 
 
-def joined(pages: Iterable[Sequence[Photo]], documents: Iterable[Document]) -> Iterator[list[Known]]:
+def joined(
+    pages: Iterable[Sequence[Photo]], documents: Iterable[Document], *, gone: bool = False
+) -> Iterator[list[Known]]:
     """The pages, each photo with its document; ``documents`` are those of all keys, and both are in their order.
 
+    With ``gone``, documents without an object are there as well, in the order of all keys.
     Memory is that of a page. Each photo is there, whatever is written to the catalog meanwhile. Raises TagstreamError
     if the order of either is another one: directory buckets list their keys in none.
     """
@@ -151,9 +165,22 @@ def joined(pages: Iterable[Sequence[Photo]], documents: Iterable[Document]) -> I
                 raise TagstreamError(_DISORDER.format("The bucket", photo.key, last))
             last = photo.key
             while document is not None and document["key"] < photo.key:
+                if gone:
+                    known.append((None, document))
+                    if len(known) >= _PAGE:
+                        yield known
+                        known = []
                 document = next(coming, None)
-            known.append((photo, document if document is not None and document["key"] == photo.key else None))
+            if document is not None and document["key"] == photo.key:
+                known.append((photo, document))
+                document = next(coming, None)
+            else:
+                known.append((photo, None))
         yield known
+    if gone and document is not None:
+        rest: Iterator[Known] = ((None, left) for left in itertools.chain([document], coming))
+        while page_of_rest := list(itertools.islice(rest, _PAGE)):
+            yield page_of_rest
 
 
 _DISORDER = "{} does not list its keys in order: {!r} comes after {!r}. This needs them in order."
@@ -177,23 +204,55 @@ def is_outdated(
     everything_before: datetime | None = None,
     rejected_before: datetime | None = None,
 ) -> bool:
-    """Whether the deployed functions would write something else than ``document``.
+    """Whether the deployed functions would write something else than ``document``: :func:`why_outdated`."""
+    why = why_outdated(
+        photo,
+        document,
+        looked,
+        since=since,
+        everything_before=everything_before,
+        rejected_before=rejected_before,
+    )
+    return why is not None
+
+
+def why_outdated(
+    photo: Photo | None,
+    document: Document | None,
+    looked: Looked,
+    *,
+    since: datetime,
+    everything_before: datetime | None = None,
+    rejected_before: datetime | None = None,
+) -> str | None:
+    """Why the deployed functions would write something else than ``document``, in a word or two; None if they wouldn't.
 
     What was uploaded ``since`` then has its own notification on the way. What was looked at before
-    ``everything_before`` (``rejected_before``, if it was rejected) is outdated in any case.
+    ``everything_before`` (``rejected_before``, if it was rejected) is outdated in any case. Where there is no photo,
+    the document is "gone", unless it is younger than ``since``: whoever listed the bucket was too early for it.
     """
-    if document is None or document.get("etag") != photo.etag:
-        return photo.modified <= since
+    if photo is None or document is None or document.get("etag") != photo.etag:
+        return _differs(photo, document, since)
     rejected = document["status"] == "rejected"
     for before in (everything_before, rejected_before if rejected else None):
         if before is not None and instant(document.get("classified_at")) < before.timestamp():
-            return True
+            return "asked for"
     if rejected:
-        return document.get("rejected_by") != looked.rejected_by
+        return "other limits" if document.get("rejected_by") != looked.rejected_by else None
     there = (document.get("thumbnails") or {}).get("sizes", {})
     if any(str(size) not in there for size in looked.thumbnails):
-        return True
-    return (document.get("model"), document.get("vocabulary")) != (looked.model, looked.vocabulary)
+        return "thumbnails"
+    same = (document.get("model"), document.get("vocabulary")) == (looked.model, looked.vocabulary)
+    return None if same else "other model"
+
+
+def _differs(photo: Photo | None, document: Document | None, since: datetime) -> str | None:
+    if photo is None:
+        late = document is None or instant(document.get("uploaded_at")) > since.timestamp()
+        return None if late else "gone"
+    if photo.modified > since:
+        return None
+    return "missing" if document is None else "changed"
 
 
 def notification(bucket: str, photo: Photo, document: Document | None, *, look: str) -> str:
@@ -223,13 +282,32 @@ def notification(bucket: str, photo: Photo, document: Document | None, *, look: 
     return json.dumps({"Records": [event]}, separators=(",", ":"))
 
 
+def removal(bucket: str, document: Document, *, look: str) -> str:
+    """The body of a message that makes the pipeline look whether an object is really gone, as if S3 had told of that.
+
+    It stands where the event stood that the document tells of, as a second look: any newer event wins. The pipeline
+    fetches what is there before it believes a removal, so that nothing is harmed where the object has come back.
+    """
+    event = {
+        "eventName": RECONCILE,
+        "eventTime": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "s3": {
+            "configurationId": look,
+            "bucket": {"name": bucket},
+            "object": {"key": quote_plus(document["key"], safe="/"), "sequencer": document.get("sequencer") or "00"},
+        },
+    }
+    return json.dumps({"Records": [event]}, separators=(",", ":"))
+
+
 @dataclass
 class Retag:
     """One run. ``topic`` is its own, ``queue`` the one that S3 fills; both are names of ``topics``.
 
     ``looks`` asks the deployed function what it looks with, now and then: another may be deployed during a run. From
     then on photos are held against that one, and :attr:`changed` says so: those before it are outdated again.
-    ``rate`` is in photos a second. See :func:`is_outdated` for ``since`` and what else comes before.
+    ``rate`` is in photos a second. See :func:`why_outdated` for ``since`` and what else comes before; of its reasons
+    ``only`` those count.
     """
 
     topics: Topics
@@ -241,6 +319,7 @@ class Retag:
     since: datetime
     everything_before: datetime | None = None
     rejected_before: datetime | None = None
+    only: Collection[str] | None = None
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
 
@@ -311,18 +390,25 @@ class Retag:
         if self.clock() - self._asked > _ASKED_AGAIN:
             self.ask_again()
         for photo, document in page:
-            self.tally.listed += 1
-            if is_outdated(
+            self.tally.listed += photo is not None
+            why = why_outdated(
                 photo,
                 document,
                 self.looked,
                 since=self.since,
                 everything_before=self.everything_before,
                 rejected_before=self.rejected_before,
-            ):
-                self.tally.outdated += 1
+            )
+            if why is None or (self.only is not None and why not in self.only):
+                continue
+            self.tally.outdated += 1
+            self.tally.why[why] += 1
+            if photo is not None:
                 self.tally.such = photo.key
                 yield notification(self.bucket, photo, document, look=self._look)
+            elif document is not None:
+                self.tally.such = document["key"]
+                yield removal(self.bucket, document, look=self._look)
 
     def _send(self, parcel: Message, report: Callable[[Tally], object]) -> None:
         lines = parcel.body.split("\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -179,3 +180,62 @@ def test_status_is_watched_until_ctrl_c(pipeline: Pipeline, flag: list[str]) -> 
         _, said = watching.communicate(timeout=60)
     assert watching.returncode == 130
     assert said.splitlines()[-1].startswith("Interrupted.")
+
+
+def reconcile(pipeline: Pipeline, *options: str) -> tuple[int, dict[str, Any]]:
+    done = pipeline.run("images", "reconcile", "--json", *options)
+    (row,) = rows(done)
+    assert undocumented([row]) == set()
+    return done.returncode, row
+
+
+def test_bucket_and_catalog_are_brought_together_again(pipeline: Pipeline, photos: dict[str, Path]) -> None:
+    """Notifications are lost, then the whole index; nothing else has to be done than to say so."""
+    names = ("drum.jpg", "cannon.jpg", "eagle.jpg", "coffee.png")
+    for name in names:
+        pipeline.put(f"reconcile/{name}", photos[name])
+        pipeline.searchable(f"reconcile/{name}")
+    pipeline.settled()
+    code, before = reconcile(pipeline, "--repair")
+    assert code == 0, "what other tests have left could not be brought together"
+    assert reconcile(pipeline) == (0, before | {"sent": 0, "missing": 0, "changed": 0, "gone": 0, "thumbnails": 0})
+
+    was = pipeline.s3.get_bucket_notification_configuration(Bucket=pipeline.bucket)
+    pipeline.s3.put_bucket_notification_configuration(Bucket=pipeline.bucket, NotificationConfiguration={})
+    try:
+        pipeline.put("reconcile/unheard.jpg", photos["drum.jpg"])
+        pipeline.put("reconcile/cannon.jpg", photos["drum.jpg"])
+        pipeline.s3.delete_object(Bucket=pipeline.bucket, Key="reconcile/eagle.jpg")
+        code, found = reconcile(pipeline)
+        assert code == 4
+        assert (found["missing"], found["changed"], found["gone"]) == (1, 1, 1)
+        assert "images reconcile --repair" in pipeline.run("images", "reconcile").stderr.splitlines()[-1]
+    finally:
+        kept = {"QueueConfigurations": was["QueueConfigurations"]}
+        pipeline.s3.put_bucket_notification_configuration(Bucket=pipeline.bucket, NotificationConfiguration=kept)
+    code, repaired = reconcile(pipeline, "--repair")
+    assert (code, repaired["sent"]) == (0, 3)
+    pipeline.shows("reconcile/unheard.jpg", "drum")
+    pipeline.shows("reconcile/cannon.jpg", "drum")
+    assert pipeline.image("reconcile/eagle.jpg") is None
+
+    everything = {image["key"] for image in pages(pipeline)}
+    assert len(everything) >= len(names)
+    address = f"http://127.0.0.1:{pipeline.connection.search_port}/imagerepository-v*"
+    with urllib.request.urlopen(urllib.request.Request(address, method="DELETE"), timeout=30) as deleted:
+        assert deleted.status == 200
+    assert "catalog" in doctor(pipeline)
+    lost = pipeline.run("images", "search", "drum")
+    assert lost.returncode == 1
+    code, repaired = reconcile(pipeline, "--repair", "--rate", "100")
+    assert code == 0
+    assert repaired["sent"] >= len(everything)
+    assert {image["key"] for image in pages(pipeline)} == everything
+    assert doctor(pipeline) == set()
+
+
+def pages(pipeline: Pipeline) -> list[dict[str, Any]]:
+    done = pipeline.run("images", "list", "--json")
+    assert done.returncode == 0, done.stderr
+    # Messages that are no events have no object that they could be made of again.
+    return [row for row in rows(done) if row["bucket"]]

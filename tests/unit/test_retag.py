@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from tagstream.catalog.order import newer
-from tagstream.cli.images.retag import _rounds
+from tagstream.cli.images.retag import rounds
 from tagstream.errors import TagstreamError
 from tagstream.pipeline import retag
 from tagstream.pipeline.events import ObjectEvent, parse_notification
 from tagstream.pipeline.retag import (
+    DIFFERENCES,
     PARCEL,
     Known,
     Looked,
@@ -29,6 +30,7 @@ from tagstream.pipeline.retag import (
     inventory,
     is_outdated,
     joined,
+    why_outdated,
 )
 from tagstream.pipeline.updates import update_of
 from tagstream.topics import Topics
@@ -473,7 +475,7 @@ def test_interrupted_it_says_how_to_go_on() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt) as caught:
-        _rounds(lambda: world.retag(sleep=interrupted), world.pages, ["ingest"], wait=True)
+        rounds(lambda: world.retag(sleep=interrupted), world.pages, ["ingest"], wait=True)
     assert caught.value.__notes__ == ["10 photos are on their way: the same command goes on."]
 
 
@@ -488,8 +490,65 @@ def test_a_deploy_meanwhile_begins_the_rounds_anew_and_says_so(capsys: pytest.Ca
         if world.clock.now() > 2:
             world.looked = newer
 
-    sent, tally, looked = _rounds(lambda: world.retag(sleep=working), world.pages, ["ingest"], wait=True)
+    sent, tally, looked = rounds(lambda: world.retag(sleep=working), world.pages, ["ingest"], wait=True)
     assert (sent, tally.outdated, looked) == (60, 0, newer)
     assert capsys.readouterr().err == (
         "Meanwhile efficientnet-lite0, vocabulary v2 was deployed: every photo is brought up to date with that.\n"
     )
+
+
+def test_documents_without_an_object_are_there_if_wanted_in_pages_however_many() -> None:
+    pages = [[photo("b"), photo("d")], [], [photo("f")]]
+    known = [document(key=key) for key in "abcfgh"]
+
+    def keys(page: Sequence[Known]) -> list[tuple[str | None, str | None]]:
+        return [(one and one.key, found and found["key"]) for one, found in page]
+
+    assert [pair for page in joined(pages, known, gone=True) for pair in keys(page)] == [
+        (None, "a"),
+        ("b", "b"),
+        (None, "c"),
+        ("d", None),
+        ("f", "f"),
+        (None, "g"),
+        (None, "h"),
+    ]
+    assert [pair for page in joined(pages, known) for pair in keys(page)] == [("b", "b"), ("d", None), ("f", "f")]
+    many = (document(key=f"{number:06}") for number in range(5500))
+    sizes = [len(page) for page in joined([[photo("003000")]], many, gone=True)]
+    assert sum(sizes) == 5500
+    assert max(sizes) <= 1000
+
+
+@pytest.mark.parametrize(
+    ("one", "known", "why"),
+    [
+        (photo(), None, "missing"),
+        (photo(), document(etag="e0"), "changed"),
+        (None, document(), "gone"),
+        (None, document(status="rejected"), "gone"),
+        (None, document(uploaded_at=(NOW + timedelta(seconds=1)).isoformat()), None),
+        (photo(), document(), None),
+        (photo(), document(model="efficientnet-lite0"), "other model"),
+    ],
+)
+def test_why_something_is_outdated(one: Photo | None, known: dict[str, Any] | None, why: str | None) -> None:
+    assert why_outdated(one, known, LOOKED, since=NOW) == why
+
+
+def test_only_what_bucket_and_catalog_differ_in_is_sent() -> None:
+    world = World(30)
+    for key in world.bucket.keys[10:]:
+        world.catalog[key] = document(
+            key=key, model="efficientnet-lite0" if key < "00020.jpg" else "efficientnet-lite2"
+        )
+    world.catalog["gone.jpg"] = document(key="gone.jpg")
+    pages = joined(inventory(world.bucket, "photos"), (world.catalog[key] for key in sorted(world.catalog)), gone=True)
+    tally = world.retag(only=DIFFERENCES).run(pages, quiet)
+    assert tally.why == {"missing": 10, "gone": 1}
+    assert (tally.listed, tally.outdated, tally.sent) == (30, 11, 11)
+    events = [parse_notification(message.body)[0] for message in world.topics.pull("ingest", max_messages=11)]
+    (removed,) = [event for event in events if isinstance(event, ObjectEvent) and event.kind == "removed"]
+    # A second look at the event that the document tells of: any newer event wins.
+    assert (removed.key, removed.sequencer, bool(removed.look)) == ("gone.jpg", "0069AB", True)
+    assert not newer(removed.sequencer, document()["sequencer"])

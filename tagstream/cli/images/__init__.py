@@ -13,6 +13,7 @@ _COMMANDS = {
     "duplicates": "tagstream.cli.images.duplicates:duplicates",
     "export": "tagstream.cli.images.contents:export",
     "list": "tagstream.cli.images.contents:list_",
+    "reconcile": "tagstream.cli.images.reconcile:reconcile",
     "reindex": "tagstream.cli.images.maintain:reindex",
     "rejected": "tagstream.cli.images.search:rejected",
     "retag": "tagstream.cli.images.retag:retag",

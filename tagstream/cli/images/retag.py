@@ -19,7 +19,7 @@ from tagstream.errors import ConfigurationError
 if TYPE_CHECKING:
     from tagstream.pipeline.retag import Known, Looked, Retag, Tally
 
-__all__ = ["retag"]
+__all__ = ["described", "looks_of", "queues_of", "retag", "rounds"]
 
 _ROUNDS = 3
 
@@ -67,14 +67,11 @@ def retag(
     from tagstream.cli.topics.shared import client_of
     from tagstream.pipeline.retag import DEADLINE, Retag, begun, ended, inventory, joined
 
-    about = _described(aws)
-    looks = functools.partial(_looks, aws, model)
+    about = described(aws)
+    looks = functools.partial(looks_of, aws, model)
     looks()
     bucket = aws.output("ingest", "BucketName")
-    queues = [
-        aws.output(capability, output).rsplit("/", 1)[1]
-        for capability, output in (("ingest", "IngestQueueUrl"), ("catalog", "CatalogQueueUrl"))
-    ]
+    queues = queues_of(aws)
     topics, s3, sqs, catalog = client_of(aws), aws.client("s3"), aws.client("sqs"), Catalog.over(aws)
     # By the function's clock, which documents have their times from.
     started = datetime.fromisoformat(about["time"]) if "time" in about else datetime.now(UTC)
@@ -117,7 +114,7 @@ def retag(
         told = f"{tally.outdated} of {tally.listed} photos would be looked at again by {current.looked}."
         click.echo(told, err=True)
         return
-    sent, tally, looked = _rounds(run, photos, queues, wait=wait)
+    sent, tally, looked = rounds(run, photos, queues, wait=wait)
     if as_json:
         emit([{"photos": tally.listed, "outdated": tally.outdated, "sent": sent}], as_json=True)
     if not wait:
@@ -136,15 +133,23 @@ def retag(
         click.echo(f"{tally.listed} photos are up to date ({looked}); {sent} were looked at again.", err=True)
 
 
-def _described(aws: Aws) -> dict[str, Any]:
+def queues_of(aws: Aws) -> list[str]:
+    """The queues that a photo goes through, by name."""
+    return [
+        aws.output(capability, output).rsplit("/", 1)[1]
+        for capability, output in (("ingest", "IngestQueueUrl"), ("catalog", "CatalogQueueUrl"))
+    ]
+
+
+def described(aws: Aws) -> dict[str, Any]:
     return aws.invoke("ingest", "ClassifyFunctionName", {"action": "describe"})
 
 
-def _looks(aws: Aws, model: str | None) -> Looked:
+def looks_of(aws: Aws, model: str | None) -> Looked:
     """What the deployed function looks with; raises ConfigurationError if that is not ``model``."""
     from tagstream.pipeline.retag import Looked
 
-    about = _described(aws)
+    about = described(aws)
     if model not in (None, about["model"]):
         raise ConfigurationError(
             f"the deployed model is {about['model']}: deploy the other one first, with -c model={model}."
@@ -152,7 +157,7 @@ def _looks(aws: Aws, model: str | None) -> Looked:
     return Looked(about["model"], about.get("vocabulary"), about.get("rejected_by"), tuple(about.get("thumbnails", ())))
 
 
-def _rounds(
+def rounds(
     run: Callable[[], Retag],
     photos: Callable[[], Iterator[Sequence[Known]]],
     queues: Sequence[str],
