@@ -22,7 +22,8 @@ __all__ = ["People"]
 
 _WILDCARDS = (
     "The objects of one bucket, below the watched prefix; the versions of a stack, whose name is given, or all stacks "
-    "of the stage; the topic of 'images retag' and 'images reconcile', whose names are; alarms, metrics, the list of mappings and the account's "
+    "of the stage; the topics of 'images retag' and 'images reconcile', whose names are; alarms, metrics, the list of "
+    "mappings and the account's "
     "limits have no narrower resource."
 )
 
