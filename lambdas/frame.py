@@ -14,6 +14,8 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from lambdas.discretion import Discreet, is_discreet
+
 __all__ = ["Event", "Frame", "Handler"]
 
 Event: TypeAlias = dict[str, Any]
@@ -24,7 +26,7 @@ class Frame:
     """Made once in a handler's module: ``frame = Frame()``, then ``@frame.handler`` above the handler."""
 
     def __init__(self) -> None:
-        self.logger = Logger()
+        self.logger = Logger(logger_formatter=Discreet()) if is_discreet() else Logger()
         self._metrics = Metrics()
         # Beside the service, which Powertools adds: copies of a stage in one account are told apart.
         self._metrics.set_default_dimensions(stage=os.environ.get("STAGE", "local"))

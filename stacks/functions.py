@@ -111,6 +111,8 @@ class PythonFunction(Construct):
                 "POWERTOOLS_METRICS_NAMESPACE": "Tagstream",
                 "POWERTOOLS_LOG_LEVEL": settings.log_level,
                 "STAGE": settings.system,
+                # No secret to who may look at the function, but to who has its log alone.
+                **({} if settings.log_personal else {"LOG_PERSONAL": "false", "LOG_KEY": Stack.of(self).stack_id}),
                 **environment,
             },
         )

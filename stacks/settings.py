@@ -125,6 +125,7 @@ class Settings:
     directory that holds one's own ``model.tflite``, ``labels.txt`` and ``model.json``.
     ``step`` is what the step function runs: a step of ``tagstream/steps``, or the name of a program that lies
     beside its handler, in ``lambdas/step``.
+    ``log_personal``: keys of photos, words of searches and what steps print stand in the logs; otherwise hashes do.
     ``store_location``: keep in the catalog where a photo was taken, if the photo tells; that is personal.
     ``canary_minutes``: how often the pipeline is tried with a photo of its own; 0 for never.
     Alarms: ``queue_age_alarm_seconds`` that the oldest message waits beyond two failed tries; the part of the disk that
@@ -150,6 +151,7 @@ class Settings:
     suffix: str = ""
     alarm_email: str | None = None
     log_level: str = "INFO"
+    log_personal: bool = True
     queue_days: int = 4
     tombstone_days: int = 40
     noncurrent_version_days: int = 30
@@ -242,6 +244,7 @@ STAGES = {
         alarms_reach_a_person=True,
         log_days=90,
         log_level="INFO",
+        log_personal=False,
     ),
 }
 

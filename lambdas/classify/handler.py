@@ -97,10 +97,14 @@ def ingest() -> Ingest:
 
 def log(message_id: str, outcome: Outcome) -> None:
     for update in outcome.updates:
-        about = {"object": f"s3://{update.bucket}/{update.key}", "sequencer": update.sequencer}
+        about = {
+            "document": update.document_id,
+            "s3_location": f"s3://{update.bucket}/{update.key}",
+            "sequencer": update.sequencer,
+        }
         frame.logger.info(update.kind, extra=about | {"message_id": message_id, "reason": update.reason})
     for note in outcome.notes:
-        frame.logger.info(note, extra={"message_id": message_id})
+        frame.logger.info("noted", extra={"note": note, "message_id": message_id})
     if outcome.error:
         about = {"message_id": message_id}
         frame.logger.error("failed, to be delivered again", exc_info=outcome.error, extra=about)

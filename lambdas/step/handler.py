@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from aws_lambda_powertools.logging.utils import copy_config_to_registered_logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
+from lambdas.discretion import is_discreet
 from lambdas.frame import Event, Frame
 from tagstream.errors import ConfigurationError, TopicError
 from tagstream.steps import classify, uppercase
@@ -59,8 +61,10 @@ def topics() -> Topics:
 
 @cache
 def step() -> Step:
-    # What the step prints goes where the function's own log goes.
+    # What the step prints goes where the function's own log goes, unless that may say nothing personal.
     copy_config_to_registered_loggers(frame.logger, include={"tagstream"})
+    if is_discreet():
+        logging.getLogger("tagstream.topics.step").setLevel(logging.WARNING)
     here = Path(__file__).parent
     own, settings_file, model = here / settings().step, here / "settings.yaml", here / "model"
     return Step(

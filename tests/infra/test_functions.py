@@ -218,3 +218,15 @@ def test_uploads_and_removals_stay_below_the_watched_prefix() -> None:
         ("s3:PutObject", f"{bucket}/photos/uploads/*"),
         ("s3:DeleteObject", f"{bucket}/photos/*"),
     }
+
+
+def test_logs_of_prod_tell_nothing_personal(stage: Stage) -> None:
+    for function in stage.of_type("AWS::Lambda::Function"):
+        variables = function.properties["Environment"]["Variables"]
+        discreet = {name: variables.get(name) for name in ("LOG_PERSONAL", "LOG_KEY")}
+        if stage.name == "prod":
+            assert discreet["LOG_PERSONAL"] == "false"
+            # As unguessable as the stack's own id.
+            assert discreet["LOG_KEY"].startswith("<AWS::StackId")
+        else:
+            assert discreet == {"LOG_PERSONAL": None, "LOG_KEY": None}
