@@ -116,7 +116,7 @@ def test_a_batch(aws: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert 0 < [tag["kind"] for tag in updates["a.jpg"]["tags"]].count("leaf") <= 10
 
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    told = {line["object"]: line["message"] for line in lines if "object" in line}
+    told = {line["s3_location"]: line["message"] for line in lines if "s3_location" in line}
     assert told == {"s3://photos/a.jpg": "classified", "s3://photos/b.jpg": "rejected", "s3:///junk": "rejected"}
     (metrics,) = (line for line in lines if "ImagesClassified" in line)
     assert [metrics[name] for name in ("ImagesClassified", "ImagesRejected", "ImagesRemoved", "Failures")] == [
