@@ -16,26 +16,24 @@ TARGETS = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.
 # What every job may use besides, from GitHub itself.
 ACTIONS = {"actions/cache", "actions/checkout", "actions/setup-node", "actions/setup-python"}
 # Those that make something, or ask for what CI does not have.
-NOT_TESTS = set(
-    [
-        "help",
-        "setup",
-        "demo",
-        "up",
-        "down",
-        "bootstrap",
-        "deploy",
-        "destroy",
-        "test",
-        "screenshots",
-        "openapi",
-        "bench",
-        "vocabulary",
-        "gallery",
-        "lock",
-        "clean",
-    ]
-)
+NOT_TESTS = {
+    "help",
+    "setup",
+    "demo",
+    "up",
+    "down",
+    "bootstrap",
+    "deploy",
+    "destroy",
+    "test",
+    "screenshots",
+    "openapi",
+    "bench",
+    "vocabulary",
+    "gallery",
+    "lock",
+    "clean",
+}
 
 
 def jobs(workflow: Path) -> Iterator[tuple[str, dict[str, Any]]]:
