@@ -239,3 +239,38 @@ def pages(pipeline: Pipeline) -> list[dict[str, Any]]:
     assert done.returncode == 0, done.stderr
     # Messages that are no events have no object that they could be made of again.
     return [row for row in rows(done) if row["bucket"]]
+
+
+def test_removed_for_good_nothing_of_a_photo_is_left(pipeline: Pipeline, photos: dict[str, Path]) -> None:
+    key, beside = "good/zebrafinch.jpg", "good/zebrafinch.jpg.png"
+    pipeline.put(beside, photos["coffee.png"])
+    pipeline.put(key, photos["drum.jpg"])
+    pipeline.shows(key, "drum")
+    pipeline.put(key, photos["cannon.jpg"])
+    pipeline.shows(key, "cannon")
+    pipeline.s3.delete_object(Bucket=pipeline.bucket, Key=key)
+    eventually(lambda: pipeline.image(key) is None, "it is removed")
+    pipeline.put(key, photos["drum.jpg"])
+    thumbnails = pipeline.searchable(key)["thumbnails"]["key"]
+    refused = pipeline.run("images", "rm", key, "--all-versions", input="n\n")
+    assert refused.returncode == 1
+    assert pipeline.image(key)
+
+    done = pipeline.run("images", "rm", key, "no-such.jpg", "--all-versions", "--yes")
+    assert done.returncode == 4, done.stderr
+    assert "Deleted 4 versions of 1 of 2 images" in done.stderr
+    listed = pipeline.s3.list_object_versions(Bucket=pipeline.bucket, Prefix="good/")
+    assert {one["Key"] for one in [*listed.get("Versions", ()), *listed.get("DeleteMarkers", ())]} == {beside}
+    eventually(lambda: pipeline.image(key) is None, "it is out of the catalog")
+    pipeline.settled()
+    bucket = pipeline.connection.outputs("ingest")["ThumbnailsBucketName"]
+
+    def left() -> list[str]:
+        there = pipeline.s3.list_objects_v2(Bucket=bucket).get("Contents", ())
+        return [one["Key"] for one in there if thumbnails in one["Key"]]
+
+    eventually(lambda: left() == [], "its thumbnails are gone")
+    assert pipeline.image(beside)
+    assert pipeline.dead_letters() == 0
+    again = pipeline.run("images", "rm", key, "--all-versions", "--yes")
+    assert again.returncode == 3
