@@ -137,7 +137,7 @@ class Operations(Stack):
             self._alarm(kind, part, description, of=of)
             return
         share = cloudwatch.MathExpression(
-            expression="100 * part / MAX([whole, 1])",
+            expression="IF(whole > 0, 100 * part / whole, 0)",
             using_metrics={"part": part, "whole": whole},
             period=_FIVE_MINUTES,
         )
@@ -193,7 +193,7 @@ class Operations(Stack):
         classified, rejected = self._own("classify", "ImagesClassified"), self._own("classify", "ImagesRejected")
         if not self._settings.local:
             share = cloudwatch.MathExpression(
-                expression="100 * rejected / MAX([classified + rejected, 1])",
+                expression="IF(classified + rejected > 0, 100 * rejected / (classified + rejected), 0)",
                 using_metrics={"classified": classified, "rejected": rejected},
                 period=_FIVE_MINUTES,
             )
