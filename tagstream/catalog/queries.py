@@ -53,7 +53,7 @@ _FIELDS = {
     "title": {"title", "exact", "limit", "after"},
     "rejected": {"limit", "after"},
     "under": {"prefix", "limit", "after"},
-    "versions": {"bucket", "q", "limit", "after"},
+    "versions": {"bucket", "q", "removed", "limit", "after"},
     "locations": {"locations"},
     "tags": {"prefix", "min_score", "limit"},
     "stats": set[str](),
@@ -125,6 +125,7 @@ class Request:
     newest: bool = False
     ids: tuple[str, ...] = ()
     bucket: str = ""
+    removed: bool = False
 
 
 def parse_request(request: object) -> Request:
@@ -164,6 +165,7 @@ def parse_request(request: object) -> Request:
         facets=_flag(request, "facets", default=False),
         weak_below=_given(_score(request, "weak_below"), WEAK_BELOW),
         newest=newest,
+        removed=_flag(request, "removed", default=False),
     )
 
 
@@ -312,7 +314,8 @@ def _found_by(request: Request, search: Search) -> tuple[Json, list[Json]]:
 
 
 def _versions(request: Request, search: Search | None) -> Json:
-    conditions: list[Json] = [{"terms": {"status": ["classified", "rejected"]}}, {"term": {"bucket": request.bucket}}]
+    states = ["classified", "rejected", *(["removed"] if request.removed else [])]
+    conditions: list[Json] = [{"terms": {"status": states}}, {"term": {"bucket": request.bucket}}]
     body: Json = {
         "size": request.limit,
         # Counting ten million for each of five thousand pages would take longer than reading them.

@@ -130,16 +130,18 @@ class Catalog:
         """What the catalog has of up to a hundred S3 locations; nothing where there is no catalog yet."""
         return list(self._answer({"query": "locations", "locations": [*locations]})["images"])
 
-    def versions(self, bucket: str, query: str | None = None) -> Iterator[Image]:
+    def versions(self, bucket: str, query: str | None = None, *, removed: bool = False) -> Iterator[Image]:
         """Which versions of the objects of ``bucket`` were looked at, and by what, in the order of their keys: all that
-        there are, or those that ``query`` finds; nothing where there is no catalog yet.
+        there are, or those that ``query`` finds; nothing where there is no catalog yet. With ``removed``,
+        tombstones too.
 
         Of each only ``key``, ``status``, ``etag``, ``model`` and the like. Two thousand come in an answer, so that ten
         million take five thousand.
         """
         after = None
         while True:
-            asked = {"query": "versions", "bucket": bucket, "q": query, "limit": _VERSIONS, "after": after}
+            asked = {"query": "versions", "bucket": bucket, "limit": _VERSIONS, "after": after}
+            asked |= {"q": query, "removed": removed}
             answer = self._answer(asked)
             yield from answer["images"]
             after = answer["after"]

@@ -25,7 +25,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote_plus
 
-from tagstream.catalog.order import instant
+from tagstream.catalog.order import instant, newer
 from tagstream.errors import TagstreamError
 from tagstream.pipeline.events import RECONCILE, RETAG
 from tagstream.topics import Message, Outgoing, Topics
@@ -229,9 +229,10 @@ def why_outdated(
 
     What was uploaded ``since`` then has its own notification on the way. What was looked at before
     ``everything_before`` (``rejected_before``, if it was rejected) is outdated in any case. Where there is no photo,
-    the document is "gone", unless it is younger than ``since``: whoever listed the bucket was too early for it.
+    the document is "gone", unless it is younger than ``since``: whoever listed the bucket was too early for it. A
+    tombstone is as good as no document, but for its place in the order (:func:`notification`).
     """
-    if photo is None or document is None or document.get("etag") != photo.etag:
+    if photo is None or _is_none(document) or document is None or document.get("etag") != photo.etag:
         return _differs(photo, document, since)
     rejected = document["status"] == "rejected"
     for before in (everything_before, rejected_before if rejected else None):
@@ -248,25 +249,32 @@ def why_outdated(
 
 def _differs(photo: Photo | None, document: Document | None, since: datetime) -> str | None:
     if photo is None:
-        late = document is None or instant(document.get("uploaded_at")) > since.timestamp()
+        late = document is None or _is_none(document) or instant(document.get("uploaded_at")) > since.timestamp()
         return None if late else "gone"
     if photo.modified > since:
         return None
-    return "missing" if document is None else "changed"
+    return "missing" if _is_none(document) else "changed"
+
+
+def _is_none(document: Document | None) -> bool:
+    return document is None or document["status"] == "removed"
 
 
 def notification(bucket: str, photo: Photo, document: Document | None, *, look: str) -> str:
     """The body of a message that makes the pipeline look at ``photo`` again, as if S3 had just told of it.
 
-    It stands in the image's history where the event stood that its document tells of, as a second look. If that is of
-    another version of the object, or if there is no document, its place is the second in which the object was written:
-    S3's own sequencers begin with it (seen, not documented), so that every true event of the object comes after it.
+    It stands in the image's history where the event stood that its document tells of, as a second look. If there is no
+    document, its place is the second in which the object was written: S3's own sequencers begin with it (seen, not
+    documented), so that every true event of the object comes after it. If the document is of another version, or a
+    tombstone, it is the later of the two: an older version that came up again was written before both.
     """
-    known = document is not None and document.get("etag") == photo.etag and document.get("sequencer")
     modified = photo.modified.astimezone(UTC)
+    same = document is not None and not _is_none(document) and document.get("etag") == photo.etag
+    stood, written = (document or {}).get("sequencer"), f"{int(modified.timestamp()):010X}"
+    place = stood if stood and (same or newer(stood, written)) else written
     event = {
         "eventName": RETAG,
-        "eventTime": (known and document and document.get("uploaded_at")) or f"{modified:%Y-%m-%dT%H:%M:%S.000Z}",
+        "eventTime": (same and document and document.get("uploaded_at")) or f"{modified:%Y-%m-%dT%H:%M:%S.000Z}",
         "s3": {
             # Or the catalog's queue would drop what it was told within the last five minutes, whatever became of it.
             "configurationId": look,
@@ -275,7 +283,7 @@ def notification(bucket: str, photo: Photo, document: Document | None, *, look: 
                 "key": quote_plus(photo.key, safe="/"),
                 "size": photo.size,
                 "eTag": photo.etag,
-                "sequencer": known or f"{int(modified.timestamp()):010X}",
+                "sequencer": place,
             },
         },
     }

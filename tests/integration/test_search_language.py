@@ -352,6 +352,8 @@ def test_versions_come_in_the_order_of_the_keys_and_in_pages(catalog: CatalogSto
     assert all(image["etag"] == image["key"] for image in found if image["key"] != "bad")
     some = catalog.search(parse_request({"query": "versions", "bucket": "photos", "q": "title:z"}))
     assert ([image["key"] for image in some["images"]], some["after"]) == (["z"], None)
+    everything = catalog.search(parse_request({"query": "versions", "bucket": "photos", "removed": True, "limit": 100}))
+    assert [image["key"] for image in everything["images"]] == sorted([*names, "bad", "gone"])
 
 
 QUERIES = [

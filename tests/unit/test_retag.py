@@ -525,6 +525,9 @@ def test_documents_without_an_object_are_there_if_wanted_in_pages_however_many()
     [
         (photo(), None, "missing"),
         (photo(), document(etag="e0"), "changed"),
+        (photo(), document(status="removed", etag=None), "missing"),
+        (photo(), document(status="removed"), "missing"),
+        (None, document(status="removed"), None),
         (None, document(), "gone"),
         (None, document(status="rejected"), "gone"),
         (None, document(uploaded_at=(NOW + timedelta(seconds=1)).isoformat()), None),
@@ -552,3 +555,14 @@ def test_only_what_bucket_and_catalog_differ_in_is_sent() -> None:
     # A second look at the event that the document tells of: any newer event wins.
     assert (removed.key, removed.sequencer, bool(removed.look)) == ("gone.jpg", "0069AB", True)
     assert not newer(removed.sequencer, document()["sequencer"])
+
+
+@pytest.mark.parametrize("status", ["classified", "removed"])
+def test_an_older_version_that_came_up_again_is_a_second_look_at_what_came_after_it(status: str) -> None:
+    """Or its notification would be older than what the catalog knows, and no repair could ever succeed."""
+    one = photo()
+    later = f"{int(NOW.timestamp()):010X}5C0FFEE0"
+    assert event_of(one, document(status=status, etag="e0", sequencer=later)).sequencer == later
+    # What was written after all that the catalog knows stands where it was written.
+    written = f"{int(one.modified.timestamp()):010X}"
+    assert event_of(one, document(status=status, etag="e0", sequencer="0069AB")).sequencer == written

@@ -61,7 +61,7 @@ def reconcile(*, repair: bool, rate: float, wait: bool, as_json: bool, aws: Aws)
     started = datetime.fromisoformat(about["time"]) if "time" in about else datetime.now(UTC)
 
     def photos() -> Iterator[Sequence[Known]]:
-        return joined(inventory(s3, bucket), catalog.versions(bucket), gone=True)
+        return joined(inventory(s3, bucket), catalog.versions(bucket, removed=True), gone=True)
 
     topic = f"tagstream-{aws.stage}-reconcile"
     run = functools.partial(

@@ -77,7 +77,7 @@ def retag(
     started = datetime.fromisoformat(about["time"]) if "time" in about else datetime.now(UTC)
 
     def photos() -> Iterator[Sequence[Known]]:
-        found = catalog.versions(bucket, where)
+        found = catalog.versions(bucket, where, removed=where is None)
         return joined(inventory(s3, bucket), found) if where is None else _found(found)
 
     topic = f"tagstream-{aws.stage}-retag"
