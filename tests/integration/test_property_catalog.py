@@ -453,3 +453,15 @@ def test_the_catalog_ends_up_equal_to_the_bucket(client: OpenSearch, kind: type[
             database=None,
         ),
     )
+
+
+def test_what_came_up_again_behind_a_tombstone_is_repaired(client: OpenSearch) -> None:
+    """Random play seldom gets there: only the tombstone's place in the order lets the repair succeed."""
+    play = type("OnePlay", (Reconciled,), {"client": client})()
+    for event in (play.bucket.put("a.jpg", "cat"), play.bucket.delete("a.jpg")):
+        play._classify(event)
+    play._drain()
+    assert play._documents()["a.jpg"]["status"] == "removed"
+    # The marker is deleted, and nobody hears of it.
+    play.bucket.delete_version("a.jpg", 1)
+    play.teardown()
