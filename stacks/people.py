@@ -21,10 +21,10 @@ from stacks.steps import Steps
 __all__ = ["People"]
 
 _WILDCARDS = (
-    "The objects of one bucket, below the watched prefix; the versions of a stack, whose name is given, or all stacks "
-    "of the stage; the topics of 'images retag' and 'images reconcile', whose names are; alarms, metrics, the list of "
-    "mappings and the account's "
-    "limits have no narrower resource."
+    "The objects of one bucket, below the watched prefix; stacks of the stage, whose ARNs end with an id of their own; "
+    "the topics of 'images retag' and 'images reconcile', by the names that these give them; the logs of functions, "
+    "with what IAM adds to their ARNs. Alarms, metrics, the list of mappings and the account's limits have no narrower "
+    "resource."
 )
 
 

@@ -83,6 +83,7 @@ def redrive(
 
     Raises :class:`TopicError` when there is no dead-letter topic, or the two are not of the same kind, and
     :class:`PublishFailed` when publishing fails altogether: what was not published is still among the dead letters.
+    When SQS refuses to delete what was published, nothing more is published, and :class:`TopicError` says so.
     """
     expect_topics(topics)
     seconds_of(idle, "idle")
@@ -176,6 +177,7 @@ class _Run:
         self._stuck: set[str | None] = set()  # groups, behind a message that was not chosen
         self._mark = secrets.token_hex(6)
         self._published: set[str] = set()  # and not deleted yet
+        self._undeleted: set[str] = set()  # those of them that SQS did not delete when it was asked
 
     def go(
         self,
@@ -204,7 +206,12 @@ class _Run:
             seen = len(self.later) + len(self.failed)
             ours = self._ours(messages)
             if ours:
-                self._move(ours)
+                try:
+                    self._move(ours)
+                except TopicError:
+                    # All that was in hand is given back; what was deleted of it is none the less gone.
+                    self.later |= {message.id: message for message in ours}
+                    raise
                 last = topics.now()
                 if on_progress is not None:
                     on_progress(self.moved, max(total, self.moved))
@@ -260,8 +267,22 @@ class _Run:
                 stuck.add(failure.message.group_id)
             done = [message for message in wanted if message.id not in self.failed]
             # Those that could not be deleted come again, and are not published again then.
-            left = {failed.message.id for failed in self._topics.acknowledge(self._dead, done)}
-            self._published -= {message.id for message in done} - left
+            left = self._topics.acknowledge(self._dead, done)
+            self._published -= {message.id for message in done} - {failed.message.id for failed in left}
+            self._expect_deleted(left)
+
+    def _expect_deleted(self, left: Sequence[Failed[Message]]) -> None:
+        """Raises TopicError where trying again is pointless: the call was refused, or twice for the same message."""
+        for failed in left:
+            if failed.code == TopicError.__name__ or failed.message.id in self._undeleted:
+                raise TopicError(
+                    f"{len(left):,} messages are in {name_of(self._target)!r} again, and could not be deleted from "
+                    f"{self._dead!r}: {failed.reason.rstrip('.')}. So nothing more was moved ({self.moved:,} were in "
+                    "all): once messages may be deleted there (sqs:DeleteMessage), type the same again, which "
+                    "publishes these another time.",
+                    topic=self._dead,
+                )
+        self._undeleted |= {failed.message.id for failed in left}
 
     def _hold(self, message: Message, code: str, reason: str) -> None:
         self.failed[message.id] = Failed(message, code, reason)
@@ -280,7 +301,6 @@ class _Run:
         except PublishFailed:
             done = [message for message in messages if message.id in self._published]
             self._topics.acknowledge(self._dead, done)
-            self.later |= {message.id: message for message in messages if message.id not in self._published}
             raise
         return [Failed(originals[id(failed.message)], failed.code, failed.reason) for failed in result.failed]
 

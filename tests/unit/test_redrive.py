@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -200,6 +201,66 @@ def test_when_publishing_fails_altogether_nothing_is_lost() -> None:
     with pytest.raises(PublishFailed, match="AccessDenied"):
         redrive(topics, "smiles")
     assert topics.counts("smiles-dead-letter").visible == 15
+
+
+@pytest.mark.parametrize("topic", ["smiles", "smiles.fifo"])
+def test_when_nothing_may_be_deleted_it_stops_after_what_is_in_hand(topic: str) -> None:
+    def intercept(operation: str, parameters: Mapping[str, Any]) -> None:
+        if operation == "DeleteMessageBatch":
+            raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, operation)
+
+    topics, clock = make(topic, intercept=intercept)
+    dead = topic.replace("smiles", "smiles-dead-letter")
+    group = "a" if topic.endswith(".fifo") else None
+    topics.publish_all(dead, [Outgoing(f"{n}", group_id=group) for n in range(30)])
+    started = clock.now()
+    with pytest.raises(TopicError, match=r"could not be deleted from 'smiles-dead-letter.*AccessDenied: no\. .*again"):
+        redrive(topics, topic)
+    assert clock.now() - started < 10
+    assert 1 <= topics.counts(topic).total <= 10
+    # All are there still, and can be looked at.
+    assert topics.counts(dead).visible == 30
+
+
+class Keeping(MemorySqs):
+    """Deletes no message whose turn it is not: each is refused ``refusals`` times."""
+
+    refusals = 1
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.asked: Counter[str] = Counter()
+        self.bodies: dict[str, str] = {}
+
+    def receive_message(self, **parameters: Any) -> dict[str, Any]:
+        answer = super().receive_message(**parameters)
+        self.bodies |= {message["ReceiptHandle"]: message["Body"] for message in answer.get("Messages", [])}
+        return answer
+
+    def delete_message_batch(self, *, QueueUrl: str, Entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        self.asked.update(self.bodies[entry["ReceiptHandle"]] for entry in Entries)
+        refused = [entry for entry in Entries if self.asked[self.bodies[entry["ReceiptHandle"]]] <= self.refusals]
+        taken = [entry for entry in Entries if entry not in refused]
+        answer = super().delete_message_batch(QueueUrl=QueueUrl, Entries=taken) if taken else {}
+        failed = [{"Id": entry["Id"], "SenderFault": True, "Code": "Expired", "Message": "old"} for entry in refused]
+        return answer | {"Failed": failed}
+
+
+@pytest.mark.parametrize(("refusals", "fails"), [(1, False), (2, True)])
+def test_what_could_not_be_deleted_once_is_when_it_comes_again(refusals: int, fails: bool) -> None:
+    clock = VirtualClock()
+    sqs = Keeping(clock=clock)
+    sqs.refusals = refusals
+    topics = Topics(sqs, clock=clock.now, sleep=clock.sleep)
+    topics.create("smiles")
+    topics.publish_all("smiles-dead-letter", ["1", "2", "3"])
+    if fails:
+        with pytest.raises(TopicError, match="could not be deleted"):
+            redrive(topics, "smiles")
+    else:
+        assert redrive(topics, "smiles").moved == 3
+    assert topics.counts("smiles-dead-letter").total == (3 if fails else 0)
+    assert topics.counts("smiles").total == 3
 
 
 @settings(max_examples=30, deadline=None)
