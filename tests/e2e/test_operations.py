@@ -238,7 +238,7 @@ def pages(pipeline: Pipeline) -> list[dict[str, Any]]:
     done = pipeline.run("images", "list", "--json")
     assert done.returncode == 0, done.stderr
     # Messages that are no events have no object that they could be made of again.
-    return [row for row in rows(done) if row["bucket"]]
+    return [row for row in rows(done) if row.get("bucket")]
 
 
 def test_removed_for_good_nothing_of_a_photo_is_left(pipeline: Pipeline, photos: dict[str, Path]) -> None:
