@@ -147,7 +147,9 @@ def test_the_page_is_told_where_to_sign_in_and_where_uploads_go(stage: Stage) ->
     sign_in = api if local else f"https://{domain.ref}.auth.<AWS::Region>.amazoncognito.com"
 
     def origin(bucket: str) -> str:
-        return f"http://127.0.0.1:{api}[:2]" if local else f"https://<{stage.bucket(bucket).id}.RegionalDomainName>"
+        return (
+            f"{api}[:0]://127.0.0.1:{api}[:2]" if local else f"https://<{stage.bucket(bucket).id}.RegionalDomainName>"
+        )
 
     assert told == {
         "stage": stage.name,
