@@ -172,6 +172,8 @@ def redrive(
 
     found, topics = queue_named(queue), client_of(aws)
     moved = 0
+    missing = set(ids)
+    chosen = _chosen(found, missing, ids, keys)
     stopped = threading.Event()
     # No exception, which might come between publishing a message and deleting it.
     with answered(stopped.set) as signals, bar_of("Redriving", unit="messages") as advance:
@@ -186,7 +188,7 @@ def redrive(
                 topics,
                 found.url(aws, topics),
                 rate=rate,
-                only=_chosen(found, ids, keys),
+                only=chosen,
                 most=limit,
                 idle=idle,
                 on_progress=on_progress,
@@ -202,7 +204,10 @@ def redrive(
     if signals:
         click.echo("Interrupted: the same command goes on.", err=True)
         sys.exit(exit_code(signals[0]))
-    if result.failed or (result.left and not (ids or keys or limit)):
+    # A limit may be why they were not met.
+    if missing and not limit:
+        click.echo(f"Not among the dead letters: {', '.join(sorted(missing))}", err=True)
+    if result.failed or (missing and result.moved and not limit) or (result.left and not (ids or keys or limit)):
         sys.exit(DONE_IN_PART)
     if not result.moved:
         sys.exit(NOTHING_FOUND)
@@ -245,13 +250,17 @@ def _dead_letters(queue: Queue, aws: Aws, topics: Topics) -> str:
     return name
 
 
-def _chosen(queue: Queue, ids: tuple[str, ...], keys: tuple[str, ...]) -> Callable[[Message], bool] | None:
+def _chosen(
+    queue: Queue, missing: set[str], ids: tuple[str, ...], keys: tuple[str, ...]
+) -> Callable[[Message], bool] | None:
+    """Which messages are wanted; those that are met are ``missing`` no more."""
     from tagstream.operations.queues import about
 
     if not ids and not keys:
         return None
 
     def chosen(message: Message) -> bool:
+        missing.discard(message.id)
         return message.id in ids or any(fnmatchcase(key, like) for key in about(queue, message) for like in keys)
 
     return chosen
@@ -263,7 +272,8 @@ def _tell(result: RedriveResult, queue: Queue, as_json: bool, aws: Aws) -> None:
         told: dict[str, Any] = {"queue": queue.name, "moved": result.moved, "came_back": result.came_back}
         emit([told | {"left": result.left, "failed": failed}], as_json=True)
     elif not result.moved and not failed:
-        click.echo(f"None of the {queue.name} queue's dead letters was to be moved.", err=True)
+        none = "None of the {}'s dead letters was to be moved." if result.left else "The {} has no dead letters."
+        click.echo(none.format(f"{queue.name} queue"), err=True)
     else:
         messages = "message is" if result.moved == 1 else "messages are"
         click.echo(f"{result.moved:,} {messages} in the {queue.name} queue again.")

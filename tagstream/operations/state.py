@@ -66,8 +66,9 @@ def look(aws: Aws, topics: Topics) -> State:
     """The state of the stage now. Some thirty requests to AWS, none of which changes anything."""
     problems: list[str] = []
     objects, objects_at = _objects(aws)
-    images = _images(aws, problems)
     queues = tuple(_queues(aws, topics, problems))
+    at_rest = not any(queue.waiting or queue.in_flight for queue in queues if queue.queue in ("ingest", "catalog"))
+    images = _images(aws, problems, photos_expected=at_rest and bool(objects))
     return State(
         stage=aws.stage,
         at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -105,7 +106,7 @@ def _objects(aws: Aws) -> tuple[int | None, str | None]:
     return (int(found[0]), found[1]) if found else (None, None)
 
 
-def _images(aws: Aws, problems: list[str]) -> Mapping[str, int] | None:
+def _images(aws: Aws, problems: list[str], *, photos_expected: bool) -> Mapping[str, int] | None:
     from tagstream.errors import CatalogError
 
     try:
@@ -116,6 +117,8 @@ def _images(aws: Aws, problems: list[str]) -> Mapping[str, int] | None:
     if state["index"] is None:
         if state["indexes"]:
             problems.append(f"the alias {state['alias']} leads to {len(state['behind_alias'])} indexes instead of one")
+        elif photos_expected:
+            problems.append("there are photos in the bucket, none on its way, and no index in OpenSearch: it was lost")
         return {}
     if state["blocked"]:
         problems.append(f"the index {state['index']} is blocked ({', '.join(state['blocked'])}): nothing is indexed")

@@ -199,11 +199,6 @@ def peeks(person: Person) -> bool:
     return person.run("dlq", "peek", "ingest")
 
 
-def deletes(person: Person) -> bool:
-    """A redrive goes on and on where it may not: this is what it asks for."""
-    return person.may("sqs", "delete_message", QueueUrl=person.pipeline.ingest_dead_letters, ReceiptHandle="x")
-
-
 def lets_go(person: Person) -> bool:
     """What was looked at is there for others at once, and not some seconds later."""
     dead = person.pipeline.ingest_dead_letters
@@ -243,7 +238,7 @@ OPERATES: dict[str, Callable[[Person], bool]] = {
     "sqs:GetQueueAttributes": redrives,
     "sqs:ReceiveMessage": redrives,
     "sqs:ChangeMessageVisibility": lets_go,
-    "sqs:DeleteMessage": deletes,
+    "sqs:DeleteMessage": redrives,
     "sqs:PurgeQueue": lambda p: p.run("dlq", "purge", "steps-output", "--yes", "--no-wait"),
     "sqs:SendMessage": retags,
     "sqs:CreateQueue": retags,
