@@ -260,17 +260,18 @@ def _is_none(document: Document | None) -> bool:
     return document is None or document["status"] == "removed"
 
 
-def notification(bucket: str, photo: Photo, document: Document | None, *, look: str) -> str:
+def notification(bucket: str, photo: Photo, document: Document | None, *, look: str, dated: bool = True) -> str:
     """The body of a message that makes the pipeline look at ``photo`` again, as if S3 had just told of it.
 
     It stands in the image's history where the event stood that its document tells of, as a second look. If there is no
     document, its place is the second in which the object was written: S3's own sequencers begin with it (seen, not
     documented), so that every true event of the object comes after it. If the document is of another version, or a
-    tombstone, it is the later of the two: an older version that came up again was written before both.
+    tombstone, it is the later of the two: an older version that came up again was written before both. Where sequencers
+    are not ``dated`` so, as the emulator's are not, the time says nothing: the place is before all events.
     """
     modified = photo.modified.astimezone(UTC)
     same = document is not None and not _is_none(document) and document.get("etag") == photo.etag
-    stood, written = (document or {}).get("sequencer"), f"{int(modified.timestamp()):010X}"
+    stood, written = (document or {}).get("sequencer"), f"{int(modified.timestamp()):010X}" if dated else "00"
     place = stood if stood and (same or newer(stood, written)) else written
     event = {
         "eventName": RETAG,
@@ -315,7 +316,7 @@ class Retag:
     ``looks`` asks the deployed function what it looks with, now and then: another may be deployed during a run. From
     then on photos are held against that one, and :attr:`changed` says so: those before it are outdated again.
     ``rate`` is in photos a second. See :func:`why_outdated` for ``since`` and what else comes before; of its reasons
-    ``only`` those count.
+    ``only`` those count. ``dated``: see :func:`notification`.
     """
 
     topics: Topics
@@ -328,6 +329,7 @@ class Retag:
     everything_before: datetime | None = None
     rejected_before: datetime | None = None
     only: Collection[str] | None = None
+    dated: bool = True
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
 
@@ -413,7 +415,7 @@ class Retag:
             self.tally.why[why] += 1
             if photo is not None:
                 self.tally.such = photo.key
-                yield notification(self.bucket, photo, document, look=self._look)
+                yield notification(self.bucket, photo, document, look=self._look, dated=self.dated)
             elif document is not None:
                 self.tally.such = document["key"]
                 yield removal(self.bucket, document, look=self._look)

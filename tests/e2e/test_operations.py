@@ -232,6 +232,11 @@ def test_bucket_and_catalog_are_brought_together_again(pipeline: Pipeline, photo
     assert repaired["sent"] >= len(everything)
     assert {image["key"] for image in pages(pipeline)} == everything
     assert doctor(pipeline) == set()
+    # What was brought back hears of what happens to it as before.
+    pipeline.put("reconcile/drum.jpg", photos["cannon.jpg"])
+    pipeline.shows("reconcile/drum.jpg", "cannon")
+    pipeline.s3.delete_object(Bucket=pipeline.bucket, Key="reconcile/coffee.png")
+    eventually(lambda: pipeline.image("reconcile/coffee.png") is None, "the removal is heard of")
 
 
 def pages(pipeline: Pipeline) -> list[dict[str, Any]]:

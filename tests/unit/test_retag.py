@@ -566,3 +566,14 @@ def test_an_older_version_that_came_up_again_is_a_second_look_at_what_came_after
     # What was written after all that the catalog knows stands where it was written.
     written = f"{int(one.modified.timestamp()):010X}"
     assert event_of(one, document(status=status, etag="e0", sequencer="0069AB")).sequencer == written
+
+
+def test_where_sequencers_are_not_dated_every_event_comes_after_a_repair() -> None:
+    def place(known: dict[str, Any] | None) -> str:
+        (event,) = parse_notification(retag.notification("photos", photo(), known, look="x", dated=False))
+        assert isinstance(event, ObjectEvent)
+        return event.sequencer
+
+    counted = "000006612B6E01C2A7"  # as the emulator counts, from microseconds at its start
+    assert newer(counted, place(None))
+    assert not newer(counted, place(document(etag="e0", sequencer=counted)))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tagstream.cli.common import DONE_IN_PART, aws_options, emit, json_option
-from tagstream.cli.images.retag import described, looks_of, queues_of, rounds
+from tagstream.cli.images.retag import described, is_dated, looks_of, queues_of, rounds
 from tagstream.cli.next_steps import called_as
 from tagstream.deployed.aws import Aws
 from tagstream.deployed.catalog import Catalog
@@ -74,6 +74,7 @@ def reconcile(*, repair: bool, rate: float, wait: bool, as_json: bool, aws: Aws)
         rate,
         started,
         only=DIFFERENCES,
+        dated=is_dated(aws),
     )
     if not repair:
         tally = run().count(photos())

@@ -19,7 +19,7 @@ from tagstream.errors import ConfigurationError
 if TYPE_CHECKING:
     from tagstream.pipeline.retag import Known, Looked, Retag, Tally
 
-__all__ = ["described", "looks_of", "queues_of", "retag", "rounds"]
+__all__ = ["described", "is_dated", "looks_of", "queues_of", "retag", "rounds"]
 
 _ROUNDS = 3
 
@@ -105,6 +105,7 @@ def retag(
         started,
         since("all") if everything else None,
         since("rejected") if rejected else None,
+        dated=is_dated(aws),
     )
     if dry_run:
         current = run()
@@ -131,6 +132,11 @@ def retag(
     else:
         topics.delete_all([topic, f"{topic}-dead-letter"])
         click.echo(f"{tally.listed} photos are up to date ({looked}); {sent} were looked at again.", err=True)
+
+
+def is_dated(aws: Aws) -> bool:
+    """Whether sequencers begin with the time, as S3's do; the emulator counts on from its start."""
+    return aws.stage != "local"
 
 
 def queues_of(aws: Aws) -> list[str]:
