@@ -98,7 +98,7 @@ def mutant(data: bytes, chance: random.Random) -> bytes:
     """The file with one to eight changes, half of them near its beginning, where formats say what they are."""
     changed = bytearray(data)
     for _ in range(chance.randint(1, 8)):
-        if len(changed) < 16:
+        if len(changed) <= 16:
             break
         at = chance.randrange(min(len(changed), chance.choice((256, len(changed)))))
         kind = chance.randrange(6)

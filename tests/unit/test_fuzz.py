@@ -47,3 +47,10 @@ def test_a_photo_that_breaks_a_promise_is_kept(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(fuzz.Offence, match="it took 1,000,000 MB"):
         fuzz.run(seed=1, photos=tmp_path, count=5, folder=tmp_path / "at work")
     assert [path.read_bytes() for path in (tmp_path / "at work").iterdir()] == [b"kept"]
+
+
+@pytest.mark.parametrize("length", [0, 15, 16, 17, 40])
+def test_a_file_of_any_length_can_be_mutated(length: int) -> None:
+    """However short it has become by the changes before."""
+    for seed in range(2000):
+        fuzz.mutant(bytes(length), random.Random(seed))
