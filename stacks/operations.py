@@ -33,6 +33,7 @@ __all__ = ["Operations"]
 _MINUTE = Duration.minutes(1)
 _FIVE_MINUTES = Duration.minutes(5)
 _A_DAY = Duration.days(1)
+_SCHEDULED = ("Canary", "Purge")
 _MIB_A_GIB = 1024
 _GREATER_OR_EQUAL = cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD
 _LESS = cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD
@@ -164,14 +165,19 @@ class Operations(Stack):
         )
 
     def _watch_function(self, name: str, function: PythonFunction) -> None:
-        self._share(
-            "FunctionErrors",
-            function.function.metric_errors(period=_FIVE_MINUTES),
-            function.function.metric_invocations(period=_FIVE_MINUTES),
-            f"The {name} function fails.",
-            percent=self._settings.failures_alarm_percent,
-            of=name,
-        )
+        errors = function.function.metric_errors(period=_FIVE_MINUTES)
+        if name in _SCHEDULED:
+            # It runs too seldom for a share three times in a row: one failure is enough.
+            self._alarm("FunctionErrors", errors, f"The {name} function fails.", of=name)
+        else:
+            self._share(
+                "FunctionErrors",
+                errors,
+                function.function.metric_invocations(period=_FIVE_MINUTES),
+                f"The {name} function fails.",
+                percent=self._settings.failures_alarm_percent,
+                of=name,
+            )
         self._alarm(
             "FunctionThrottles",
             function.function.metric_throttles(period=_FIVE_MINUTES),

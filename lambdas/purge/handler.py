@@ -33,7 +33,6 @@ def handler(event: Event, context: LambdaContext) -> Event:
         moved = reindex_step(connection.client, connection.index, event.get("progress"))
         frame.logger.info("reindexed", extra=moved)
         return moved
-    frame.count(Purges=1)
     days = int(os.environ["TOMBSTONE_DAYS"])
     purged = connection.catalog.purge(older_than_days=days)
     now = datetime.now(UTC)
@@ -47,5 +46,6 @@ def handler(event: Event, context: LambdaContext) -> Event:
     )
     purged |= {"thumbnails": swept.removed, "swept": swept.looked, "complete": swept.complete}
     frame.logger.info("purged", extra=purged)
-    frame.count(TombstonesPurged=purged["tombstones"], ThumbnailsPurged=swept.removed)
+    # At the end: the alarm on purges that are missing is to hear of those that fail, too.
+    frame.count(Purges=1, TombstonesPurged=purged["tombstones"], ThumbnailsPurged=swept.removed)
     return purged

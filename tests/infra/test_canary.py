@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.infra.templates import Stage, synthesise, synthesised
-from tests.infra.test_operations import shares
+from tests.infra.test_operations import watched
 
 
 @functools.cache
@@ -38,7 +38,7 @@ def test_it_runs_every_few_minutes_one_at_a_time() -> None:
 
 def test_a_failure_alarms() -> None:
     stage = with_canary()
-    assert frozenset({stage.function("canary").ref}) in shares(stage, "Errors")
+    assert frozenset({stage.function("canary").ref}) in watched(stage, "Errors")
 
 
 def test_it_touches_its_own_photo_only_and_asks_the_search_function() -> None:

@@ -62,6 +62,9 @@ def test_every_queue_alarms_when_it_is_not_worked_off(stage: Stage) -> None:
 def test_every_function_alarms_on_errors_and_throttles(stage: Stage) -> None:
     functions = {frozenset({function.ref}) for function in stage.of_type("AWS::Lambda::Function")}
     assert shares(stage, "Errors").keys() == functions
+    # What a schedule starts runs once in many periods: any failure of it counts, and not a share three times in a row.
+    purge = watched(stage, "Errors")[frozenset({stage.function("purge").ref})]
+    assert (purge.properties["Threshold"], purge.properties["EvaluationPeriods"]) == (0, 1)
     assert watched(stage, "Throttles").keys() == functions
 
 
