@@ -396,8 +396,6 @@ def _imported(path: Path) -> Iterator[str]:
 
 
 def _strip(root: Path) -> None:
-    for library in root.rglob("*.so*"):
-        _leave_out_symbols(library)
     unused = [pattern for pattern, package in _STRIPPED_UNLESS.items() if not (root / package).is_dir()]
     for pattern in (*_STRIPPED, *unused):
         for path in sorted(root.glob(pattern)):
@@ -405,6 +403,8 @@ def _strip(root: Path) -> None:
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
+    for library in root.rglob("*.so*"):
+        _leave_out_symbols(library)
     data = root / "botocore" / "data"
     if data.is_dir():
         for service in data.iterdir():

@@ -347,9 +347,9 @@ class Operations(Stack):
             threshold=1,
             severity="ticket",
         )
-        for metric in ("KMSKeyError", "KMSKeyInaccessible"):
+        for kind, metric in (("DomainKey", "KMSKeyError"), ("DomainKeyGone", "KMSKeyInaccessible")):
             watch(
-                "DomainKey" if metric == "KMSKeyError" else "DomainKeyGone",
+                kind,
                 metric,
                 "Maximum",
                 "The OpenSearch domain cannot use the key that it is encrypted with.",

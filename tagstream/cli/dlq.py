@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
-import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -12,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tagstream.cli.common import DONE_IN_PART, FAILED, NOTHING_FOUND, aws_options, emit, json_option
-from tagstream.cli.common import progress as bar_of
-from tagstream.cli.next_steps import called_as
-from tagstream.cli.signals import answered, exit_code
+from tagstream.cli.common import DONE_IN_PART, NOTHING_FOUND, aws_options, emit, json_option
+from tagstream.cli.next_steps import typed
+from tagstream.cli.signals import exit_code
 from tagstream.cli.topics.manage import waiting
+from tagstream.cli.topics.redrive import failures, moved, tell_failures
 from tagstream.cli.topics.shared import client_of, confirm, yes_option
 from tagstream.deployed.aws import Aws
 
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["dlq"]
 
 _NAMES = ("ingest", "catalog", "steps", "steps-output")
-_REASONS_SHOWN = 5
 _LOOKS = 10
 
 queue_argument = click.argument("queue", type=click.Choice(_NAMES), metavar="|".join(_NAMES))
@@ -72,7 +69,7 @@ def list_(*, as_json: bool, aws: Aws) -> None:
     emit(rows, as_json=as_json)
     if not as_json:
         full = next((row["queue"] for row in rows if row["dead_letters"]), None)
-        click.echo(f"Why: {_typed(aws, 'peek', str(full))}" if full else "Nothing was given up.", err=True)
+        click.echo(f"Why: {typed(aws, f'dlq peek {full}')}" if full else "Nothing was given up.", err=True)
 
 
 @dlq.command(short_help="Which they are, and why they failed.")
@@ -118,7 +115,7 @@ def peek(*, queue: str, most: int, as_json: bool, aws: Aws) -> None:
     function = found.function_name(aws)
     if function is not None:
         click.echo(f"\nThe whole log: {log_group(aws, function)}", err=True)
-    click.echo(f"Once more: {_typed(aws, 'redrive', queue)}   or --id {rows[0]['id']}", err=True)
+    click.echo(f"Once more: {typed(aws, f'dlq redrive {queue}')}   or --id {rows[0]['id']}", err=True)
 
 
 @dlq.command(short_help="Put them back into their queue.")
@@ -167,39 +164,16 @@ def redrive(
       tagstream dlq redrive catalog --limit 1
     """
     from tagstream.operations.queues import queue_named
-    from tagstream.topics import PublishFailed
     from tagstream.topics import redrive as move
 
     found, topics = queue_named(queue), client_of(aws)
-    moved = 0
     missing = set(ids)
-    chosen = _chosen(found, missing, ids, keys)
-    stopped = threading.Event()
-    # No exception, which might come between publishing a message and deleting it.
-    with answered(stopped.set) as signals, bar_of("Redriving", unit="messages") as advance:
-
-        def on_progress(done: int, _total: int) -> None:
-            nonlocal moved
-            advance(done - moved)
-            moved = done
-
-        try:
-            result = move(
-                topics,
-                found.url(aws, topics),
-                rate=rate,
-                only=chosen,
-                most=limit,
-                idle=idle,
-                on_progress=on_progress,
-                stopped=stopped.is_set,
-            )
-        except PublishFailed as error:
-            click.echo(
-                f"Error: {error} {moved} were moved before; the others are still dead letters: type the same again.",
-                err=True,
-            )
-            sys.exit(DONE_IN_PART if moved else FAILED)
+    url, chosen = found.url(aws, topics), _chosen(found, missing, ids, keys)
+    result, signals = moved(
+        lambda on_progress, stopped: move(
+            topics, url, rate=rate, only=chosen, most=limit, idle=idle, on_progress=on_progress, stopped=stopped
+        )
+    )
     _tell(result, found, as_json, aws)
     if signals:
         click.echo("Interrupted: the same command goes on.", err=True)
@@ -267,7 +241,7 @@ def _chosen(
 
 
 def _tell(result: RedriveResult, queue: Queue, as_json: bool, aws: Aws) -> None:
-    failed = [{"id": f.message.id, "code": f.code, "reason": f.reason} for f in result.failed]
+    failed = failures(result)
     if as_json:
         told: dict[str, Any] = {"queue": queue.name, "moved": result.moved, "came_back": result.came_back}
         emit([told | {"left": result.left, "failed": failed}], as_json=True)
@@ -277,19 +251,13 @@ def _tell(result: RedriveResult, queue: Queue, as_json: bool, aws: Aws) -> None:
     else:
         messages = "message is" if result.moved == 1 else "messages are"
         click.echo(f"{result.moved:,} {messages} in the {queue.name} queue again.")
-    for failure in failed[:_REASONS_SHOWN]:
-        click.echo(f"  not moved: {failure['id']}: {failure['code']}: {failure['reason']}", err=True)
-    if len(failed) > _REASONS_SHOWN:
-        click.echo(f"  and {len(failed) - _REASONS_SHOWN:,} more were not moved", err=True)
+    tell_failures(failed)
     if result.left:
         again = ", some of which failed again meanwhile" if result.came_back else ""
-        click.echo(f"About {result.left:,} dead letters are left{again}: {_typed(aws, 'peek', queue.name)}", err=True)
+        click.echo(
+            f"About {result.left:,} dead letters are left{again}: {typed(aws, f'dlq peek {queue.name}')}", err=True
+        )
 
 
 def _when(milliseconds: int) -> str:
     return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-def _typed(aws: Aws, command: str, queue: str) -> str:
-    stage = "" if aws.is_local else f" --stage {shlex.quote(aws.stage)}"
-    return f"{called_as()} dlq {command} {queue}{stage}"

@@ -9,12 +9,19 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["called_as", "photos_at_hand", "steps"]
+from tagstream.deployed.aws import Aws
+
+__all__ = ["called_as", "photos_at_hand", "steps", "typed"]
 
 
 def called_as() -> str:
     """This program as it can be typed: "tagstream" alone is not found where no virtual environment is activated."""
     return "tagstream" if shutil.which("tagstream") else shlex.quote(os.path.relpath(sys.argv[0]))
+
+
+def typed(aws: Aws, command: str) -> str:
+    """A command of this program for the same stage, as it can be typed."""
+    return f"{called_as()} {command}" + ("" if aws.is_local else f" --stage {shlex.quote(aws.stage)}")
 
 
 def photos_at_hand(demo: Path) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tagstream.cli.common import FAILED, aws_options, emit, json_option
-from tagstream.cli.next_steps import called_as
+from tagstream.cli.next_steps import typed
 from tagstream.cli.topics.shared import client_of
 from tagstream.deployed.aws import Aws
 
@@ -109,18 +108,14 @@ def _wrong(state: State, aws: Aws) -> str:
     dead = [queue.queue for queue in state.queues if queue.dead]
     paused = [queue.queue for queue in state.queues if queue.paused]
     if state.problems:
-        return f"Something is wrong: {_typed(aws, 'doctor')}"
+        return f"Something is wrong: {typed(aws, 'doctor')}"
     if paused:
-        return f"Nothing takes messages from {' and '.join(paused)}: {_typed(aws, 'resume')}"
+        return f"Nothing takes messages from {' and '.join(paused)}: {typed(aws, 'resume')}"
     if dead:
-        return f"Dead letters: {_typed(aws, f'dlq peek {dead[0]}')}"
+        return f"Dead letters: {typed(aws, f'dlq peek {dead[0]}')}"
     if state.alarms:
         return "Alarms ring: docs/runbook.md says what to do about each."
     return ""
-
-
-def _typed(aws: Aws, command: str) -> str:
-    return f"{called_as()} {command}" + ("" if aws.is_local else f" --stage {shlex.quote(aws.stage)}")
 
 
 queues_argument = click.argument("queues", nargs=-1, type=click.Choice(_NAMES), metavar="[ingest|catalog|steps]…")
@@ -142,7 +137,7 @@ def pause(*, queues: tuple[str, ...], aws: Aws) -> None:
       tagstream pause catalog --stage prod
     """
     _switch(queues, aws, on=False)
-    click.echo(f"Messages wait from now on. To go on: {_typed(aws, ' '.join(['resume', *queues]))}", err=True)
+    click.echo(f"Messages wait from now on. To go on: {typed(aws, ' '.join(['resume', *queues]))}", err=True)
 
 
 @click.command(short_help="Let messages be worked off again.")

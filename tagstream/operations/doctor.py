@@ -175,7 +175,7 @@ def _mappings(aws: Aws, topics: Topics) -> Iterator[tuple[str, str]]:
         if not mapping.works:
             yield (
                 f"nothing takes messages from the {queue.name} queue: its mapping is {mapping.state}",
-                (_typed(aws, f"resume {queue.name}")),
+                _typed(aws, f"resume {queue.name}"),
             )
     limits = aws.client("lambda").get_account_settings().get("AccountLimit", {})
     allowed = limits.get("ConcurrentExecutions")
@@ -220,7 +220,7 @@ def _catalog(aws: Aws, _topics: Topics) -> Iterator[tuple[str, str]]:
     if state["index"] != state["wanted"]:
         yield (
             f"the index is {state['index']}, and the functions want {state['wanted']}",
-            (_typed(aws, "images reindex")),
+            _typed(aws, "images reindex"),
         )
     if state["differs"]:
         yield (

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from tagstream.deployed.aws import Aws
 from tagstream.errors import ConfigurationError
-from tagstream.operations.queues import Queue, Stage
+from tagstream.operations.queues import Queue
 from tagstream.topics import Topics
 
 __all__ = ["Mapping", "mapping_of", "switch"]
@@ -23,7 +24,6 @@ class Mapping:
 
     uuid: str
     state: str
-    batch_size: int
     max_concurrency: int | None
 
     @property
@@ -31,20 +31,20 @@ class Mapping:
         return self.state in ("Enabled", "Enabling")
 
 
-def mapping_of(stage: Stage, topics: Topics, queue: Queue) -> Mapping | None:
+def mapping_of(aws: Aws, topics: Topics, queue: Queue) -> Mapping | None:
     """The mapping that feeds the queue's function; None where there is none, whether or not there should be."""
-    arn = topics.attributes(queue.url(stage, topics))["QueueArn"]
-    found = stage.client("lambda").list_event_source_mappings(EventSourceArn=arn)["EventSourceMappings"]
+    arn = topics.attributes(queue.url(aws, topics))["QueueArn"]
+    found = aws.client("lambda").list_event_source_mappings(EventSourceArn=arn)["EventSourceMappings"]
     return _mapping(found[0]) if found else None
 
 
 def _mapping(about: dict[str, Any]) -> Mapping:
     scaling = about.get("ScalingConfig") or {}
-    return Mapping(about["UUID"], about["State"], about["BatchSize"], scaling.get("MaximumConcurrency"))
+    return Mapping(about["UUID"], about["State"], scaling.get("MaximumConcurrency"))
 
 
 def switch(
-    stage: Stage,
+    aws: Aws,
     topics: Topics,
     queue: Queue,
     *,
@@ -57,15 +57,15 @@ def switch(
 
     Raises :class:`ConfigurationError` where there is no mapping, or it does not get there within ``timeout`` seconds.
     """
-    found = mapping_of(stage, topics, queue)
+    found = mapping_of(aws, topics, queue)
     if found is None:
         raise ConfigurationError(
-            f"the {queue.name} queue of stage {stage.stage} has no event-source mapping any more: deploy it again."
+            f"the {queue.name} queue of stage {aws.stage} has no event-source mapping any more: deploy it again."
         )
     wanted = "Enabled" if on else "Disabled"
     if found.state == wanted:
         return False
-    client = stage.client("lambda")
+    client = aws.client("lambda")
     end = clock() + timeout
     asked = False
     while found.state != wanted:

@@ -5,25 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from tagstream.catalog.updates import CatalogUpdate
+from tagstream.deployed.aws import Aws
 from tagstream.errors import ConfigurationError, NotAnEvent, TopicError
 from tagstream.pipeline.events import ObjectEvent, parse_notification
 from tagstream.topics import Message, Topics, unpack
 
-__all__ = ["QUEUES", "Queue", "Stage", "about", "queue_named", "reasons"]
+__all__ = ["QUEUES", "Queue", "about", "queue_named", "reasons"]
 
 _LOG_PAGES = 20
-
-
-class Stage(Protocol):
-    """What is needed of :class:`tagstream.deployed.aws.Aws`."""
-
-    @property
-    def stage(self) -> str: ...
-    def client(self, service: str, **settings: Any) -> Any: ...
-    def output(self, capability: str, name: str) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -39,11 +31,11 @@ class Queue:
     function: str | None
     words: str
 
-    def url(self, stage: Stage, topics: Topics) -> str:
-        return topics.url(stage.output(self.capability, self.output))
+    def url(self, aws: Aws, topics: Topics) -> str:
+        return topics.url(aws.output(self.capability, self.output))
 
-    def function_name(self, stage: Stage) -> str | None:
-        return None if self.function is None else stage.output(self.capability, self.function)
+    def function_name(self, aws: Aws) -> str | None:
+        return None if self.function is None else aws.output(self.capability, self.function)
 
 
 QUEUES = (
@@ -87,7 +79,7 @@ def about(queue: Queue, message: Message) -> list[str]:
     return [f"parcel {parcel.place} of upload {parcel.upload_id}, {parcel.line_count:,} lines"]
 
 
-def reasons(stage: Stage, queue: Queue, messages: list[Message]) -> dict[str, str]:
+def reasons(aws: Aws, queue: Queue, messages: list[Message]) -> dict[str, str]:
     """Why messages failed, by their ids, as far as that is recorded: in themselves, or in their function's log.
 
     Of the log some pages are read for each message, from the time when it was sent.
@@ -95,18 +87,18 @@ def reasons(stage: Stage, queue: Queue, messages: list[Message]) -> dict[str, st
     found = {
         message.id: str(message.attributes["failure"]) for message in messages if message.attributes.get("failure")
     }
-    function = queue.function_name(stage)
+    function = queue.function_name(aws)
     if function is not None:
-        group = log_group(stage, function)
+        group = log_group(aws, function)
         for message in messages:
-            if message.id not in found and (said := _last_error(stage.client("logs"), group, message)) is not None:
+            if message.id not in found and (said := _last_error(aws.client("logs"), group, message)) is not None:
                 found[message.id] = said
     return found
 
 
-def log_group(stage: Stage, function: str) -> str:
+def log_group(aws: Aws, function: str) -> str:
     """The log group that a function writes to."""
-    configuration: Mapping[str, Any] = stage.client("lambda").get_function_configuration(FunctionName=function)
+    configuration: Mapping[str, Any] = aws.client("lambda").get_function_configuration(FunctionName=function)
     return str(configuration.get("LoggingConfig", {}).get("LogGroup") or f"/aws/lambda/{function}")
 
 

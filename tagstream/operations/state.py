@@ -16,7 +16,6 @@ from tagstream.topics import Topics
 __all__ = ["QueueState", "State", "look"]
 
 _LISTED_AT_MOST = 10_000
-_LOOKS = 10
 
 
 @dataclass(frozen=True)

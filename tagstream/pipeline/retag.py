@@ -44,7 +44,6 @@ __all__ = [
     "begun",
     "ended",
     "inventory",
-    "is_outdated",
     "joined",
     "notification",
     "removal",
@@ -193,27 +192,6 @@ def _in_order(documents: Iterable[Document]) -> Iterator[Document]:
             raise TagstreamError(_DISORDER.format("The catalog", document["key"], last))
         last = document["key"]
         yield document
-
-
-def is_outdated(
-    photo: Photo,
-    document: Document | None,
-    looked: Looked,
-    *,
-    since: datetime,
-    everything_before: datetime | None = None,
-    rejected_before: datetime | None = None,
-) -> bool:
-    """Whether the deployed functions would write something else than ``document``: :func:`why_outdated`."""
-    why = why_outdated(
-        photo,
-        document,
-        looked,
-        since=since,
-        everything_before=everything_before,
-        rejected_before=rejected_before,
-    )
-    return why is not None
 
 
 def why_outdated(

@@ -28,7 +28,6 @@ from tagstream.pipeline.retag import (
     begun,
     ended,
     inventory,
-    is_outdated,
     joined,
     why_outdated,
 )
@@ -57,6 +56,10 @@ def document(**other: Any) -> dict[str, Any]:
         "classified_at": "2026-11-24T00:00:00Z",
         **other,
     }
+
+
+def is_outdated(*about: Any, **times: Any) -> bool:
+    return why_outdated(*about, **times) is not None
 
 
 @pytest.mark.parametrize(

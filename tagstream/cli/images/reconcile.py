@@ -5,13 +5,12 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
 
 from tagstream.cli.common import DONE_IN_PART, aws_options, emit, json_option
-from tagstream.cli.images.retag import described, is_dated, looks_of, queues_of, rounds
+from tagstream.cli.images.retag import described, is_dated, looks_of, now_there, queues_of, rounds
 from tagstream.cli.next_steps import called_as
 from tagstream.deployed.aws import Aws
 from tagstream.deployed.catalog import Catalog
@@ -55,10 +54,9 @@ def reconcile(*, repair: bool, rate: float, wait: bool, as_json: bool, aws: Aws)
     from tagstream.cli.topics.shared import client_of
     from tagstream.pipeline.retag import DEADLINE, DIFFERENCES, Retag, inventory, joined
 
-    about = described(aws)
     bucket, queues = aws.output("ingest", "BucketName"), queues_of(aws)
     topics, s3, catalog = client_of(aws), aws.client("s3"), Catalog.over(aws)
-    started = datetime.fromisoformat(about["time"]) if "time" in about else datetime.now(UTC)
+    started = now_there(described(aws))
 
     def photos() -> Iterator[Sequence[Known]]:
         return joined(inventory(s3, bucket), catalog.versions(bucket, removed=True), gone=True)

@@ -19,7 +19,7 @@ from tagstream.errors import ConfigurationError
 if TYPE_CHECKING:
     from tagstream.pipeline.retag import Known, Looked, Retag, Tally
 
-__all__ = ["described", "is_dated", "looks_of", "queues_of", "retag", "rounds"]
+__all__ = ["described", "is_dated", "looks_of", "now_there", "queues_of", "retag", "rounds"]
 
 _ROUNDS = 3
 
@@ -73,8 +73,7 @@ def retag(
     bucket = aws.output("ingest", "BucketName")
     queues = queues_of(aws)
     topics, s3, sqs, catalog = client_of(aws), aws.client("s3"), aws.client("sqs"), Catalog.over(aws)
-    # By the function's clock, which documents have their times from.
-    started = datetime.fromisoformat(about["time"]) if "time" in about else datetime.now(UTC)
+    started = now_there(about)
 
     def photos() -> Iterator[Sequence[Known]]:
         found = catalog.versions(bucket, where, removed=where is None)
@@ -149,6 +148,11 @@ def queues_of(aws: Aws) -> list[str]:
 
 def described(aws: Aws) -> dict[str, Any]:
     return aws.invoke("ingest", "ClassifyFunctionName", {"action": "describe"})
+
+
+def now_there(about: Mapping[str, Any]) -> datetime:
+    """The time by the function's clock, which documents have their times from."""
+    return datetime.fromisoformat(about["time"]) if "time" in about else datetime.now(UTC)
 
 
 def looks_of(aws: Aws, model: str | None) -> Looked:

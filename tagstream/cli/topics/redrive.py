@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -17,7 +18,7 @@ from tagstream.deployed.aws import Aws
 if TYPE_CHECKING:
     from tagstream.topics import RedriveResult
 
-__all__ = ["redrive"]
+__all__ = ["failures", "moved", "redrive", "tell_failures"]
 
 _REASONS_SHOWN = 5
 
@@ -49,29 +50,14 @@ def redrive(*, topic: str, to: str | None, rate: float | None, idle: float, as_j
       tagstream topics redrive smiles --rate 10
       tagstream topics redrive smiles --to smiles-slowly
     """
-    from tagstream.topics import PublishFailed
     from tagstream.topics import redrive as move
 
     client = client_of(aws)
-    moved = 0
-    stopped = threading.Event()
-    # No exception, which might come between publishing a message and deleting it.
-    with answered(stopped.set) as signals, bar_of("Redriving", unit="messages") as advance:
-
-        def on_progress(done: int, _total: int) -> None:
-            nonlocal moved
-            advance(done - moved)
-            moved = done
-
-        try:
-            result = move(client, topic, to, rate=rate, idle=idle, on_progress=on_progress, stopped=stopped.is_set)
-        except PublishFailed as error:
-            click.echo(
-                f"Error: {error} {moved} were moved before; the others are still among the dead letters: type the same "
-                "again.",
-                err=True,
-            )
-            sys.exit(DONE_IN_PART if moved else FAILED)
+    result, signals = moved(
+        lambda on_progress, stopped: move(
+            client, topic, to, rate=rate, idle=idle, on_progress=on_progress, stopped=stopped
+        )
+    )
     _tell(result, topic, as_json)
     if signals:
         click.echo("Interrupted: the same command goes on.", err=True)
@@ -82,8 +68,51 @@ def redrive(*, topic: str, to: str | None, rate: float | None, idle: float, as_j
         sys.exit(NOTHING_FOUND)
 
 
+def moved(
+    move: Callable[[Callable[[int, int], None], Callable[[], bool]], RedriveResult],
+) -> tuple[RedriveResult, Sequence[int]]:
+    """What ``move(on_progress, stopped)`` has moved, with a bar meanwhile, and the signals that have stopped it.
+
+    Ends the program where publishing failed altogether.
+    """
+    from tagstream.topics import PublishFailed
+
+    count = 0
+    stopped = threading.Event()
+    # No exception, which might come between publishing a message and deleting it.
+    with answered(stopped.set) as signals, bar_of("Redriving", unit="messages") as advance:
+
+        def on_progress(done: int, _total: int) -> None:
+            nonlocal count
+            advance(done - count)
+            count = done
+
+        try:
+            return move(on_progress, stopped.is_set), signals
+        except PublishFailed as error:
+            click.echo(
+                f"Error: {error} {count} were moved before; the others are still among the dead letters: type the same "
+                "again.",
+                err=True,
+            )
+            sys.exit(DONE_IN_PART if count else FAILED)
+
+
+def failures(result: RedriveResult) -> list[dict[str, str]]:
+    """What was not accepted, as JSON has it."""
+    return [{"id": one.message.id, "code": one.code, "reason": one.reason} for one in result.failed]
+
+
+def tell_failures(failed: Sequence[Mapping[str, str]]) -> None:
+    """The same for people: the first of them, and how many there are besides."""
+    for failure in failed[:_REASONS_SHOWN]:
+        click.echo(f"  not moved: {failure['id']}: {failure['code']}: {failure['reason']}", err=True)
+    if len(failed) > _REASONS_SHOWN:
+        click.echo(f"  and {len(failed) - _REASONS_SHOWN:,} more were not moved", err=True)
+
+
 def _tell(result: RedriveResult, topic: str, as_json: bool) -> None:
-    failed = [{"id": f.message.id, "code": f.code, "reason": f.reason} for f in result.failed]
+    failed = failures(result)
     if as_json:
         told = {
             "topic": topic,
@@ -99,10 +128,7 @@ def _tell(result: RedriveResult, topic: str, as_json: bool) -> None:
         click.echo(f"No dead letters in {result.dead_letter_topic}.", err=True)
     else:
         click.echo(f"{result.moved:,} messages moved from {result.dead_letter_topic} to {result.to}.")
-    for failure in failed[:_REASONS_SHOWN]:
-        click.echo(f"  not moved: {failure['id']}: {failure['code']}: {failure['reason']}", err=True)
-    if len(failed) > _REASONS_SHOWN:
-        click.echo(f"  and {len(failed) - _REASONS_SHOWN:,} more were not moved", err=True)
+    tell_failures(failed)
     if result.left:
         why = "failed again meanwhile" if result.came_back else "came meanwhile, or are in other hands"
         click.echo(
