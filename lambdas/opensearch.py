@@ -17,15 +17,24 @@ __all__ = ["Connection"]
 
 @dataclass(frozen=True)
 class Connection:
-    """``endpoint`` is a full URL, ``index`` the alias; a request takes at most ``timeout`` seconds."""
+    """``endpoint`` is a full URL, ``index`` the alias; a request takes at most ``timeout`` seconds.
+
+    ``shards`` is for whoever makes an index.
+    """
 
     endpoint: str
     index: str
     timeout: float
+    shards: int = 1
 
     @classmethod
     def from_environment(cls, *, timeout: float) -> Connection:
-        return cls(os.environ["OPENSEARCH_ENDPOINT"], os.environ["OPENSEARCH_INDEX"], timeout)
+        return cls(
+            os.environ["OPENSEARCH_ENDPOINT"],
+            os.environ["OPENSEARCH_INDEX"],
+            timeout,
+            int(os.environ.get("OPENSEARCH_SHARDS", "1")),
+        )
 
     @property
     def client(self) -> OpenSearch:
@@ -37,7 +46,7 @@ class Connection:
 
     def catalog_with(self, thumbnails: Bin) -> CatalogStore:
         """For whoever writes: what is to go is removed there."""
-        return CatalogStore(self.client, self.index, thumbnails=thumbnails)
+        return CatalogStore(self.client, self.index, thumbnails=thumbnails, shards=self.shards)
 
 
 @cache

@@ -89,6 +89,8 @@ class Catalog(Stack):
         environment = {
             "OPENSEARCH_ENDPOINT": self.endpoint,
             "OPENSEARCH_INDEX": INDEX,
+            # Both functions make indexes: the first one, and those that the catalog moves to.
+            "OPENSEARCH_SHARDS": str(settings.domain.shards),
             "THUMBNAILS_BUCKET": self.thumbnails.bucket_name,
         }
 

@@ -70,7 +70,8 @@ class Consumer(Function):
 
 @dataclass(frozen=True)
 class Domain:
-    """The OpenSearch domain: its nodes, the availability zones they are spread over, their disks.
+    """The OpenSearch domain: its nodes, the availability zones they are spread over, their disks; and the primary
+    shards of the catalog's index, as it is made next.
 
     ``zone_names`` chooses the zones, in a VPC; without it they are the region's first. Whether it is ``in_vpc`` cannot
     be changed while it lives.
@@ -81,6 +82,7 @@ class Domain:
     zones: int
     volume_gb: int
     in_vpc: bool
+    shards: int = 1
     zone_names: tuple[str, ...] = ()
 
 
@@ -498,6 +500,8 @@ def _domain_problems(domain: Domain, region: str | None) -> Iterator[str]:
         yield f"domain.instance_type {domain.instance_type!r} is none of OpenSearch: use one such as t3.small.search."
     yield from _range_problems("domain.zones", domain.zones, 1, 3)
     yield from _range_problems("domain.data_nodes", domain.data_nodes, 1, 80)
+    # More than 1,024 are refused when the index is made.
+    yield from _range_problems("domain.shards", domain.shards, 1, 1024)
     family, _, rest = domain.instance_type.partition(".")
     size = rest.partition(".")[0]
     most = _MOST_GB.get(family, {}).get(size, 24_576)

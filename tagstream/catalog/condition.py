@@ -15,11 +15,11 @@ __all__ = ["condition", "differences"]
 _BLOCKS = ("write", "read_only", "read_only_allow_delete")
 
 
-def condition(client: OpenSearch, alias: str) -> dict[str, Any]:
+def condition(client: OpenSearch, alias: str, *, shards: int = 1) -> dict[str, Any]:
     """What there is behind ``alias``, as JSON. Raises :class:`tagstream.errors.CatalogError`.
 
     ``index`` is the one behind the alias, None without one; ``indexes`` are all, of every version. ``wanted`` is the
-    one that this code makes. ``differs`` are the fields that are mapped otherwise than it would map them; ``blocked``
+    one that this code makes, in so many ``shards``. ``differs`` are the fields that are mapped otherwise than it would map them; ``blocked``
     says what may not be done to it. ``images`` are counts by status: classified, rejected, removed (tombstones);
     ``seen_by`` those of classified ones by "model vocabulary".
     """
@@ -31,7 +31,7 @@ def condition(client: OpenSearch, alias: str) -> dict[str, Any]:
             "index": current[0] if len(current) == 1 else None,
             "behind_alias": current,
             "indexes": sorted(indexes),
-            "wanted": mapping.index_name(alias),
+            "wanted": mapping.index_name(alias, shards=shards),
             "differs": [],
             "blocked": [],
             "images": {},

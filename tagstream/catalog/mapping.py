@@ -6,6 +6,7 @@ moves the alias (docs/catalog.md).
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from tagstream.analysis import FIELDS
@@ -16,13 +17,13 @@ VERSION = 2
 """Raise it with every change of the settings or mappings below."""
 
 
-def index_name(alias: str, version: int = VERSION) -> str:
-    """The concrete index behind the alias.
+def index_name(alias: str, version: int = VERSION, shards: int = 1) -> str:
+    """The concrete index behind the alias. The number of its shards cannot change, so another one is another index.
 
-    >>> index_name("imagerepository", 2)
-    'imagerepository-v2'
+    >>> index_name("imagerepository", 2), index_name("imagerepository", 2, 20)
+    ('imagerepository-v2', 'imagerepository-v2s20')
     """
-    return f"{alias}-v{version}"
+    return f"{alias}-v{version}" + (f"s{shards}" if shards > 1 else "")
 
 
 def index_pattern(alias: str) -> str:
@@ -33,14 +34,14 @@ def index_pattern(alias: str) -> str:
 def index_version(name: str) -> int:
     """The version in a concrete index' name.
 
-    >>> index_version("imagerepository-v12")
-    12
+    >>> index_version("imagerepository-v12"), index_version("imagerepository-v12s20")
+    (12, 12)
     """
-    return int(name.rpartition("-v")[2])
+    return int(re.sub(r"s\d+$", "", name.rpartition("-v")[2]))
 
 
-def settings_and_mappings() -> dict[str, Any]:
-    """The body of the request that creates the index.
+def settings_and_mappings(shards: int = 1) -> dict[str, Any]:
+    """The body of the request that creates the index, in so many primary shards (docs/scale.md).
 
     Unknown fields are kept but not indexed (``dynamic: false``): newer functions may write to an older index
     until it is reindexed. Keys have at most 1,024 bytes, far below the 32,766 that a keyword can have.
@@ -53,7 +54,7 @@ def settings_and_mappings() -> dict[str, Any]:
     date = {"type": "date", "ignore_malformed": True}
     return {
         "settings": {
-            "number_of_shards": 1,
+            "number_of_shards": shards,
             "auto_expand_replicas": "0-1",
             "analysis": {
                 "char_filter": {

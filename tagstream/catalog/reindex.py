@@ -33,17 +33,18 @@ def reindex_step(
     progress: dict[str, Any] | None = None,
     *,
     version: int = mapping.VERSION,
+    shards: int = 1,
     seconds: float = 20.0,
     clock: Callable[[], float] = time.monotonic,
 ) -> dict[str, Any]:
-    """Do the next part of the move to the index of ``version``, for about ``seconds``.
+    """Do the next part of the move to the index of ``version`` in so many ``shards``, for about ``seconds``.
 
     Returns the progress to pass to the next call: ``state`` is ``copying`` or ``done``; ``slice`` of
     ``slices`` parts are copied. Raises :class:`CatalogError`; calling again with the same progress is safe.
     """
     deadline = clock() + seconds
     with catalog_errors():
-        target = mapping.index_name(alias, version)
+        target = mapping.index_name(alias, version, shards)
         source = _index_behind(client, alias)
         done = {"state": "done", "index": target, "slice": SLICES, "slices": SLICES}
         if source == target:
@@ -51,7 +52,7 @@ def reindex_step(
         if mapping.index_version(source) > version:
             raise CatalogError(f"{alias} is at {source}, newer than this function's code: deploy the new code first")
         if progress is None or progress.get("index") != target:
-            _create(client, target)
+            _create(client, target, shards)
             started = datetime.now(UTC).isoformat(timespec="milliseconds")
             progress = {"state": "copying", "index": target, "slice": 0, "slices": SLICES, "started": started}
         position = int(progress["slice"])
@@ -74,13 +75,15 @@ def _index_behind(client: OpenSearch, alias: str) -> str:
     return str(indexes[0])
 
 
-def _create(client: OpenSearch, name: str) -> None:
+def _create(client: OpenSearch, name: str, shards: int) -> None:
     try:
-        client.indices.create(index=name, body=mapping.settings_and_mappings())
+        client.indices.create(index=name, body=mapping.settings_and_mappings(shards))
     except RequestError as error:
-        # Left by a move that was abandoned: what it holds is topped up.
+        # Left by a move that was abandoned, or one in other shards that the catalog comes back to, and which is
+        # closed: what it holds is topped up.
         if error.error != "resource_already_exists_exception":
             raise
+        client.indices.put_settings(index=name, body={"index.blocks.write": False})
 
 
 def _slice(number: int) -> dict[str, str]:

@@ -103,15 +103,18 @@ class CatalogStore:
         *,
         vocabulary: Callable[[], Vocabulary] = load_words,
         thumbnails: Bin | None = None,
+        shards: int = 1,
     ) -> None:
         """``vocabulary`` is called when a query's words are to be looked up: loading it takes a moment.
 
-        Whoever applies updates needs ``thumbnails``, where what documents name no more is removed.
+        Whoever applies updates needs ``thumbnails``, where what documents name no more is removed. ``shards`` is for
+        the index, if it has to be made.
         """
         self._client = client
         self._alias = alias
         self._vocabulary = vocabulary
         self._thumbnails = thumbnails
+        self._shards = shards
 
     def apply(self, updates: Sequence[CatalogUpdate]) -> list[Outcome]:
         """Bring the catalog up to date; one outcome for each update, in their order. Does not raise.
@@ -217,10 +220,10 @@ class CatalogStore:
 
     def create_index(self, version: int = mapping.VERSION) -> None:
         """Create the index and its alias, in one step; that somebody else just did is as good."""
-        name = mapping.index_name(self._alias, version)
+        name = mapping.index_name(self._alias, version, self._shards)
         try:
             with catalog_errors():
-                body = mapping.settings_and_mappings() | {"aliases": {self._alias: {}}}
+                body = mapping.settings_and_mappings(self._shards) | {"aliases": {self._alias: {}}}
                 self._client.indices.create(index=name, body=body)
         except CatalogError as error:
             cause = error.__cause__
@@ -358,10 +361,23 @@ class CatalogStore:
                 index=self._alias, body={"query": old}, params={"conflicts": "proceed", "max_docs": _PURGED_AT_ONCE}
             )["deleted"]
             newest = max(map(mapping.index_version, current))
-            replaced = sorted(name for name in indexes if mapping.index_version(name) < newest)
+            replaced = sorted(
+                name for name in indexes if name not in current and self._is_replaced(name, newest=newest)
+            )
             for name in replaced:
                 self._client.indices.delete(index=name)
         return {"tombstones": deleted, "indexes": replaced}
+
+    def _is_replaced(self, name: str, *, newest: int) -> bool:
+        """Whether the catalog has moved away from an index: from an older version, or from another number of shards.
+
+        Of the newest version, that one is closed for writing; one that is open is being moved to.
+        """
+        version = mapping.index_version(name)
+        if version != newest:
+            return version < newest
+        settings = self._client.indices.get_settings(index=name)[name]["settings"].get("index", {})
+        return str(settings.get("blocks", {}).get("write")).lower() == "true"
 
 
 def _by_image(updates: Sequence[CatalogUpdate], done: Mapping[int, Outcome]) -> dict[str, list[int]]:

@@ -7,6 +7,7 @@ from aws_cdk import aws_opensearchservice as opensearch
 
 import lifecycle
 from stacks.access import DOMAIN_ACCESS
+from stacks.settings import STAGES
 from tests.infra.templates import Stage, synthesise, synthesised
 
 BUCKETS = ("Photos", "Thumbnails")
@@ -161,6 +162,12 @@ def test_functions_reach_the_domain_over_tls_but_in_the_local_stage(stage: Stage
         environment = stage.function(name).properties["Environment"]["Variables"]
         assert environment["OPENSEARCH_ENDPOINT"] == f"{scheme}://<{domain.id}.DomainEndpoint>"
         assert environment["OPENSEARCH_INDEX"] == "imagerepository"
+
+
+def test_who_makes_indexes_knows_in_how_many_shards(stage: Stage) -> None:
+    for name in ("catalog", "purge"):
+        environment = stage.function(name).properties["Environment"]["Variables"]
+        assert environment["OPENSEARCH_SHARDS"] == str(STAGES[stage.name].domain.shards)
 
 
 def test_the_domain_is_one_small_node_in_dev_and_survives_a_zone_in_prod() -> None:

@@ -174,3 +174,34 @@ def test_the_purge_drops_replaced_indexes_only(catalog: CatalogStore, opensearch
     opensearch.indices.create(index=f"{INDEX}-v{NEWER}")  # being filled
     assert catalog.purge(older_than_days=1) == {"tombstones": 0, "indexes": [f"{INDEX}-v{OLD}"]}
     assert sorted(opensearch.indices.get_alias(index=f"{INDEX}-v*")) == [f"{INDEX}-v{NEW}", f"{INDEX}-v{NEWER}"]
+
+
+def test_the_catalog_moves_to_other_shards_and_back(catalog: CatalogStore, opensearch: OpenSearch) -> None:
+    before, few, many = contents(opensearch), mapping.index_name(INDEX), mapping.index_name(INDEX, shards=3)
+    moved = reindex_step(opensearch, INDEX, shards=3)
+    assert (moved["state"], moved["index"]) == ("done", many)
+    assert list(opensearch.indices.get_alias(name=INDEX)) == [many]
+    assert opensearch.indices.get_settings(index=many)[many]["settings"]["index"]["number_of_shards"] == "3"
+    assert contents(opensearch) == before
+    spread = CatalogStore(opensearch, INDEX, shards=3)
+    assert [outcome.state for outcome in spread.apply([update("0.jpg", "0A"), update("1.jpg", "0C")])] == [
+        "stale",
+        "applied",
+    ]
+    # The one that it came from is closed, and there until the purge comes.
+    moved = reindex_step(opensearch, INDEX)
+    assert (moved["state"], moved["index"]) == ("done", few)
+    assert contents(opensearch) == before | {"1.jpg": "0C"}
+    assert [outcome.state for outcome in catalog.apply([update("2.jpg", "0C")])] == ["applied"]
+    assert catalog.purge(older_than_days=1) == {"tombstones": 0, "indexes": [many]}
+
+
+def test_the_purge_leaves_an_index_that_is_being_filled(catalog: CatalogStore, opensearch: OpenSearch) -> None:
+    assert reindex_step(opensearch, INDEX, shards=3, seconds=0)["state"] == "copying"
+    assert catalog.purge(older_than_days=1) == {"tombstones": 0, "indexes": []}
+
+
+def test_a_catalog_is_made_in_the_shards_that_it_is_given(opensearch: OpenSearch) -> None:
+    made = CatalogStore(opensearch, INDEX, shards=2)
+    assert [outcome.state for outcome in made.apply([update("cat.jpg")])] == ["applied"]
+    assert list(opensearch.indices.get_alias(name=INDEX)) == [mapping.index_name(INDEX, shards=2)]
