@@ -30,9 +30,7 @@ def handler(event: Event, context: LambdaContext) -> Event:
         return condition(connection.client, connection.index, shards=connection.shards)
     if event.get("action") == "reindex":
         frame.count(ReindexSteps=1)
-        moved = reindex_step(
-            connection.client, connection.index, event.get("progress"), shards=connection.shards
-        )
+        moved = reindex_step(connection.client, connection.index, event.get("progress"), shards=connection.shards)
         frame.logger.info("reindexed", extra=moved)
         return moved
     days = int(os.environ["TOMBSTONE_DAYS"])

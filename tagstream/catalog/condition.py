@@ -12,16 +12,14 @@ from tagstream.catalog.client import catalog_errors
 
 __all__ = ["condition", "differences"]
 
-_BLOCKS = ("write", "read_only", "read_only_allow_delete")
-
 
 def condition(client: OpenSearch, alias: str, *, shards: int = 1) -> dict[str, Any]:
     """What there is behind ``alias``, as JSON. Raises :class:`tagstream.errors.CatalogError`.
 
     ``index`` is the one behind the alias, None without one; ``indexes`` are all, of every version. ``wanted`` is the
-    one that this code makes, in so many ``shards``. ``differs`` are the fields that are mapped otherwise than it would map them; ``blocked``
-    says what may not be done to it. ``images`` are counts by status: classified, rejected, removed (tombstones);
-    ``seen_by`` those of classified ones by "model vocabulary".
+    one that this code makes, in so many ``shards``. ``differs`` are the fields that are mapped otherwise than it would
+    map them; ``blocked`` says what may not be done to it. ``images`` are counts by status: classified, rejected,
+    removed (tombstones); ``seen_by`` those of classified ones by "model vocabulary".
     """
     with catalog_errors():
         indexes: Mapping[str, Any] = client.indices.get_alias(index=mapping.index_pattern(alias))
@@ -41,8 +39,7 @@ def condition(client: OpenSearch, alias: str, *, shards: int = 1) -> dict[str, A
             return state
         name = current[0]
         there = client.indices.get_mapping(index=name)[name]["mappings"]
-        settings = client.indices.get_settings(index=name)[name]["settings"].get("index", {})
-        state["blocked"] = [kind for kind in _BLOCKS if str(settings.get("blocks", {}).get(kind)).lower() == "true"]
+        state["blocked"] = mapping.blocks(client.indices.get_settings(index=name)[name])
         if name == state["wanted"]:
             state["differs"] = sorted(differences(mapping.settings_and_mappings()["mappings"], there))
         counted = client.search(

@@ -7,11 +7,14 @@ moves the alias (docs/catalog.md).
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from tagstream.analysis import FIELDS
 
 __all__ = ["VERSION", "index_name", "index_pattern", "index_version", "settings_and_mappings"]
+
+_BLOCKS = ("write", "read_only", "read_only_allow_delete")
 
 VERSION = 2
 """Raise it with every change of the settings or mappings below."""
@@ -38,6 +41,16 @@ def index_version(name: str) -> int:
     (12, 12)
     """
     return int(re.sub(r"s\d+$", "", name.rpartition("-v")[2]))
+
+
+def blocks(about: Mapping[str, Any]) -> list[str]:
+    """What may not be done to an index, from what it answers about its settings.
+
+    >>> blocks({"settings": {"index": {"blocks": {"write": "true", "read_only": "false"}}}})
+    ['write']
+    """
+    found = about["settings"].get("index", {}).get("blocks", {})
+    return [kind for kind in _BLOCKS if str(found.get(kind)).lower() == "true"]
 
 
 def settings_and_mappings(shards: int = 1) -> dict[str, Any]:

@@ -76,14 +76,18 @@ def _index_behind(client: OpenSearch, alias: str) -> str:
 
 
 def _create(client: OpenSearch, name: str, shards: int) -> None:
+    body = mapping.settings_and_mappings(shards)
     try:
-        client.indices.create(index=name, body=mapping.settings_and_mappings(shards))
+        client.indices.create(index=name, body=body)
     except RequestError as error:
-        # Left by a move that was abandoned, or one in other shards that the catalog comes back to, and which is
-        # closed: what it holds is topped up.
+        # Left by a move that was abandoned: what it holds is topped up.
         if error.error != "resource_already_exists_exception":
             raise
-        client.indices.put_settings(index=name, body={"index.blocks.write": False})
+        if "write" in mapping.blocks(client.indices.get_settings(index=name)[name]):
+            # The catalog was moved from there to other shards, and comes back. An image whose tombstone was purged
+            # meanwhile may have come again, in a lower version than what is remembered of it there.
+            client.indices.delete(index=name)
+            client.indices.create(index=name, body=body)
 
 
 def _slice(number: int) -> dict[str, str]:

@@ -376,8 +376,7 @@ class CatalogStore:
         version = mapping.index_version(name)
         if version != newest:
             return version < newest
-        settings = self._client.indices.get_settings(index=name)[name]["settings"].get("index", {})
-        return str(settings.get("blocks", {}).get("write")).lower() == "true"
+        return "write" in mapping.blocks(self._client.indices.get_settings(index=name)[name])
 
 
 def _by_image(updates: Sequence[CatalogUpdate], done: Mapping[int, Outcome]) -> dict[str, list[int]]:

@@ -196,6 +196,19 @@ def test_the_catalog_moves_to_other_shards_and_back(catalog: CatalogStore, opens
     assert catalog.purge(older_than_days=1) == {"tombstones": 0, "indexes": [many]}
 
 
+def test_what_an_index_remembers_does_not_win_when_the_catalog_comes_back(opensearch: OpenSearch) -> None:
+    catalog, spread = CatalogStore(opensearch, INDEX), CatalogStore(opensearch, INDEX, shards=3)
+    for sequencer in ("0A", "0B", "0C"):
+        catalog.apply([update("cat.jpg", sequencer, "removed")])
+    reindex_step(opensearch, INDEX, shards=3)
+    # Its tombstone is purged, and it comes again: in the first version, once the deletion itself is forgotten.
+    opensearch.indices.put_settings(index=INDEX, body={"index.gc_deletes": "0s"})
+    opensearch.delete(index=INDEX, id=update("cat.jpg").document_id, params={"refresh": "true"})
+    spread.apply([update("cat.jpg", "0D")])
+    reindex_step(opensearch, INDEX)
+    assert contents(opensearch) == {"cat.jpg": "0D"}
+
+
 def test_the_purge_leaves_an_index_that_is_being_filled(catalog: CatalogStore, opensearch: OpenSearch) -> None:
     assert reindex_step(opensearch, INDEX, shards=3, seconds=0)["state"] == "copying"
     assert catalog.purge(older_than_days=1) == {"tombstones": 0, "indexes": []}
