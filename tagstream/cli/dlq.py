@@ -180,7 +180,8 @@ def redrive(
         sys.exit(exit_code(signals[0]))
     # A limit may be why they were not met.
     if missing and not limit:
-        click.echo(f"Not among the dead letters: {', '.join(sorted(missing))}", err=True)
+        behind = ", or behind another update of the same photo, which has to go first" if queue == "catalog" else ""
+        click.echo(f"Not among the dead letters{behind}: {', '.join(sorted(missing))}", err=True)
     if result.failed or (missing and result.moved and not limit) or (result.left and not (ids or keys or limit)):
         sys.exit(DONE_IN_PART)
     if not result.moved:

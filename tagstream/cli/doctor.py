@@ -7,7 +7,6 @@ import sys
 import click
 
 from tagstream.cli.common import FAILED, aws_options, emit, json_option
-from tagstream.cli.topics.shared import client_of
 from tagstream.deployed.aws import Aws
 
 __all__ = ["doctor"]
@@ -36,7 +35,7 @@ def doctor(*, as_json: bool, aws: Aws) -> None:
         if not as_json:
             click.echo(f"Looking at {name} …", err=True)
 
-    findings = examine(aws, client_of(aws), on_check=on_check)
+    findings = examine(aws, on_check=on_check)
     if as_json:
         emit(({"check": one.check, "what": one.what, "then": one.then} for one in findings), as_json=True)
     else:

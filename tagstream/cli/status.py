@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import click
@@ -11,7 +12,8 @@ import click
 from tagstream.cli.common import FAILED, aws_options, emit, json_option
 from tagstream.cli.next_steps import typed
 from tagstream.cli.topics.shared import client_of
-from tagstream.deployed.aws import Aws
+from tagstream.deployed.aws import Aws, in_words
+from tagstream.errors import TagstreamError
 
 if TYPE_CHECKING:
     from tagstream.operations.state import State
@@ -44,7 +46,15 @@ def status(*, watch: bool, every: float, as_json: bool, aws: Aws) -> None:
     topics = client_of(aws)
     before: State | None = None
     while True:
-        state = look(aws, topics)
+        try:
+            state = look(aws, topics)
+        except Exception as error:
+            said = str(error) if isinstance(error, TagstreamError) else in_words(error)
+            if not watch or said is None:
+                raise
+            click.echo(f"Not to be seen now: {said}", err=True)
+            time.sleep(every)
+            continue
         if as_json:
             emit([state.as_json()], as_json=True)
         else:
@@ -69,10 +79,10 @@ def _show(state: State, before: State | None) -> None:
     click.echo(f"  rejected              {_number(state.rejected)}")
     click.echo(f"  removed, remembered   {_number(state.removed)}")
     if state.costs:
-        hours, calls = state.costs.get("milliseconds", 0) / 3_600_000, state.costs.get("invocations", 0)
-        click.echo(
-            f"  functions, last day   {calls:,.0f} invocations, {hours:,.2f} hours; the domain's nodes cost the most"
-        )
+        calls, held = state.costs.get("invocations", 0), state.costs.get("gigabyte_seconds", 0)
+        click.echo(f"  functions, last day   {calls:,.0f} invocations, {held:,.0f} GB-seconds")
+    if state.domain:
+        click.echo(f"  OpenSearch            {_domain(state.domain)}")
     click.echo()
     rows = [
         {
@@ -90,6 +100,21 @@ def _show(state: State, before: State | None) -> None:
         click.echo(f"  ALARM {name}")
     for problem in state.problems:
         click.echo(f"  {problem}")
+
+
+def _domain(domain: Mapping[str, float]) -> str:
+    colour = "red" if domain.get("red") else "yellow" if domain.get("yellow") else "green"
+    parts = [
+        f"{domain[name]:,.0f}{unit}"
+        for name, unit in (
+            ("nodes", " nodes"),
+            ("free_mb", " MB free"),
+            ("memory_percent", " % of memory"),
+            ("cpu_percent", " % of processor"),
+        )
+        if name in domain
+    ]
+    return ", ".join([colour, *parts])
 
 
 def _number(value: int | None) -> str:

@@ -6,8 +6,10 @@ all is well.
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -20,13 +22,15 @@ from tagstream.operations.mappings import mapping_of
 from tagstream.operations.queues import QUEUES
 from tagstream.topics import Topics
 
-__all__ = ["CHECKS", "Finding", "examine"]
+__all__ = ["CHECKS", "Finding", "Stage", "examine"]
 
 _FREE_BYTES = 2 * 1024**3
 _LEFT_FOR_OTHERS = 2
 _WELL = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE", "UPDATE_ROLLBACK_COMPLETE")
 _STACKS = ("catalog", "web", "ingest", "search", "api", "steps", "operations")
-_EVENTS = ("s3:ObjectCreated:", "s3:ObjectRemoved:")
+_EVENTS = ("s3:ObjectCreated:*", "s3:ObjectRemoved:*")
+_OLDEST_NODE = 20
+_NODE_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -38,16 +42,35 @@ class Finding:
     then: str
 
 
-Check = Callable[[Aws, Topics], Iterator[tuple[str, str]]]
+@dataclass(frozen=True)
+class Stage:
+    """What checks ask."""
+
+    aws: Aws
+
+    @functools.cached_property
+    def topics(self) -> Topics:
+        """Its queues."""
+        return Topics(self.aws.client("sqs"))
+
+    @functools.cached_property
+    def catalog(self) -> Mapping[str, Any]:
+        """What the purge function says of the index: :func:`tagstream.catalog.condition.condition`."""
+        return self.aws.invoke("catalog", "PurgeFunctionName", {"action": "inspect"})
 
 
-def examine(aws: Aws, topics: Topics, *, on_check: Callable[[str], object] = str) -> list[Finding]:
+Check = Callable[[Stage], Iterator[tuple[str, str]]]
+
+
+def examine(aws: Aws, *, on_check: Callable[[str], object] = str) -> list[Finding]:
     """Everything that is not as it should be; nothing where all is well. ``on_check`` hears of each check's begin."""
-    findings = []
+    findings, stage = [], Stage(aws)
     for name, check in CHECKS.items():
         on_check(name)
         try:
-            findings += [Finding(name, what, then) for what, then in check(aws, topics)]
+            # One by one: what was found before a check breaks off stays found.
+            for what, then in check(stage):
+                findings.append(Finding(name, what, then))
         except Exception as error:
             said = str(error) if isinstance(error, TagstreamError) else in_words(error)
             if said is None:
@@ -58,7 +81,7 @@ def examine(aws: Aws, topics: Topics, *, on_check: Callable[[str], object] = str
     return findings
 
 
-def _machine(_aws: Aws, _topics: Topics) -> Iterator[tuple[str, str]]:
+def _machine(_stage: Stage) -> Iterator[tuple[str, str]]:
     if not (3, 11) <= sys.version_info[:2] <= (3, 14):
         version = ".".join(map(str, sys.version_info[:2]))
         yield f"this is Python {version}, and 3.11 to 3.14 are tried", "make setup PYTHON=/path/to/python3.13"
@@ -70,26 +93,43 @@ def _machine(_aws: Aws, _topics: Topics) -> Iterator[tuple[str, str]]:
         return  # installed, not checked out: nothing is deployed from here
     if shutil.which("node") is None or shutil.which("npm") is None:
         yield "there is no Node with npm on the PATH, which the CDK CLI needs", "Install Node 22 or newer."
+    elif (major := _node()) < _OLDEST_NODE:
+        yield (
+            f"this is Node {major or 'of no version that it says'}, too old for the CDK CLI",
+            "Install Node 22 or newer.",
+        )
     elif not (root / "node_modules" / ".bin" / "cdk").exists():
         yield "the CDK CLI is not installed", "make setup"
     if not (root / "build" / "models" / "efficientnet-lite0" / "model.json").exists():
         yield "the default model is not built", "make setup"
 
 
-def _credentials(aws: Aws, _topics: Topics) -> Iterator[tuple[str, str]]:
-    aws.client("sts").get_caller_identity()
+def _node() -> int:
+    """The major version of the Node on the PATH; 0 if it doesn't say."""
+    try:
+        said = subprocess.run(
+            ["node", "--version"], capture_output=True, text=True, timeout=_NODE_SECONDS, check=True
+        ).stdout
+        return int(said.strip().lstrip("v").split(".")[0])
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return 0
+
+
+def _credentials(stage: Stage) -> Iterator[tuple[str, str]]:
+    stage.aws.client("sts").get_caller_identity()
     yield from ()
 
 
-def _bootstrap(aws: Aws, _topics: Topics) -> Iterator[tuple[str, str]]:
-    client = aws.client("ssm")
+def _bootstrap(stage: Stage) -> Iterator[tuple[str, str]]:
+    client = stage.aws.client("ssm")
     try:
         client.get_parameter(Name="/cdk-bootstrap/hnb659fds/version")
     except client.exceptions.ParameterNotFound:
-        yield "the account was never prepared for the CDK in this region", f"make bootstrap STAGE={aws.stage}"
+        yield "the account was never prepared for the CDK in this region", f"make bootstrap STAGE={stage.aws.stage}"
 
 
-def _stacks(aws: Aws, _topics: Topics) -> Iterator[tuple[str, str]]:
+def _stacks(stage: Stage) -> Iterator[tuple[str, str]]:
+    aws = stage.aws
     client = aws.client("cloudformation")
     for capability in _STACKS:
         aws.outputs(capability)  # says what to do where the stack is missing
@@ -99,8 +139,9 @@ def _stacks(aws: Aws, _topics: Topics) -> Iterator[tuple[str, str]]:
             yield f"stack {name} is in {status}", _deploy(aws)
 
 
-def _queues(aws: Aws, topics: Topics) -> Iterator[tuple[str, str]]:
-    """Queues, their mappings and functions, against the template that they were made from."""
+def _queues(stage: Stage) -> Iterator[tuple[str, str]]:
+    """Queues and functions, against the template that they were made from."""
+    aws, topics = stage.aws, stage.topics
     for capability in ("ingest", "catalog", "steps"):
         resources, physical = _template(aws, capability)
         for logical, resource in resources.items():
@@ -144,10 +185,18 @@ def _function(aws: Aws, name: str, properties: Mapping[str, Any]) -> Iterator[tu
                 f"function {name} has {attribute} {there[attribute]}, and its stack {properties[attribute]}",
                 f"aws lambda update-function-configuration --function-name {name} --{option} {properties[attribute]}",
             )
-    wanted = set(properties.get("Environment", {}).get("Variables", {}))
-    lacking = wanted - set(there.get("Environment", {}).get("Variables", {}))
+    wanted = properties.get("Environment", {}).get("Variables", {})
+    actual = there.get("Environment", {}).get("Variables", {})
+    lacking = set(wanted) - set(actual)
     if lacking:
         yield f"function {name} lacks {', '.join(sorted(lacking))} in its environment", _deploy_again(aws)
+    # What CloudFormation works out (a reference to another resource) can't be read from the template.
+    others = [one for one, value in wanted.items() if isinstance(value, str) and actual.get(one, value) != value]
+    if others:
+        yield (
+            f"function {name} has other values than its stack's in its environment: {', '.join(sorted(others))}",
+            _deploy_again(aws),
+        )
 
 
 def _template(aws: Aws, capability: str) -> tuple[Mapping[str, Any], Mapping[str, str]]:
@@ -162,7 +211,8 @@ def _template(aws: Aws, capability: str) -> tuple[Mapping[str, Any], Mapping[str
     return resources, {logical: found for logical, found in physical.items() if found}
 
 
-def _mappings(aws: Aws, topics: Topics) -> Iterator[tuple[str, str]]:
+def _mappings(stage: Stage) -> Iterator[tuple[str, str]]:
+    aws, topics = stage.aws, stage.topics
     reserved = 0
     for queue in QUEUES:
         if queue.function is None:
@@ -186,21 +236,22 @@ def _mappings(aws: Aws, topics: Topics) -> Iterator[tuple[str, str]]:
         )
 
 
-def _notifications(aws: Aws, topics: Topics) -> Iterator[tuple[str, str]]:
+def _notifications(stage: Stage) -> Iterator[tuple[str, str]]:
+    aws, topics = stage.aws, stage.topics
     bucket = aws.output("ingest", "BucketName")
     arn = topics.attributes(aws.output("ingest", "IngestQueueUrl"))["QueueArn"]
     told = aws.client("s3").get_bucket_notification_configuration(Bucket=bucket).get("QueueConfigurations", ())
     events = [event for one in told if one["QueueArn"] == arn for event in one["Events"]]
     for wanted in _EVENTS:
-        if not any(event.startswith(wanted) for event in events):
+        if wanted not in events:
             yield (
-                f"bucket {bucket} does not tell its queue of {wanted}*: such photos are missed",
+                f"bucket {bucket} does not tell its queue of every {wanted}: such photos are missed",
                 f"{_deploy(aws)}, then {_typed(aws, 'images reconcile --repair')}",
             )
 
 
-def _catalog(aws: Aws, _topics: Topics) -> Iterator[tuple[str, str]]:
-    state = aws.invoke("catalog", "PurgeFunctionName", {"action": "inspect"})
+def _catalog(stage: Stage) -> Iterator[tuple[str, str]]:
+    aws, state = stage.aws, stage.catalog
     if not state["indexes"]:
         if aws.client("s3").list_objects_v2(Bucket=aws.output("ingest", "BucketName"), MaxKeys=1).get("KeyCount"):
             yield (
@@ -229,13 +280,13 @@ def _catalog(aws: Aws, _topics: Topics) -> Iterator[tuple[str, str]]:
         )
 
 
-def _versions(aws: Aws, _topics: Topics) -> Iterator[tuple[str, str]]:
+def _versions(stage: Stage) -> Iterator[tuple[str, str]]:
     """The model that classifies, and that of the photos which were classified."""
+    aws = stage.aws
     now = aws.invoke("ingest", "ClassifyFunctionName", {"action": "describe"})
-    state = aws.invoke("catalog", "PurgeFunctionName", {"action": "inspect"})
     others = {
         name: count
-        for name, count in state.get("seen_by", {}).items()
+        for name, count in stage.catalog.get("seen_by", {}).items()
         if name != f"{now['model']} {now['vocabulary'] or ''}".strip()
     }
     if others:

@@ -16,6 +16,8 @@ from tagstream.topics import Message, Topics, unpack
 __all__ = ["QUEUES", "Queue", "about", "queue_named", "reasons"]
 
 _LOG_PAGES = 20
+_HASHED = "hmac:"
+"""How functions begin what they log as a hash (lambdas/discretion.py)."""
 
 
 @dataclass(frozen=True)
@@ -110,9 +112,23 @@ def _last_error(logs: Any, group: str, message: Message) -> str | None:
         except ValueError:
             continue
         if isinstance(entry, dict) and entry.get("message_id") == message.id and entry.get("level") == "ERROR":
-            error = entry.get("exception") or entry.get("error") or entry.get("message") or ""
-            said = str(error).strip().rpartition("\n")[2]
+            said = _said(entry)
     return said
+
+
+def _said(entry: Mapping[str, Any]) -> str:
+    """What a line of a log says of an error, in one line; the message where the rest is only a hash.
+
+    >>> _said({"message": "The photo can't be read", "error": "hmac:12", "exception": None})
+    "The photo can't be read (hmac:12)"
+    >>> _said({"message": "Failed", "exception": "Traceback:\\n  …\\nOSError: disk full"})
+    'OSError: disk full'
+    """
+    error = str(entry.get("exception") or entry.get("error") or "").strip().rpartition("\n")[2]
+    message = str(entry.get("message") or "").strip()
+    if error.startswith(_HASHED):
+        return f"{message} ({error})" if message else error
+    return error or message
 
 
 def _events(logs: Any, group: str, message: Message) -> Iterator[Mapping[str, Any]]:

@@ -16,6 +16,16 @@ from tagstream.topics import Topics
 __all__ = ["QueueState", "State", "look"]
 
 _LISTED_AT_MOST = 10_000
+_MIB_A_GIB = 1024
+_MILLISECONDS_A_SECOND = 1000
+_OF_THE_DOMAIN = (
+    ("red", "ClusterStatus.red", "Maximum"),
+    ("yellow", "ClusterStatus.yellow", "Maximum"),
+    ("nodes", "Nodes", "Minimum"),
+    ("free_mb", "FreeStorageSpace", "Minimum"),
+    ("memory_percent", "JVMMemoryPressure", "Maximum"),
+    ("cpu_percent", "CPUUtilization", "Maximum"),
+)
 
 
 @dataclass(frozen=True)
@@ -35,8 +45,10 @@ class State:
     """``objects`` in the bucket: counted here while they are few, otherwise CloudWatch's number of ``objects_at``.
 
     ``classified``, ``rejected`` and ``removed`` (tombstones) are counts of the catalog, None where it does not answer,
-    which ``problems`` then says. ``alarms`` are the names of those that ring. ``costs`` are the last day's numbers of
-    what is billed for, where CloudWatch has them.
+    which ``problems`` then says. ``alarms`` are the names of those that ring. ``domain`` is what CloudWatch has of
+    OpenSearch, some minutes old, nothing in the local cloud: ``red`` and ``yellow`` (1 if it is), ``nodes``,
+    ``free_mb``, ``memory_percent``, ``cpu_percent``. ``costs`` are the last day's ``invocations`` and
+    ``gigabyte_seconds`` of the functions behind queues, where CloudWatch has them.
     """
 
     stage: str
@@ -48,6 +60,7 @@ class State:
     removed: int | None
     queues: tuple[QueueState, ...]
     alarms: tuple[str, ...]
+    domain: Mapping[str, float]
     costs: Mapping[str, float]
     problems: tuple[str, ...]
     seconds: float
@@ -62,12 +75,15 @@ class State:
 
 
 def look(aws: Aws, topics: Topics) -> State:
-    """The state of the stage now. Some thirty requests to AWS, none of which changes anything."""
+    """The state of the stage now. Some forty requests to AWS, none of which changes anything."""
     problems: list[str] = []
     objects, objects_at = _objects(aws)
     queues = tuple(_queues(aws, topics, problems))
     at_rest = not any(queue.waiting or queue.in_flight for queue in queues if queue.queue in ("ingest", "catalog"))
     images = _images(aws, problems, photos_expected=at_rest and bool(objects))
+    domain = {} if aws.is_local else _domain(aws)
+    if domain.get("red"):
+        problems.append("the OpenSearch domain is red: part of the catalog is lost until a node or snapshot is back")
     return State(
         stage=aws.stage,
         at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -78,6 +94,7 @@ def look(aws: Aws, topics: Topics) -> State:
         removed=None if images is None else images.get("removed", 0),
         queues=queues,
         alarms=tuple(_alarms(aws)),
+        domain=domain,
         costs=_costs(aws),
         problems=tuple(problems),
         seconds=time.monotonic(),
@@ -162,15 +179,35 @@ def _alarms(aws: Aws) -> list[str]:
     return sorted(names)
 
 
+def _domain(aws: Aws) -> dict[str, float]:
+    dimensions = {
+        "DomainName": f"tagstream-{aws.stage}",
+        "ClientId": aws.client("sts").get_caller_identity()["Account"],
+    }
+    found = {
+        name: _latest(aws, "AWS/ES", metric, dimensions, period=60, days=1 / 24, statistic=statistic)
+        for name, metric, statistic in _OF_THE_DOMAIN
+    }
+    return {name: point[0] for name, point in found.items() if point is not None}
+
+
 def _costs(aws: Aws) -> dict[str, float]:
-    """The last day's sums of what is billed for: invocations, and milliseconds that functions ran."""
+    """The last day's sums of what is billed for: invocations, and the memory that functions held, times seconds."""
     costs: dict[str, float] = {}
-    for capability, output in (("ingest", "ClassifyFunctionName"), ("catalog", "CatalogFunctionName")):
-        name = aws.output(capability, output)
-        for cost, metric in (("invocations", "Invocations"), ("milliseconds", "Duration")):
-            found = _latest(aws, "AWS/Lambda", metric, {"FunctionName": name}, period=86_400, days=1, statistic="Sum")
+    for queue in QUEUES:
+        function = queue.function_name(aws)
+        if function is None:
+            continue
+        memory = aws.client("lambda").get_function_configuration(FunctionName=function)["MemorySize"]
+        for cost, metric, each in (
+            ("invocations", "Invocations", 1.0),
+            ("gigabyte_seconds", "Duration", memory / _MIB_A_GIB / _MILLISECONDS_A_SECOND),
+        ):
+            found = _latest(
+                aws, "AWS/Lambda", metric, {"FunctionName": function}, period=86_400, days=1, statistic="Sum"
+            )
             if found:
-                costs[cost] = costs.get(cost, 0) + found[0]
+                costs[cost] = costs.get(cost, 0) + found[0] * each
     return costs
 
 
