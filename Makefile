@@ -35,6 +35,8 @@ READY := $(VENV) $(CLOUD) $(NODE) $(MODEL)
 TENSORFLOW := .venv/.tensorflow
 # 50 MB, and only for who tests the gallery.
 BROWSER := .venv/.browser
+# 10 MB, and only for who builds the documents' site.
+SITE := .venv/.site
 
 # -qq: only errors. Warnings about package indexes would be the first thing that a newcomer sees.
 PIP := -m pip install -qq --disable-pip-version-check --no-input
@@ -44,7 +46,7 @@ PARALLEL := -n logical --maxprocesses 4 --dist worksteal
 # A file's tests share what was synthesised for them.
 BY_FILE := -n logical --maxprocesses 4 --dist loadfile
 
-.PHONY: help setup demo up down bootstrap deploy destroy test unit infra integration long contract e2e least-privilege browser screenshots lint workflows synth openapi bench fuzz soak vocabulary gallery lock clean
+.PHONY: help setup demo up down bootstrap deploy destroy test unit infra integration long contract e2e least-privilege browser screenshots lint workflows synth site openapi bench fuzz soak vocabulary gallery lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -115,6 +117,11 @@ synth: $(READY) ## Synthesise the stacks of every stage
 			> build/synth/$$stage.log 2>&1 || { cat build/synth/$$stage.log >&2; exit 1; }; \
 	done; echo "All stages synthesised into build/synth/"
 
+site: $(VENV) $(NODE) $(SITE) ## Build the documents as a site with the API reference, into build/site
+	@.venv/bin/python -m pytest -q -n 0 --doctest-modules website/docstrings.py > build/site.log || { cat build/site.log >&2; exit 1; }
+	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet --config-file website/mkdocs.yml
+	@echo "To read it: .venv/bin/python -m http.server 8000 --bind 127.0.0.1 --directory build/site"
+
 openapi: $(VENV) ## Write docs/openapi.json, the description of the HTTP API, as its function generates it
 	@.venv/bin/python -c 'import json; from lambdas.api.handler import document; \
 		print(json.dumps(document(), indent=2, ensure_ascii=False))' > build/openapi.json
@@ -144,7 +151,8 @@ gallery: $(VENV) $(NODE) ## Copy the gallery's libraries, as package.json pins t
 lock: ## Renew constraints.txt and the local cloud's pins after a change of requirements
 	@$(find_python); rm -rf build/lock; "$$python" -m venv build/lock/tagstream; "$$python" -m venv build/lock/cloud
 	@echo "Resolving requirements*.txt …"
-	@sed '/^-c /d' requirements.txt requirements-models.txt requirements-vocabulary.txt requirements-browser.txt > build/lock/requirements.txt
+	@sed '/^-c /d' requirements.txt requirements-models.txt requirements-vocabulary.txt requirements-browser.txt \
+		requirements-site.txt > build/lock/requirements.txt
 	@build/lock/tagstream/bin/python $(PIP) -r build/lock/requirements.txt
 	@# One version for each platform, where requirements.txt says so, rather than the one that was installed here.
 	@grep '^ai-edge-litert==' requirements.txt > build/lock/markers.txt
@@ -197,6 +205,11 @@ $(TENSORFLOW): requirements-models.txt $(VENV)
 
 $(BROWSER): requirements-browser.txt $(VENV)
 	@echo "Installing Playwright into .venv (10 seconds the first time) …"
+	@.venv/bin/python $(PIP) -r $<
+	@touch $@
+
+$(SITE): requirements-site.txt $(VENV)
+	@echo "Installing MkDocs into .venv (10 seconds the first time) …"
 	@.venv/bin/python $(PIP) -r $<
 	@touch $@
 

@@ -75,7 +75,9 @@ def examine(aws: Aws, *, on_check: Callable[[str], object] = str) -> list[Findin
             said = str(error) if isinstance(error, TagstreamError) else in_words(error)
             if said is None:
                 raise
-            findings.append(Finding(name, f"could not be looked at: {said}", "See to that, and look again."))
+            findings.append(
+                Finding(name, f"could not be looked at: {said.rstrip('.')}", "See to that, and look again.")
+            )
             if name == "credentials":
                 break
     return findings
