@@ -41,8 +41,7 @@ def bundle(rounds: int) -> Results:
     except bundling.BundlingError as error:
         results.skipped.append(Skipped("classify bundle for AWS", str(error)))
     else:
-        _sizes(results, aws, "for AWS (arm64)", 90.0, 35.0)
-    _sizes(results, here, "for this machine", 95.0, 38.0)
+        _sizes(results, aws)
     with tempfile.TemporaryDirectory(prefix="tagstream-bench-") as scratch:
         with zipfile.ZipFile(here) as zipped:
             zipped.extractall(scratch)
@@ -54,13 +53,13 @@ def bundle(rounds: int) -> Results:
     return results
 
 
-def _sizes(results: Results, archive: Path, where: str, mib: float, mb: float) -> None:
+def _sizes(results: Results, archive: Path, mib: float = 90.0, mb: float = 35.0) -> None:
     with zipfile.ZipFile(archive) as zipped:
         unzipped = sum(entry.file_size for entry in zipped.infolist())
     size = archive.stat().st_size
     results.rows.append(
         limited(
-            f"classify bundle {where}, unzipped (at most {mib:g} MiB), of Lambda's 250 MB",
+            f"classify bundle for AWS (arm64), unzipped (at most {mib:g} MiB), of Lambda's 250 MB",
             unzipped / MIB,
             LAMBDA_LIMIT / MIB,
             unit="MiB",
@@ -69,7 +68,7 @@ def _sizes(results: Results, archive: Path, where: str, mib: float, mb: float) -
     )
     results.rows.append(
         limited(
-            f"classify bundle {where}, zipped (at most {mb:g} MB), of Lambda's 250 MB",
+            f"classify bundle for AWS (arm64), zipped (at most {mb:g} MB), of Lambda's 250 MB",
             size / 1e6,
             LAMBDA_LIMIT / 1e6,
             unit="MB",

@@ -20,10 +20,14 @@ def thumbnails() -> Thumbnails:
 @cache
 def client() -> Any:
     from botocore.config import Config
+    from botocore.handlers import add_expect_header
 
     # Six seconds at most, in whatever state S3 is: a photo is given twelve, and the catalog waits for nobody else.
     config = Config(retries={"mode": "standard", "max_attempts": 2}, connect_timeout=1, read_timeout=2)
-    return session().create_client("s3", config=config)
+    s3 = session().create_client("s3", config=config)
+    # It would ask before it sends what is small: a way to S3 and back for each thumbnail, and half the CPU of writing it.
+    s3.meta.events.unregister("before-call.s3", add_expect_header)
+    return s3
 
 
 @cache

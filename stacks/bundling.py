@@ -248,7 +248,7 @@ class Bundle:
                 shutil.copyfile(path, destination)
             self._compile(root)
             archive = Path(scratch, "bundle.zip")
-            _zip([packages, root], archive)
+            _zip([packages, root], archive, compress=bool(self.target.platforms))
             archive.replace(finished)
         return finished
 
@@ -491,13 +491,18 @@ def _leave_out_symbols(path: Path) -> None:
     path.write_bytes(data)
 
 
-def _zip(roots: list[Path], archive: Path) -> None:
-    """The same content gives the same bytes: sorted names, one timestamp, one mode."""
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as zipped:
+def _zip(roots: list[Path], archive: Path, *, compress: bool) -> None:
+    """The same content gives the same bytes: sorted names, one timestamp, one mode.
+
+    What stays on this machine is not compressed: the emulator unpacks it for every worker of a function, in 0.1 s
+    instead of 0.45 for the largest one, and answers nobody meanwhile.
+    """
+    method = zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED
+    with zipfile.ZipFile(archive, "w") as zipped:
         for root in roots:
             for path in _files_below(root):
                 entry = zipfile.ZipInfo(str(path.relative_to(root)))
-                entry.compress_type = zipfile.ZIP_DEFLATED
+                entry.compress_type = method
                 # Lambda runs functions as a user of its own: everyone may read, and load what is a library.
                 entry.external_attr = 0o100755 << 16
-                zipped.writestr(entry, path.read_bytes())
+                zipped.writestr(entry, path.read_bytes(), compresslevel=9)

@@ -66,9 +66,9 @@ class Thumbnails:
         try:
             self.s3().put_object(
                 Bucket=self.bucket,
-                Key=f"{key}/{size}.webp",
+                Key=f"{key}/{size}.jpg",
                 Body=made.content,
-                ContentType="image/webp",
+                ContentType="image/jpeg",
                 CacheControl=_CACHING,
                 # Of one and the same key the content is the same.
                 IfNoneMatch="*",

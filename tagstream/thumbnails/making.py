@@ -1,4 +1,4 @@
-"""From a decoded photo to a small WebP of it, and nothing else: no EXIF, no place, no colour profile."""
+"""From a decoded photo to a small JPEG of it, and nothing else: no EXIF, no place, no colour profile."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ __all__ = ["Thumbnail", "make_thumbnail"]
 
 # Measured: docs/performance.md, Thumbnails.
 _QUALITY = 75
-_METHOD = 0
 # What is more than so many times too large is first reduced by a whole number, which takes half the time.
 _REDUCING_GAP = 1.2
 
 
 @dataclass(frozen=True, slots=True)
 class Thumbnail:
-    """``content`` is a WebP file of ``width`` x ``height`` pixels."""
+    """``content`` is a JPEG file of ``width`` x ``height`` pixels."""
 
     content: bytes
     width: int
@@ -40,5 +39,5 @@ def make_thumbnail(picture: Image, size: int) -> Thumbnail:
         picture = picture.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=_REDUCING_GAP)
     file = BytesIO()
     # Pillow would write what it is not told to leave out from what came with the picture.
-    picture.save(file, "WEBP", quality=_QUALITY, method=_METHOD, exif=b"", xmp=b"", icc_profile=b"")
+    picture.save(file, "JPEG", quality=_QUALITY, exif=b"", xmp=b"", icc_profile=b"", comment=b"")
     return Thumbnail(file.getvalue(), *picture.size)

@@ -39,9 +39,9 @@ def objects_of(key: str) -> Iterator[str]:
     """The objects that may be there under a key, one for each size.
 
     >>> list(objects_of("9c47/0a-65d3"))
-    ['9c47/0a-65d3/320.webp', '9c47/0a-65d3/1024.webp']
+    ['9c47/0a-65d3/320.jpg', '9c47/0a-65d3/1024.jpg']
     """
-    return (f"{key}/{size}.webp" for size in SIZES)
+    return (f"{key}/{size}.jpg" for size in SIZES)
 
 
 def check_thumbnails(value: Any, image: str) -> None:

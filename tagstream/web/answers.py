@@ -122,7 +122,7 @@ class Image(Answer):
     likeness: float | None = Field(None, description="How like the other image; comparable within an answer.")
     why: list[str] | None = Field(None, description="Why it is like the other image, in words.")
     picture_url: str | None = Field(None, description="GET it without a token, until 'urls_expire_at'.")
-    thumbnails: dict[str, str] = Field(description="URLs of WebP pictures, by the pixels of their longer side.")
+    thumbnails: dict[str, str] = Field(description="URLs of JPEG pictures, by the pixels of their longer side.")
     thumbnail_sizes: dict[str, list[int]] = Field(description="Width and height of each thumbnail.")
     urls_expire_at: str
 

@@ -89,5 +89,5 @@ class Images:
         if not made or self._thumbnails is None:
             return {}, {}
         sizes: dict[str, list[int]] = made["sizes"]
-        urls = {size: self._links.get(self._thumbnails, f"{made['key']}/{size}.webp", "image/webp") for size in sizes}
+        urls = {size: self._links.get(self._thumbnails, f"{made['key']}/{size}.jpg", "image/jpeg") for size in sizes}
         return urls, sizes

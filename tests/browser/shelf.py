@@ -25,14 +25,14 @@ _SHAPES = ((320, 213), (213, 320), (320, 240), (320, 180), (320, 320), (240, 320
 _KINDS = (("dog", "beagle"), ("cat", "tabby cat"), ("bird", "macaw"), ("flower", "daisy"))
 
 
-def picture(width: int, height: int, hue: int, kind: str = "WEBP") -> bytes:
+def picture(width: int, height: int, hue: int) -> bytes:
     """A small picture that can be told from others."""
     image = Image.new("HSV", (width, height), (hue % 256, 110, 215)).convert("RGB")
     draw = ImageDraw.Draw(image)
     draw.ellipse((width * 0.2, height * 0.2, width * 0.8, height * 0.8), fill=(250, 248, 240))
     draw.rectangle((0, height * 0.7, width, height), fill=(90, 100, 110))
     out = io.BytesIO()
-    image.save(out, kind)
+    image.save(out, "JPEG")
     return out.getvalue()
 
 
@@ -106,9 +106,9 @@ class Shelf:
         made = {"key": f"{document_id(self.pipeline.bucket, key)}/0a-1", "sizes": {"320": list(shape)}}
         self.pipeline.s3.put_object(
             Bucket=self._thumbnails,
-            Key=f"{made['key']}/320.webp",
+            Key=f"{made['key']}/320.jpg",
             Body=picture(*shape, hue=number * 7),
-            ContentType="image/webp",
+            ContentType="image/jpeg",
         )
         return classified(
             self.pipeline.bucket,

@@ -73,7 +73,7 @@ def test_offline_and_back(enter: Enter, demo: dict[str, Path]) -> None:
 def test_a_picture_that_is_not_there(enter: Enter, shelf: Shelf, demo: dict[str, Path]) -> None:
     me = enter()
     me.expects("status of 404")
-    me.page.route(re.compile("eagle|webp"), answering(404))
+    me.page.route(re.compile(r"eagle|/(320|1024)\.jpg"), answering(404))
     me.open()
     me.shows(*demo)
     me.tile("eagle.jpg").click()

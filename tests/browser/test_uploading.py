@@ -75,7 +75,7 @@ def test_names_that_are_no_names(enter: Enter, empty: None) -> None:
     me.open()
     expect(me.page.get_by_role("heading", name="Your photos go here")).to_be_visible()
     for number, name in enumerate(NAMES.values()):
-        me.hand_over(name, picture(200, 150, hue=30 * number, kind="JPEG"))
+        me.hand_over(name, picture(200, 150, hue=30 * number))
     done(me, f"{len(NAMES)} photos can be found now")
     me.eventually(lambda: me.tiles.count() == len(NAMES), "all of them are in the list")
     expect(me.tile(ATTACK)).to_be_visible()
@@ -216,7 +216,7 @@ def test_many_at_once(enter: Enter, shelf: Shelf, empty: None, tmp_path: Path) -
     files = []
     for number in range(130):
         files.append(tmp_path / f"{number:03}.jpg")
-        files[-1].write_bytes(picture(64, 48, hue=number * 2, kind="JPEG"))
+        files[-1].write_bytes(picture(64, 48, hue=number * 2))
     me = enter()
     me.open()
     expect(me.page.get_by_role("heading", name="Your photos go here")).to_be_visible()

@@ -149,12 +149,12 @@ def test_thumbnails_come_and_go_with_their_photo(pipeline: Pipeline, photos: dic
     pipeline.put(key, file.getvalue())
     first = pipeline.searchable(key)["thumbnails"]
     assert first["sizes"]["320"] == [213, 320]
-    assert thumbnails_of(pipeline, key) == {f"{first['key']}/{size}.webp" for size in (320, 1024)}
+    assert thumbnails_of(pipeline, key) == {f"{first['key']}/{size}.jpg" for size in (320, 1024)}
     for size, sides in first["sizes"].items():
-        content = pipeline.s3.get_object(Bucket=bucket, Key=f"{first['key']}/{size}.webp")["Body"].read()
+        content = pipeline.s3.get_object(Bucket=bucket, Key=f"{first['key']}/{size}.jpg")["Body"].read()
         assert not [secret for secret in (b"EXIF", b"XMP", b"ICCP", b"Maker") if secret in content]
         with Image.open(BytesIO(content)) as picture:
-            assert (picture.format, list(picture.size)) == ("WEBP", sides)
+            assert (picture.format, list(picture.size)) == ("JPEG", sides)
 
     pipeline.put(key, photos["coffee.png"])
 
@@ -164,7 +164,7 @@ def test_thumbnails_come_and_go_with_their_photo(pipeline: Pipeline, photos: dic
 
     second = eventually(replaced, "the photo that took its place has thumbnails")
     eventually(
-        lambda: thumbnails_of(pipeline, key) == {f"{second['key']}/{size}.webp" for size in (320, 1024)},
+        lambda: thumbnails_of(pipeline, key) == {f"{second['key']}/{size}.jpg" for size in (320, 1024)},
         "the thumbnails of the first photo are gone",
     )
 
@@ -178,7 +178,7 @@ def test_thumbnails_come_and_go_with_their_photo(pipeline: Pipeline, photos: dic
     third = pipeline.searchable(key)["thumbnails"]
     assert third["key"] not in (first["key"], second["key"])
     pipeline.settled()
-    assert thumbnails_of(pipeline, key) == {f"{third['key']}/{size}.webp" for size in (320, 1024)}
+    assert thumbnails_of(pipeline, key) == {f"{third['key']}/{size}.jpg" for size in (320, 1024)}
 
 
 def test_photos_of_a_time_before_thumbnails_get_theirs_by_retag(pipeline: Pipeline, photos: dict[str, Path]) -> None:

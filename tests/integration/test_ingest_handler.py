@@ -178,6 +178,25 @@ def test_settings_are_read_from_the_environment() -> None:
             module.Settings.from_environment(wrong)
 
 
+def test_a_thumbnail_is_sent_without_asking_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    from botocore.awsrequest import AWSResponse
+
+    from lambdas import thumbnails
+
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    s3 = thumbnails.client.__wrapped__()
+    sent: list[dict[str, str]] = []
+
+    def answer(request: Any, **_: Any) -> AWSResponse:
+        sent.append({name.lower(): value for name, value in request.headers.items()})
+        return AWSResponse(request.url, 200, {}, SimpleNamespace(stream=lambda: [b""]))
+
+    s3.meta.events.register("before-send.s3.PutObject", answer)
+    s3.put_object(Bucket="thumbnails", Key="a/0-1/320.jpg", Body=b"picture", ContentType="image/jpeg")
+    assert len(sent) == 1
+    assert "expect" not in sent[0]
+
+
 def test_importing_the_handler_loads_nothing_heavy() -> None:
     code = f"""
 import importlib.util, sys

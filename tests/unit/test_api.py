@@ -174,7 +174,7 @@ def test_images_carry_urls_that_expire(api: Api) -> None:
     (one,) = answer.body["images"]
     assert one["picture_url"].startswith(f"https://{BUCKET}.s3.eu-west-1.amazonaws.com/cat.jpg?")
     assert dict(parse_qsl(urlsplit(one["picture_url"]).query))["response-content-type"] == "image/jpeg"
-    assert one["thumbnails"]["320"].startswith("https://thumbnails-of-ours.s3.eu-west-1.amazonaws.com/abc/1/320.webp?")
+    assert one["thumbnails"]["320"].startswith("https://thumbnails-of-ours.s3.eu-west-1.amazonaws.com/abc/1/320.jpg?")
     assert one["thumbnail_sizes"] == made["sizes"]
     assert one["urls_expire_at"] > "2026-09-21T14:13:20"
 

@@ -115,6 +115,14 @@ def test_it_runs_on_its_own_and_compiles_nothing(project: Path, tmp_path: Path) 
     assert run.stdout == "dep hello late!\n"
 
 
+def test_only_what_is_sent_away_is_compressed(project: Path) -> None:
+    # pip takes a platform of its own for a foreign one, too; the wheel is for any.
+    away = replace(bundle(project), target=replace(HERE, name="away", platforms=("manylinux2014_x86_64",)))
+    for made, method in ((bundle(project), zipfile.ZIP_STORED), (away, zipfile.ZIP_DEFLATED)):
+        with zipfile.ZipFile(made.build()) as archive:
+            assert {entry.compress_type for entry in archive.infolist()} == {method}
+
+
 def test_a_second_build_finds_the_first(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = bundle(project).build()
     content = first.read_bytes()

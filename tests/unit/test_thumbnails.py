@@ -67,7 +67,7 @@ def test_an_update_that_names_no_thumbnails_of_its_own_image_is_refused(thumbnai
 
 
 def test_every_object_is_named() -> None:
-    assert list(objects_of(KEY)) == [f"{KEY}/320.webp", f"{KEY}/1024.webp"]
+    assert list(objects_of(KEY)) == [f"{KEY}/320.jpg", f"{KEY}/1024.jpg"]
 
 
 @pytest.mark.parametrize(
