@@ -11,8 +11,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from tagstream.analysis import FIELDS
+from tagstream.errors import CatalogError
 
-__all__ = ["VERSION", "index_name", "index_pattern", "index_version", "settings_and_mappings"]
+__all__ = [
+    "VERSION",
+    "index_body",
+    "index_generation",
+    "index_name",
+    "index_pattern",
+    "index_version",
+    "settings_and_mappings",
+    "writing_to",
+]
 
 _BLOCKS = ("write", "read_only", "read_only_allow_delete")
 
@@ -20,13 +30,14 @@ VERSION = 2
 """Raise it with every change of the settings or mappings below."""
 
 
-def index_name(alias: str, version: int = VERSION, shards: int = 1) -> str:
-    """The concrete index behind the alias. The number of its shards cannot change, so another one is another index.
+def index_name(alias: str, version: int = VERSION, shards: int = 1, generation: int = 1) -> str:
+    """The concrete index behind the alias. The number of its shards cannot change, so another one is another index;
+    and so is the next ``generation``, which takes the place of one that is the same but for what is in it.
 
-    >>> index_name("imagerepository", 2), index_name("imagerepository", 2, 20)
-    ('imagerepository-v2', 'imagerepository-v2s20')
+    >>> index_name("imagerepository", 2), index_name("imagerepository", 2, 20), index_name("imagerepository", 2, 20, 3)
+    ('imagerepository-v2', 'imagerepository-v2s20', 'imagerepository-v2s20g3')
     """
-    return f"{alias}-v{version}" + (f"s{shards}" if shards > 1 else "")
+    return f"{alias}-v{version}" + (f"s{shards}" if shards > 1 else "") + (f"g{generation}" if generation > 1 else "")
 
 
 def index_pattern(alias: str) -> str:
@@ -37,10 +48,37 @@ def index_pattern(alias: str) -> str:
 def index_version(name: str) -> int:
     """The version in a concrete index' name.
 
-    >>> index_version("imagerepository-v12"), index_version("imagerepository-v12s20")
+    >>> index_version("imagerepository-v12"), index_version("imagerepository-v12s20g3")
     (12, 12)
     """
-    return int(re.sub(r"s\d+$", "", name.rpartition("-v")[2]))
+    return int(_parts(name)["version"])
+
+
+def index_generation(name: str) -> tuple[str, int]:
+    """The name of a concrete index' first generation, and which one it is.
+
+    >>> index_generation("imagerepository-v12s20"), index_generation("imagerepository-v12s20g3")
+    (('imagerepository-v12s20', 1), ('imagerepository-v12s20', 3))
+    """
+    return re.sub(r"g\d+$", "", name), int(_parts(name)["generation"] or 1)
+
+
+def _parts(name: str) -> re.Match[str]:
+    found = re.search(r"-v(?P<version>\d+)(s\d+)?(g(?P<generation>\d+))?$", name)
+    if found is None:
+        raise CatalogError(f"{name} is no index that the catalog has made: delete it, or take it out of the alias")
+    return found
+
+
+def writing_to(index: str) -> str:
+    """The alias that a concrete index is written to by: of this one alone, and never that of another index.
+
+    A write that must go to an alias (``require_alias``) makes no index where there is none any more.
+
+    >>> writing_to("imagerepository-v2")
+    'writing-to-imagerepository-v2'
+    """
+    return f"writing-to-{index}"
 
 
 def blocks(about: Mapping[str, Any]) -> list[str]:
@@ -53,8 +91,14 @@ def blocks(about: Mapping[str, Any]) -> list[str]:
     return [kind for kind in _BLOCKS if str(found.get(kind)).lower() == "true"]
 
 
+def index_body(index: str, shards: int = 1, *, alias: str | None = None) -> dict[str, Any]:
+    """The body of the request that creates ``index``, with ``alias`` if it is to be the catalog from then on."""
+    aliases = [writing_to(index), *([alias] if alias is not None else [])]
+    return settings_and_mappings(shards) | {"aliases": {name: {} for name in aliases}}
+
+
 def settings_and_mappings(shards: int = 1) -> dict[str, Any]:
-    """The body of the request that creates the index, in so many primary shards (docs/scale.md).
+    """Settings and mappings of an index in so many primary shards (docs/scale.md).
 
     Unknown fields are kept but not indexed (``dynamic: false``): newer functions may write to an older index
     until it is reindexed. Keys have at most 1,024 bytes, far below the 32,766 that a keyword can have.

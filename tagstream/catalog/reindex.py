@@ -76,7 +76,7 @@ def _index_behind(client: OpenSearch, alias: str) -> str:
 
 
 def _create(client: OpenSearch, name: str, shards: int) -> None:
-    body = mapping.settings_and_mappings(shards)
+    body = mapping.index_body(name, shards)
     try:
         client.indices.create(index=name, body=body)
     except RequestError as error:

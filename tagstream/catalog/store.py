@@ -51,6 +51,8 @@ _SAID = ("status", "sequencer", "model", "vocabulary", "thumbnails")
 
 _AS_FAR_AS_ORDER_GOES = {"_source_includes": ",".join(dict.fromkeys((*POSITION_FIELDS, *_SAID, "thumbnails_gone")))}
 
+_MAKE_NO_INDEX = {"require_alias": "true"}
+
 Document: TypeAlias = Mapping[str, Any]
 """See :func:`tagstream.catalog.documents.document`."""
 
@@ -155,6 +157,9 @@ class CatalogStore:
             elif status == 400 and plan.winner is not None:
                 # This document will never be taken. Those before it may be: they come again.
                 outcomes |= {i: Outcome("failed", error) for i in indexes if i >= plan.winner}
+            elif status == 404:
+                # The index is gone, or of a version of this code that made it without: it comes again, like a conflict.
+                self._let_write(plan.stored.index)
             elif status != 409:
                 outcomes |= dict.fromkeys(indexes, Outcome("failed", error))
         for image, error in self._remove({image: plans[image].settled.remove for image in settled}).items():
@@ -192,7 +197,8 @@ class CatalogStore:
         """Write conditionally, each to the index that was read; the status and the error for each image.
 
         Not to the alias: while the catalog moves to a new index, a condition that holds in the new one
-        by chance must not let an older state through. The old one is closed for writing by then.
+        by chance must not let an older state through. The old one is closed for writing by then. And by that index'
+        own alias: where the index has been deleted meanwhile, its name alone would make one, without a mapping.
         """
         if not plans:
             return {}
@@ -200,7 +206,7 @@ class CatalogStore:
         lines: list[dict[str, Any]] = []
         for image, plan in plans.items():
             stored, settled = plan.stored, plan.settled
-            target: dict[str, Any] = {"_index": stored.index, "_id": image}
+            target: dict[str, Any] = {"_index": mapping.writing_to(stored.index), "_id": image}
             condition = {"if_seq_no": stored.seq_no, "if_primary_term": stored.primary_term}
             gone = {"thumbnails_gone": list(settled.gone)} if settled.gone else {}
             if plan.winner is None:
@@ -211,19 +217,27 @@ class CatalogStore:
                 document(replace(updates[plan.winner], thumbnails=settled.thumbnails), indexed_at=indexed_at) | gone
             )
         with catalog_errors():
-            items = self._client.bulk(body=lines)["items"]
+            items = self._client.bulk(body=lines, params=_MAKE_NO_INDEX)["items"]
         results = [next(iter(item.values())) for item in items]
         return {
             image: (result["status"], _reason(result.get("error")))
             for image, result in zip(plans, results, strict=True)
         }
 
+    def _let_write(self, index: str) -> None:
+        """Give the index, if it is there, the alias that it is written to by."""
+        with catalog_errors():
+            try:
+                self._client.indices.put_alias(index=index, name=mapping.writing_to(index))
+            except NotFoundError:
+                return
+
     def create_index(self, version: int = mapping.VERSION) -> None:
         """Create the index and its alias, in one step; that somebody else just did is as good."""
         name = mapping.index_name(self._alias, version, self._shards)
         try:
             with catalog_errors():
-                body = mapping.settings_and_mappings(self._shards) | {"aliases": {self._alias: {}}}
+                body = mapping.index_body(name, self._shards, alias=self._alias)
                 self._client.indices.create(index=name, body=body)
         except CatalogError as error:
             cause = error.__cause__

@@ -163,6 +163,10 @@ def counts_what_to_retag(person: Person) -> bool:
     return person.run("images", "retag", "--dry-run")
 
 
+def reconciles(person: Person) -> bool:
+    return person.run("images", "reconcile", "--repair", "--wait")
+
+
 def reindexes(person: Person) -> bool:
     return person.run("images", "reindex")
 
@@ -292,6 +296,7 @@ COMMANDS: dict[str, tuple[str, Callable[[Person], bool]]] = {
     "rejected": (_ALL, lambda p: p.run("images", "rejected")),
     "rm": ("MayOperate", removes),
     "retag": ("MayOperate", retags),
+    "reconcile": ("MayOperate", reconciles),
     "reindex": ("MayOperate", reindexes),
     "status": ("MayOperate", looks),
     "doctor": ("MayOperate", examines),

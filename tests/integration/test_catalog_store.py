@@ -11,7 +11,7 @@ import pytest
 from opensearchpy import OpenSearch
 from opensearchpy.exceptions import ConnectionError as NoConnection
 
-from tagstream.catalog import store
+from tagstream.catalog import mapping, store
 from tagstream.catalog.client import connect
 from tagstream.catalog.mapping import index_name
 from tagstream.catalog.queries import parse_request
@@ -164,6 +164,42 @@ def test_a_shard_that_never_comes_is_a_failure(
     assert outcome.state == "failed"
     assert "No shard available" in (outcome.error or "")
     assert requests.made == ["mget"] * 5
+
+
+def test_no_index_is_made_where_one_is_deleted_between_reading_and_writing(
+    catalog: CatalogStore, requests: Requests, opensearch: OpenSearch
+) -> None:
+    """OpenSearch would make one of that name, as it sees fit, that no alias leads to."""
+    catalog.apply([update(), update("dog.jpg")])
+
+    def delete() -> None:
+        requests.before_bulk = lambda: None
+        opensearch.indices.delete(index=index_name(INDEX))
+
+    requests.before_bulk = delete
+    requests.made.clear()
+    # One document was there, the other one not: both ways of writing.
+    assert states(catalog.apply([update("cat.jpg", "0B"), update("new.jpg")])) == ["applied", "applied"]
+    assert requests.made == ["mget", "bulk", "mget", "mget", "bulk"]
+    assert list(opensearch.indices.get_alias(name=INDEX)) == [index_name(INDEX)]
+    assert list(opensearch.indices.get_alias(index="*")) == [index_name(INDEX)]
+    opensearch.indices.refresh(index=INDEX)
+    found = CatalogStore(opensearch, INDEX).search(parse_request({"query": "search", "q": "tabby"}))
+    assert found["total"] == 2
+
+
+def test_an_index_of_an_older_version_of_the_program_is_written_to(
+    catalog: CatalogStore, requests: Requests, opensearch: OpenSearch
+) -> None:
+    """It was made without the alias that it is written to by."""
+    opensearch.indices.delete(index=index_name(INDEX))
+    body = mapping.settings_and_mappings() | {"aliases": {INDEX: {}}}
+    opensearch.indices.create(index=index_name(INDEX), body=body)
+    assert states(catalog.apply([update()])) == ["applied"]
+    assert requests.made == ["mget", "bulk", "mget", "bulk"]
+    requests.made.clear()
+    assert states(catalog.apply([update("dog.jpg")])) == ["applied"]
+    assert requests.made == ["mget", "bulk"]
 
 
 def test_an_index_without_its_alias_is_a_clear_failure(opensearch: OpenSearch) -> None:

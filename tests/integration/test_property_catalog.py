@@ -99,19 +99,19 @@ class Flaky:
             raise ConnectionTimeout("TIMEOUT", "away", OSError())
         return self._client.mget(**arguments)
 
-    def bulk(self, *, body: list[Any]) -> Any:
+    def bulk(self, *, body: list[Any], params: dict[str, str]) -> Any:
         if self._fails("write away"):
             raise ConnectionTimeout("TIMEOUT", "away", OSError())
         if self._fails("answer lost"):
-            self._client.bulk(body=body)
+            self._client.bulk(body=body, params=params)
             raise ConnectionTimeout("TIMEOUT", "answer lost", OSError())
         if self._fails("bulk in part"):
             # The first half is written, the rest is refused for now.
             half = len(body) // 4 * 2
-            items = self._client.bulk(body=body[:half])["items"] if half else []
+            items = self._client.bulk(body=body[:half], params=params)["items"] if half else []
             refused = {"status": 429, "error": {"type": "rejected", "reason": "too many requests"}}
             return {"errors": True, "items": items + [{"index": refused}] * (len(body) // 2 - half // 2)}
-        return self._client.bulk(body=body)
+        return self._client.bulk(body=body, params=params)
 
 
 class Shelf:

@@ -11,7 +11,7 @@ import click
 
 from tagstream.cli.common import DONE_IN_PART, aws_options, emit, json_option
 from tagstream.cli.images.retag import described, is_dated, looks_of, now_there, queues_of, rounds
-from tagstream.cli.next_steps import called_as
+from tagstream.cli.next_steps import typed
 from tagstream.deployed.aws import Aws
 from tagstream.deployed.catalog import Catalog
 
@@ -78,7 +78,7 @@ def reconcile(*, repair: bool, rate: float, wait: bool, as_json: bool, aws: Aws)
         tally = run().count(photos())
         _tell(tally, 0, as_json)
         if tally.outdated:
-            click.echo(f"To bring them together: {called_as()} images reconcile --repair", err=True)
+            click.echo(f"To bring them together: {typed(aws, 'images reconcile --repair')}", err=True)
             sys.exit(DONE_IN_PART)
         click.echo(f"Bucket and catalog agree: {tally.listed:,} photos.", err=True)
         return
@@ -90,7 +90,7 @@ def reconcile(*, repair: bool, rate: float, wait: bool, as_json: bool, aws: Aws)
     elif tally.outdated:
         click.echo(
             f"{tally.outdated:,} could not be brought together, such as {tally.such}: "
-            f"'{called_as()} dlq peek ingest' may say why. The same command tries these again.",
+            f"'{typed(aws, 'dlq peek ingest')}' may say why. The same command tries these again.",
             err=True,
         )
         sys.exit(DONE_IN_PART)
