@@ -25,7 +25,7 @@ def client() -> Any:
     # Six seconds at most, in whatever state S3 is: a photo is given twelve, and the catalog waits for nobody else.
     config = Config(retries={"mode": "standard", "max_attempts": 2}, connect_timeout=1, read_timeout=2)
     s3 = session().create_client("s3", config=config)
-    # It would ask before it sends what is small: a way to S3 and back for each thumbnail, and half the CPU of writing it.
+    # It would ask before it sends: a way to S3 and back for each thumbnail, and half the CPU of writing it.
     s3.meta.events.unregister("before-call.s3", add_expect_header)
     return s3
 
