@@ -26,6 +26,7 @@ GROUPS = {
     "web": ("benchmarks.web:web", "requests to the HTTP API through the local cloud (OPENSEARCH_URL for a real one)"),
     "gallery": ("benchmarks.gallery:gallery", "the gallery in Chromium: first sight, layout shift, script"),
     "vocabulary": ("benchmarks.vocabulary:vocabulary", "the vocabulary's size, and the time to read and use it"),
+    "capacity": ("benchmarks.capacity:capacity", "what an image needs: tags, messages, disk (OPENSEARCH_URL)"),
     "topics": ("benchmarks.topics:topics", "files over topics, and the worker"),
 }
 LEAST_ROUNDS = 20

@@ -13,7 +13,21 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
-__all__ = ["MODELS", "STAGES", "Api", "Consumer", "Domain", "Function", "Settings", "SettingsError", "settings_for"]
+from tagstream.plan import Declared, problems
+
+__all__ = [
+    "MODELS",
+    "STAGES",
+    "Api",
+    "Consumer",
+    "Domain",
+    "Function",
+    "Settings",
+    "SettingsError",
+    "configured",
+    "overloads",
+    "settings_for",
+]
 
 MODELS = ("efficientnet-lite0", "efficientnet-lite2", "inception-v3")
 ROOT = Path(__file__).resolve().parent.parent
@@ -129,6 +143,8 @@ class Settings:
     beside its handler, in ``lambdas/step``.
     ``log_personal``: keys of photos, words of searches and what steps print stand in the logs; otherwise hashes do.
     ``store_location``: keep in the catalog where a photo was taken, if the photo tells; that is personal.
+    The load that the stage is for, 0 where nothing is said of it: ``peak_images_per_hour`` photos in its busiest hour,
+    of ``photo_mb`` MB each, and ``images`` in the catalog at last. What does not carry it fails the synth.
     ``canary_minutes``: how often the pipeline is tried with a photo of its own; 0 for never.
     Alarms: ``queue_age_alarm_seconds`` that the oldest message waits beyond two failed tries; the part of the disk that
     is free, of calls that fail, of photos that are rejected; ``latency_objective_seconds`` from an upload to a photo
@@ -164,6 +180,9 @@ class Settings:
     min_score: float = 0.01
     min_ancestor_score: float = 0.01
     store_location: bool = False
+    peak_images_per_hour: int = 0
+    images: int = 0
+    photo_mb: float = 3.0
     queue_age_alarm_seconds: int = 900
     free_storage_alarm_percent: int = 25
     failures_alarm_percent: int = 5
@@ -280,6 +299,15 @@ def settings_for(context: Mapping[str, Any]) -> Settings:
     CDK's own context keys (they hold ``:`` or ``/``) are none of our business.
     Raises :class:`SettingsError` with every problem found.
     """
+    settings = configured(context)
+    found = list(overloads(settings))
+    if found:
+        raise SettingsError(found)
+    return settings
+
+
+def configured(context: Mapping[str, Any]) -> Settings:
+    """The same, whether or not the settings carry the load that they declare."""
     ours = {key: value for key, value in context.items() if ":" not in key and "/" not in key and key not in _OF_CDK}
     stage = ours.pop("stage", None)
     if stage is None:
@@ -291,20 +319,20 @@ def settings_for(context: Mapping[str, Any]) -> Settings:
         raise SettingsError([f"stage {stage!r} is not known: use one of {_listed(STAGES)}."])
     settings = STAGES[stage]
     known = {name: kind for name, kind in _names(settings) if name not in _FIXED}
-    problems = []
+    found: list[str] = []
     for name, value in sorted(ours.items()):
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
             advice = f"did you mean {close[0]!r}?" if close else f"the settings are {_listed(sorted(known))}."
-            problems.append(f"setting {name!r} is not known: {advice}")
+            found.append(f"setting {name!r} is not known: {advice}")
             continue
         try:
             settings = _with(settings, name.split("."), _converted(value, known[name]))
         except ValueError as error:
-            problems.append(f"setting {name} must be {error}, not {value!r}: change -c {name}=... .")
-    problems.extend(_problems(settings))
-    if problems:
-        raise SettingsError(problems)
+            found.append(f"setting {name} must be {error}, not {value!r}: change -c {name}=... .")
+    found.extend(_problems(settings))
+    if found:
+        raise SettingsError(found)
     return settings
 
 
@@ -355,6 +383,7 @@ def _problems(s: Settings) -> Iterator[str]:
     yield from _function_problems("purge", s.purge)
     yield from _function_problems("search", s.search)
     yield from _concurrency_problems(s)
+    yield from _declared_problems(s)
     yield from _domain_problems(s.domain, s.region)
     yield from _api_problems(s.api)
     if not s.is_own_model and s.model not in MODELS:
@@ -437,6 +466,41 @@ def _concurrency_problems(s: Settings) -> Iterator[str]:
             f"{s.account_concurrency} is all that the account lets run at a time: lower them, or ask AWS for more "
             "(quota L-B99A9384 of Lambda) and then raise account_concurrency."
         )
+
+
+def _declared_problems(s: Settings) -> Iterator[str]:
+    for name in ("peak_images_per_hour", "images"):
+        yield from _range_problems(name, getattr(s, name), 0, 10**12)
+    if s.max_bytes >= 1 and not 0 < s.photo_mb * 1024 * 1024 <= s.max_bytes:
+        yield f"photo_mb {s.photo_mb:g} must be above 0 and within max_bytes {s.max_bytes:,}: change one of them."
+
+
+def overloads(s: Settings) -> Iterator[str]:
+    """Where settings that are well in themselves don't carry the load that they declare (docs/scale.md)."""
+    yield from problems(
+        Declared(
+            peak_images_per_hour=s.peak_images_per_hour,
+            images=s.images,
+            photo_mb=s.photo_mb,
+            model=s.model,
+            region=s.region,
+            # stacks/queues.py makes no others.
+            high_throughput=True,
+            account_concurrency=s.account_concurrency,
+            classify_memory_mb=s.classify.memory_mb,
+            classify_timeout_seconds=s.classify.timeout_seconds,
+            classify_batch_size=s.classify.batch_size,
+            classify_max_concurrency=s.classify.max_concurrency,
+            catalog_memory_mb=s.catalog.memory_mb,
+            catalog_batch_size=s.catalog.batch_size,
+            catalog_max_concurrency=s.catalog.max_concurrency,
+            other_concurrency=s.steps.max_concurrency + _CONCURRENCY_LEFT,
+            instance_type=s.domain.instance_type,
+            data_nodes=s.domain.data_nodes,
+            volume_gb=s.domain.volume_gb,
+            shards=s.domain.shards,
+        )
+    )
 
 
 def _step_problems(step: str) -> Iterator[str]:

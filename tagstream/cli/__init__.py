@@ -1,4 +1,4 @@
-"""The command line: ``tagstream images | models | topics | local | smoke | dlq``."""
+"""The command line: ``tagstream images | models | topics | local | smoke | dlq | plan``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tagstream.cli.lazy import Lazy
 
 __all__ = ["main"]
 
-_MODULES = ("dlq", "doctor", "images", "local", "models", "smoke", "topics")
+_MODULES = ("dlq", "doctor", "images", "local", "models", "plan", "smoke", "topics")
 _COMMANDS = {name: f"tagstream.cli.{name}:{name}" for name in _MODULES}
 _COMMANDS |= {name: f"tagstream.cli.status:{name}" for name in ("status", "pause", "resume")}
 

@@ -58,7 +58,9 @@ class Lazy(click.Group):
             if error.command_name in self._hints:
                 known = self._hints[error.command_name]
                 raise click.UsageError(f"No such command {error.command_name!r}. {known}", ctx) from error
-            meant = list(self._alike(ctx, error.command_name))
+            alike = list(self._alike(ctx, error.command_name))
+            # A group's command of just this name is meant rather than one that looks like it.
+            meant = [name for name in alike if name.rpartition(" ")[2] == error.command_name] or alike
             hint = f" Did you mean {' or '.join(map(repr, meant))}?" if meant else ""
             raise click.UsageError(f"No such command {error.command_name!r}.{hint}", ctx) from error
 

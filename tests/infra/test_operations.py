@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from stacks.settings import ROOT, settings_for
+from tagstream.plan.money import ALARM_METRICS
 from tests.infra.templates import Resource, Stage, synthesise, synthesised
 from tests.infra.test_queues import dead_letters, mappings
 
@@ -224,3 +225,10 @@ def test_alarms_may_publish_to_the_topic(stage: Stage) -> None:
     assert allowed["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
     assert (allowed["Action"], allowed["Resource"]) == ("sns:Publish", topic.ref)
     assert allowed["Condition"] == {"StringEquals": {"aws:SourceAccount": "<AWS::AccountId>"}}
+
+
+def test_a_plan_reckons_with_as_many_alarms_as_there_are() -> None:
+    """CloudWatch bills an alarm for each metric that it looks at."""
+    alarms = synthesised("prod").of_type("AWS::CloudWatch::Alarm")
+    metrics = [sum("MetricStat" in query for query in alarm.properties.get("Metrics", ())) or 1 for alarm in alarms]
+    assert sum(metrics) == ALARM_METRICS

@@ -79,7 +79,7 @@ def test_the_map_points_one_way() -> None:
     ("layer", "forbidden"),
     [
         ("app.py", {"aws_cdk", "tagstream", "lambdas"}),
-        ("stacks", {"tagstream", "lambdas", "boto3", "botocore"}),
+        ("stacks", {"lambdas", "boto3", "botocore"}),
         ("lambdas", {"stacks", "aws_cdk", "tensorflow", "keras"}),
         ("tagstream", {"stacks", "lambdas", "aws_cdk", "aws_lambda_powertools"}),
     ],
