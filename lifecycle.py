@@ -1,7 +1,8 @@
-"""A stage's way to AWS and back: ``python lifecycle.py bootstrap | deploy | destroy STAGE -c name=value``.
+"""A stage's way to AWS and back: ``python lifecycle.py bootstrap | deploy | diff | rollback | destroy STAGE``.
 
 The CDK CLI does the work. Before it makes anything, what would stop it half an hour later is looked at, and said in a
 sentence: no credentials, those of another account, nobody who gets the alarms, a domain that would have to be replaced.
+What was synthesised before is deployed as it is (``--assembly``), and kept as the way back once it passed its trial.
 """
 
 from __future__ import annotations
@@ -9,12 +10,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -27,9 +31,10 @@ from botocore.exceptions import (
     ProfileNotFound,
 )
 
+from stacks.assembly import made_with
 from stacks.settings import ROOT, Settings, SettingsError, settings_for
 
-__all__ = ["LifecycleError", "Place", "check", "destroy", "empty", "find_stacks", "main"]
+__all__ = ["LifecycleError", "Place", "check", "destroy", "empty", "fetch", "find_stacks", "keep", "main", "told"]
 
 ENGINE = "OpenSearch_3.7"
 """The domain's engine, as OpenSearch Service calls it."""
@@ -37,6 +42,10 @@ ENGINE = "OpenSearch_3.7"
 _INTERRUPTED = 128 + signal.SIGINT
 _PARAMETER = "/cdk-bootstrap/hnb659fds/version"
 _GONE = ("DELETE_COMPLETE",)
+_DELIVERY = "delivery-tagstream"
+"""The stack of ``stacks/delivery.py``, which has a bucket for the way back."""
+_MOST_TOLD = 60_000
+"""Characters of differences: GitHub takes 65,536 in a comment."""
 
 
 class LifecycleError(Exception):
@@ -250,6 +259,47 @@ def destroy(
     return code
 
 
+def keep(place: Place, assembly: Path, system: str) -> str | None:
+    """Keep an assembly for :func:`fetch`; where it is, or None where the account has no place for it."""
+    bucket = _bucket_of_assemblies(place)
+    if bucket is None:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        archive = shutil.make_archive(str(Path(folder, system)), "zip", assembly)
+        place.client("s3").upload_file(archive, bucket, f"{system}.zip")
+    return f"s3://{bucket}/{system}.zip"
+
+
+def fetch(place: Place, system: str, into: Path) -> None:
+    """Unpack the assembly of a stage that was kept last; raises :class:`LifecycleError` if there is none."""
+    bucket = _bucket_of_assemblies(place)
+    if bucket is None:
+        raise LifecycleError(
+            f"nothing is kept in {place.region} of account {place.account}, which has no stack {_DELIVERY}: 'make "
+            f"delivery' makes one. Deploy an earlier commit with 'make deploy STAGE={system}'."
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        archive = Path(folder, f"{system}.zip")
+        try:
+            place.client("s3").download_file(bucket, archive.name, str(archive))
+        except ClientError as error:
+            _only(error, "404", "NoSuchKey")
+            raise LifecycleError(
+                f"no assembly of stage {system} has passed its trial yet: there is nothing to go back to."
+            ) from None
+        shutil.unpack_archive(archive, into)
+
+
+def _bucket_of_assemblies(place: Place) -> str | None:
+    try:
+        (stack,) = place.client("cloudformation").describe_stacks(StackName=_DELIVERY)["Stacks"]
+    except ClientError as error:
+        _only(error, "ValidationError")
+        return None
+    outputs = {output["OutputKey"]: str(output["OutputValue"]) for output in stack.get("Outputs", ())}
+    return outputs.get("AssembliesBucketName")
+
+
 def _agree(settings: Settings, yes: bool) -> Callable[[str], bool]:
     def agree(what: str) -> bool:
         if yes:
@@ -265,10 +315,14 @@ def _agree(settings: Settings, yes: bool) -> Callable[[str], bool]:
 
 def _run(arguments: Sequence[str], context: Sequence[str], cwd: str | os.PathLike[str] = ROOT) -> int:
     """The CDK CLI, which gets the terminal and Ctrl-C as this program does; its exit code."""
+    return _call(_cdk(arguments, context), cwd)
+
+
+def _cdk(arguments: Sequence[str], context: Sequence[str]) -> list[str]:
     command = [sys.executable, "-m", "stacks", *arguments, "--no-notices"]
     for given in context:
         command += ["-c", given]
-    return _call(command, cwd)
+    return command
 
 
 def _call(command: Sequence[str], cwd: str | os.PathLike[str]) -> int:
@@ -284,14 +338,16 @@ def _call(command: Sequence[str], cwd: str | os.PathLike[str]) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code: 0 done, 1 failed or not agreed to, 2 wrong usage, 130 interrupted."""
     parser = argparse.ArgumentParser(prog="lifecycle.py", description=__doc__.partition("\n")[0])
-    parser.add_argument("action", choices=("bootstrap", "deploy", "destroy"))
+    parser.add_argument("action", choices=("bootstrap", "deploy", "diff", "rollback", "destroy"))
     parser.add_argument("stage", help="local, dev, prod, or a copy such as dev-mine")
     parser.add_argument("-c", dest="context", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--assembly", type=Path, metavar="DIR", help="deploy, diff: what was synthesised before")
+    parser.add_argument("--policies", metavar="ARN,ARN", help="bootstrap: what CloudFormation may do, instead of all")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="diff: write it there as Markdown, too")
     parser.add_argument("--yes", action="store_true", help="ask nothing")
     given = parser.parse_args(arguments)
-    context = [f"stage={given.stage}", *given.context]
     try:
-        return _act(given.action, context, given.yes)
+        return _act(given)
     except (LifecycleError, SettingsError) as error:
         problems: Sequence[str] = error.problems
     except NoCredentialsError:
@@ -315,32 +371,112 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1
 
 
-def _act(action: str, context: Sequence[str], yes: bool) -> int:
+def _act(given: argparse.Namespace) -> int:
+    context = [f"stage={given.stage}", *given.context]
+    named = {name: value for name, _, value in (item.partition("=") for item in context)}
+    if given.assembly is not None:
+        if given.context:
+            raise LifecycleError("an assembly has its settings in it: leave SET out, or synthesise it with others.")
+        named = made_with(given.assembly, given.stage)
     standing = json.loads((ROOT / "cdk.json").read_text())["context"]
-    settings = settings_for(standing | {name: value for name, _, value in (item.partition("=") for item in context)})
+    settings = settings_for(standing | named)
     place = place_of(settings)
     os.environ |= {"AWS_REGION": place.region, "AWS_DEFAULT_REGION": place.region}
-    if action == "bootstrap":
+    if given.action == "bootstrap":
+        limited = ["--cloudformation-execution-policies", given.policies] if given.policies else []
         # From a folder without a cdk.json, for it to need no app: nothing has to be bundled for this.
         with tempfile.TemporaryDirectory() as folder:
-            return _run(["bootstrap", f"aws://{place.account}/{place.region}"], (), folder)
-    if action == "destroy":
+            return _run(["bootstrap", f"aws://{place.account}/{place.region}", *limited], (), folder)
+    if given.action == "diff":
+        return _diff(given.stage, _source(given.assembly, context), given.output)
+    if given.action == "rollback":
+        return _roll_back(settings, place, given.yes)
+    if given.action == "destroy":
         return destroy(
             settings,
             place,
-            agree=_agree(settings, yes),
+            agree=_agree(settings, given.yes),
             cdk=lambda arguments: _run(arguments, context),
-            report=lambda line: print(line, flush=True),  # noqa: T201
+            report=_say,
         )
+    code = _deploy(settings, place, _source(given.assembly, context), given.yes)
+    if code == 0 and given.assembly is not None:
+        kept = keep(place, given.assembly, settings.system)
+        _say(
+            f"Kept as the way back: {kept}"
+            if kept
+            else f"Not kept as the way back: the account has no stack {_DELIVERY} here ('make delivery' makes one)."
+        )
+    return code
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the CDK CLI has the stacks from: an assembly, or the app with its context."""
+
+    options: tuple[str, ...]
+    context: tuple[str, ...]
+
+
+def _source(assembly: Path | None, context: Sequence[str]) -> Source:
+    return Source((), tuple(context)) if assembly is None else Source(("--app", str(assembly.resolve())), ())
+
+
+def _deploy(settings: Settings, place: Place, source: Source, yes: bool) -> int:
     problems = list(check(settings, place))
     if problems:
         raise LifecycleError(*problems)
+    approval = ["--require-approval", "never"] if yes else []
     # The CLI passes over a stack whose template is as before, also if what it reads of another one has been replaced.
-    code = _run(["deploy", "--all", "--force", *(["--require-approval", "never"] if yes else [])], context)
+    code = _run(["deploy", "--all", "--force", *approval, *source.options], source.context)
     if code == 0:
-        print(f"\nA photo in, found, and out again, in stage {settings.system}:", flush=True)  # noqa: T201
+        _say(f"\nA photo in, found, and out again, in stage {settings.system}:")
         code = _call([str(ROOT / ".venv" / "bin" / "tagstream"), "smoke", "--stage", settings.system], ROOT)
     return code
+
+
+def _roll_back(settings: Settings, place: Place, yes: bool) -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        assembly = Path(folder)
+        fetch(place, settings.system, assembly)
+        _say(f"Back to the last assembly of stage {settings.system} that passed its trial:")
+        return _deploy(settings_for(made_with(assembly, settings.system)), place, _source(assembly, ()), yes)
+
+
+def _diff(system: str, source: Source, output: Path | None) -> int:
+    """What a deploy would change; from the templates alone, so that it takes no right to change anything."""
+    command = _cdk(["diff", "--method", "template", "--no-color", *source.options], source.context)
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    _say(done.stdout.rstrip())
+    if done.returncode == 0 and output is not None:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(told(system, done.stdout))
+    return done.returncode
+
+
+def told(system: str, differences: str) -> str:
+    """Differences as the CDK CLI prints them, as Markdown for a comment, no longer than GitHub takes."""
+    # Nothing in it ends the block.
+    text = re.sub(r"`{3,}", "'''", differences.strip())
+    if len(text) > _MOST_TOLD:
+        text = f"{text[:_MOST_TOLD]}\n… and {len(text) - _MOST_TOLD:,} characters more: see the log of the job."
+    found = re.search(r"Number of stacks with differences: (\d+)", text)
+    heading = f"### What a deploy changes in stage `{system}`\n\n"
+    if found and found[1] == "0":
+        return f"{heading}Nothing.\n"
+    return f"{heading}<details><summary>Differences</summary>\n\n```diff\n{text}\n```\n\n</details>\n"
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import Any
 from aws_cdk import App, Environment, Stack, Tags
 
 from stacks.api import Api
+from stacks.bounds import bound
 from stacks.bundling import discard_torn
 from stacks.canary import Canary
 from stacks.catalog import Catalog
@@ -82,6 +83,8 @@ def application(*, context: Mapping[str, Any] | None = None, outdir: str | None 
         # The catalog comes first: what is missing to deploy a stage (who gets its alarms) is asked for there.
         if isinstance(stack, Stack) and stack is not catalog:
             stack.add_stack_dependency(catalog)
+        if isinstance(stack, Stack) and settings.bounded:
+            bound(stack)
     Tags.of(app).add("project", "tagstream")
     Tags.of(app).add("stage", settings.stage)
     if settings.name is not None:

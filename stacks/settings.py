@@ -26,6 +26,7 @@ __all__ = [
     "SettingsError",
     "configured",
     "overloads",
+    "own_context",
     "settings_for",
 ]
 
@@ -137,6 +138,7 @@ class Settings:
     ``name`` tells copies of a stage in one account and region from one another. ``account`` and ``region`` are where
     it goes; without them, where the credentials lead. ``account_concurrency`` is how many functions that account lets
     run at a time in the region: new accounts get 10, and more when they ask.
+    ``bounded``: every role has the permissions boundary that ``make delivery`` has put into the account.
     ``model`` is the name of a model that ``tagstream models build`` made, or the path (with a ``/``) of a
     directory that holds one's own ``model.tflite``, ``labels.txt`` and ``model.json``.
     ``step`` is what the step function runs: a step of ``tagstream/steps``, or the name of a program that lies
@@ -194,6 +196,7 @@ class Settings:
     account: str | None = None
     region: str | None = None
     account_concurrency: int = 1000
+    bounded: bool = False
     local: bool = field(default=False)
 
     @property
@@ -293,10 +296,14 @@ _OF_CDK = {"cli-telemetry", "acknowledged-issue-numbers"}
 _FIXED = {"stage", "local"}
 
 
+def own_context(context: Mapping[str, Any]) -> dict[str, Any]:
+    """What of the CDK's context is a setting: its own keys hold ``:`` or ``/``, and are none of our business."""
+    return {key: value for key, value in context.items() if ":" not in key and "/" not in key and key not in _OF_CDK}
+
+
 def settings_for(context: Mapping[str, Any]) -> Settings:
     """The settings of the stage that ``context`` names, with its overrides applied.
 
-    CDK's own context keys (they hold ``:`` or ``/``) are none of our business.
     Raises :class:`SettingsError` with every problem found.
     """
     settings = configured(context)
@@ -308,7 +315,7 @@ def settings_for(context: Mapping[str, Any]) -> Settings:
 
 def configured(context: Mapping[str, Any]) -> Settings:
     """The same, whether or not the settings carry the load that they declare."""
-    ours = {key: value for key, value in context.items() if ":" not in key and "/" not in key and key not in _OF_CDK}
+    ours = own_context(context)
     stage = ours.pop("stage", None)
     if stage is None:
         raise SettingsError([f"no stage is named: add -c stage= with one of {_listed(STAGES)}."])

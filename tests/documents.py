@@ -12,7 +12,9 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
 
 # What goes to AWS: tests/infra/test_documents.py runs it up to the first call that needs credentials.
-NEEDS_AN_ACCOUNT = re.compile(r"npx cdk |make (bootstrap|deploy|destroy) |.* --stage (dev|prod)\b")
+NEEDS_AN_ACCOUNT = re.compile(
+    r"npx cdk |make (bootstrap|delivery|deploy|destroy|diff|rollback) |.* --stage (dev|prod)\b"
+)
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _COMMENT = re.compile(r"\s{2,}#.*$")

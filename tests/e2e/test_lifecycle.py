@@ -88,3 +88,70 @@ def test_an_account_is_prepared_a_stage_deployed_tried_and_removed(cloud: LocalC
     code, said = run(cloud, "destroy", "--yes")
     assert code == 0
     assert "There is nothing of stage local" in said
+
+
+def test_an_assembly_is_handed_on_kept_and_gone_back_to(cloud: LocalCloud) -> None:
+    """As the workflows do it, within the boundary, and in an account prepared for less than all rights."""
+    environment = clean_environment(**cloud.connection.environment(), NO_COLOR="1")
+
+    def make(*arguments: str) -> tuple[int, str]:
+        installed = [f"--old-file={place}/.installed" for place in (".venv", ".venv-local", "node_modules")]
+        done = subprocess.run(
+            ["make", *installed, *arguments],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=900,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    # The emulator does not know what AWS::IAM::OIDCProvider is.
+    code, said = make("delivery", "SET=repository=acme/tagstream provider_exists=true", "YES=1")
+    assert code == 0, said
+    (stack,) = cloud.connection.client("cloudformation").describe_stacks(StackName="delivery-tagstream")["Stacks"]
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+    code, said = make("bootstrap", "STAGE=local", f"POLICIES={outputs['ExecutionPolicyArns']}")
+    assert code == 0, said
+    code, said = make("synth", "STAGE=local", "SET=bounded=true log_days=3")
+    assert code == 0, said
+    code, said = make("rollback", "STAGE=local", "YES=1")
+    assert code != 0
+    assert "there is nothing to go back to" in said
+
+    assembly, told = "ASSEMBLY=build/synth/local", ROOT / "build" / "lifecycle" / "diff.md"
+    code, said = make("diff", "STAGE=local", assembly, f"OUTPUT={told}")
+    assert code == 0, said
+    assert "[+] AWS::SQS::Queue" in told.read_text()
+    code, said = make("deploy", "STAGE=local", assembly, "YES=1")
+    assert code == 0, said
+    assert f"Kept as the way back: s3://{outputs['AssembliesBucketName']}/local.zip" in said
+    code, said = make("diff", "STAGE=local", assembly, f"OUTPUT={told}")
+    assert code == 0, said
+    assert told.read_text().endswith("\nNothing.\n")
+
+    # Something else is deployed, which is not kept; the way back undoes it.
+    def log_days() -> int:
+        logs = cloud.connection.client("logs").describe_log_groups(logGroupNamePrefix="tagstream-local-search-")
+        return int(logs["logGroups"][0]["retentionInDays"])
+
+    assert log_days() == 3
+    code, said = run(cloud, "deploy", "--yes", "-c", "bounded=true")
+    assert code == 0, said
+    assert log_days() == 1
+    code, said = make("rollback", "STAGE=local", "YES=1")
+    assert code == 0, said
+    assert "Back to the last assembly of stage local that passed its trial" in said
+    assert [line.split()[0] for line in said.splitlines()[-4:]] == ["uploaded", "classified", "found", "removed"]
+    assert log_days() == 3
+    bounds = {
+        role.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn", "").rpartition("/")[2]
+        for role in (
+            cloud.connection.client("iam").get_role(RoleName=name["RoleName"])["Role"]
+            for name in cloud.connection.client("iam").list_roles()["Roles"]
+            if name["RoleName"].startswith("tagstream-local-")
+        )
+    }
+    assert bounds == {"delivery-tagstream-boundary-us-east-1"}

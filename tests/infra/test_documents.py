@@ -90,6 +90,9 @@ def test_there_is_something_to_try() -> None:
     assert {typed.command.split()[2] for typed in TYPED if typed.command.startswith("npx cdk")} == {"deploy", "synth"}
     assert {typed.command.split()[1] for typed in TYPED if typed.command.startswith("make")} == {
         "bootstrap",
+        "delivery",
         "deploy",
         "destroy",
+        "diff",
+        "rollback",
     }

@@ -17,6 +17,7 @@ from cfnlint.api import lint
 from cfnlint.config import ManualArgs
 
 from stacks.application import application
+from stacks.delivery import delivery
 from tests.infra.templates import ROOT
 
 # What settings switch on is looked at as well.
@@ -32,6 +33,8 @@ CONTEXTS: Mapping[str, Mapping[str, str]] = {
     },
     "dev for machines": {"stage": "dev", "api.auth": "iam"},
     "prod": {"stage": "prod"},
+    "prod within the boundary": {"stage": "prod", "bounded": "true"},
+    "delivery": {"repository": "acme/tagstream"},
 }
 REGIONS = ("us-east-1", "us-west-2", "eu-west-1", "eu-central-1", "ap-southeast-2", "ap-northeast-1", "sa-east-1")
 # A stage may be synthesised before it is said who gets its alarms, and warns of it.
@@ -47,7 +50,8 @@ def checked(name: str) -> tuple[set[str], dict[str, dict[str, Any]]]:
     """What the rules find and nothing accepts, and the templates by their files' names."""
     flags = json.loads((ROOT / "cdk.json").read_text())["context"]
     with tempfile.TemporaryDirectory() as folder:
-        app = application(context={**flags, "aws:cdk:bundling-stacks": [], **CONTEXTS[name]}, outdir=folder)
+        make = delivery if "repository" in CONTEXTS[name] else application
+        app = make(context={**flags, "aws:cdk:bundling-stacks": [], **CONTEXTS[name]}, outdir=folder)
         Validations.of(app).add_plugins(AwsSolutionsChecks(app), ServerlessChecks(app))
         # A finding ends the synthesis with an error; the report has them all, one by one.
         with contextlib.suppress(RuntimeError):

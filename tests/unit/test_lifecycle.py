@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, NoCredentialsError
 
 import lifecycle
-from lifecycle import LifecycleError, Place, check, destroy, empty, find_stacks, main, place_of
-from stacks.settings import Settings, settings_for
+from lifecycle import LifecycleError, Place, check, destroy, empty, fetch, find_stacks, keep, main, place_of, told
+from stacks.assembly import made_with, record
+from stacks.settings import Settings, SettingsError, settings_for
 
 
 def refusal(code: str, operation: str = "Any") -> ClientError:
@@ -37,6 +40,7 @@ class Account:
         self.stacks: dict[str, dict[str, Any]] = {}
         self.objects: dict[str, list[dict[str, str]]] = {}
         self.refused: list[dict[str, str]] = []
+        self.bucket_of_assemblies: Path | None = None
 
     def client(self, _service: str, region_name: str) -> Account:
         assert region_name
@@ -89,6 +93,21 @@ class Account:
         gone = [(one["Key"], one["VersionId"]) for one in Delete["Objects"]]
         self.objects[Bucket] = [one for one in self.objects[Bucket] if (one["Key"], one["VersionId"]) not in gone]
         return {}
+
+    def describe_stacks(self, StackName: str) -> dict[str, Any]:
+        assert StackName == "delivery-tagstream"
+        if self.bucket_of_assemblies is None:
+            raise refusal("ValidationError")
+        output = {"OutputKey": "AssembliesBucketName", "OutputValue": str(self.bucket_of_assemblies)}
+        return {"Stacks": [{"Outputs": [{"OutputKey": "Other", "OutputValue": "x"}, output]}]}
+
+    def upload_file(self, file: str, bucket: str, key: str) -> None:
+        shutil.copy(file, Path(bucket, key))
+
+    def download_file(self, bucket: str, key: str, file: str) -> None:
+        if not Path(bucket, key).exists():
+            raise refusal("404")
+        shutil.copy(Path(bucket, key), file)
 
     def add(
         self, name: str, *, buckets: Sequence[str] = (), keeps: Sequence[str] = (), protected: bool = False
@@ -302,3 +321,145 @@ def test_a_deploy_that_succeeded_is_tried(account: Account, monkeypatch: pytest.
         "name=mine",
     ]
     assert smoke[1:] == ["smoke", "--stage", "dev-mine"]
+
+
+@pytest.fixture
+def assembly(tmp_path: Path) -> Path:
+    """Of stage ``dev-mine``, as ``cdk synth`` leaves it."""
+    folder = tmp_path / "assembly"
+    folder.mkdir()
+    (folder / "manifest.json").write_text("{}")
+    (folder / "asset.zip").write_bytes(b"bundle")
+    record(folder, {"stage": "dev-mine", "log_days": "14", "@aws-cdk/core:x": True, "cli-telemetry": False})
+    return folder
+
+
+def called_by(monkeypatch: pytest.MonkeyPatch, account: Account, *codes: int) -> list[list[str]]:
+    """The commands that are run, each of which ends with the next code, and the last code from then on."""
+    called: list[list[str]] = []
+
+    def call(command: Sequence[str], _cwd: object) -> int:
+        called.append(list(command))
+        return codes[min(len(called), len(codes)) - 1]
+
+    monkeypatch.setattr(lifecycle.boto3, "Session", lambda: account)
+    monkeypatch.setattr(lifecycle, "_call", call)
+    return called
+
+
+def test_an_assembly_tells_what_it_was_made_with(assembly: Path, tmp_path: Path) -> None:
+    assert made_with(assembly, "dev-mine") == {"stage": "dev-mine", "log_days": "14"}
+    with pytest.raises(SettingsError, match="is for stage dev-mine, not prod: give STAGE=dev-mine"):
+        made_with(assembly, "prod")
+    for nothing in (tmp_path / "nothing", assembly / "asset.zip"):
+        with pytest.raises(SettingsError, match="holds no assembly: make one with 'make synth STAGE=dev'"):
+            made_with(nothing, "dev")
+    (assembly / "tagstream.json").write_text("{")
+    with pytest.raises(SettingsError, match="cannot be read: make it anew"):
+        made_with(assembly, "dev-mine")
+
+
+def test_an_assembly_is_deployed_as_it_is_and_kept_when_it_passed_its_trial(
+    account: Account,
+    assembly: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    account.bucket_of_assemblies = tmp_path / "kept"
+    account.bucket_of_assemblies.mkdir()
+    called = called_by(monkeypatch, account, 0)
+    assert main(["deploy", "dev-mine", "--assembly", str(assembly), "--yes"]) == 0
+    cdk, smoke = called
+    assert cdk[3:] == [
+        *("deploy", "--all", "--force", "--require-approval", "never", "--app", str(assembly), "--no-notices"),
+    ]
+    assert smoke[1:] == ["smoke", "--stage", "dev-mine"]
+    assert f"Kept as the way back: s3://{tmp_path}/kept/dev-mine.zip" in capsys.readouterr().out
+
+    fetch(at(account), "dev-mine", tmp_path / "back")
+    assert made_with(tmp_path / "back", "dev-mine") == made_with(assembly, "dev-mine")
+    assert (tmp_path / "back" / "asset.zip").read_bytes() == b"bundle"
+
+
+def test_what_failed_its_trial_is_not_kept(
+    account: Account, assembly: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account.bucket_of_assemblies = tmp_path / "kept"
+    account.bucket_of_assemblies.mkdir()
+    called_by(monkeypatch, account, 0, 3)
+    assert main(["deploy", "dev-mine", "--assembly", str(assembly), "--yes"]) == 3
+    called_by(monkeypatch, account, 1)
+    assert main(["deploy", "dev-mine", "--assembly", str(assembly), "--yes"]) == 1
+    assert list(account.bucket_of_assemblies.iterdir()) == []
+
+
+def test_the_way_back_deploys_what_was_kept_and_tries_it(
+    account: Account, assembly: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account.bucket_of_assemblies = tmp_path / "kept"
+    account.bucket_of_assemblies.mkdir()
+    assert keep(at(account), assembly, "dev-mine") == f"s3://{tmp_path}/kept/dev-mine.zip"
+    called = called_by(monkeypatch, account, 0)
+    assert main(["rollback", "dev-mine", "--yes"]) == 0
+    cdk, smoke = called
+    assert cdk[3:8] == ["deploy", "--all", "--force", "--require-approval", "never"]
+    assert cdk[8] == "--app"
+    assert cdk[9] != str(assembly)
+    assert smoke[1:] == ["smoke", "--stage", "dev-mine"]
+
+
+def test_where_there_is_no_way_back_it_is_said(
+    account: Account,
+    assembly: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    called = called_by(monkeypatch, account, 0)
+    assert main(["rollback", "dev"]) == 1
+    assert "which has no stack delivery-tagstream: 'make delivery' makes one" in capsys.readouterr().err
+    assert called == []
+    assert main(["deploy", "dev-mine", "--assembly", str(assembly)]) == 0
+    assert "Not kept as the way back" in capsys.readouterr().out
+    account.bucket_of_assemblies = tmp_path
+    assert main(["rollback", "dev"]) == 1
+    assert "no assembly of stage dev has passed its trial yet" in capsys.readouterr().err
+
+
+def test_the_settings_of_an_assembly_are_in_it(
+    account: Account, assembly: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    called = called_by(monkeypatch, account, 0)
+    assert main(["deploy", "dev-mine", "--assembly", str(assembly), "-c", "log_days=7"]) == 1
+    assert "an assembly has its settings in it" in capsys.readouterr().err
+    # Where it may go, too, and what is looked at before.
+    record(assembly, {"stage": "dev-mine", "account": "444455556666", "region": "eu-west-1"})
+    assert main(["deploy", "dev-mine", "--assembly", str(assembly)]) == 1
+    assert "stage dev-mine goes to 444455556666 only" in capsys.readouterr().err
+    assert called == []
+
+
+def test_an_account_is_prepared_for_less_than_all(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    called = called_by(monkeypatch, account, 0)
+    assert main(["bootstrap", "dev", "--policies", "arn:a,arn:b"]) == 0
+    assert called[0][3:] == [
+        *("bootstrap", "aws://111122223333/eu-west-1", "--cloudformation-execution-policies", "arn:a,arn:b"),
+        "--no-notices",
+    ]
+
+
+def test_differences_fit_into_a_comment_and_do_not_break_out_of_it() -> None:
+    few = told("prod", "Stack x\n[+] AWS::SQS::Queue ```evil```\n\u2728  Number of stacks with differences: 1\n")
+    assert few.startswith("### What a deploy changes in stage `prod`\n")
+    assert few.count("```") == 2
+    assert "[+] AWS::SQS::Queue" in few
+    assert told("prod", "\u2728  Number of stacks with differences: 0").endswith("\nNothing.\n")
+    many = told("prod", "x" * 1_000_000)
+    assert len(many) < 65_536
+    assert "940,000 characters more: see the log" in many
+
+
+def test_the_stack_with_the_bucket_is_called_as_it_is_made() -> None:
+    source = (lifecycle.ROOT / "stacks" / "delivery.py").read_text()
+    assert f'DELIVERY_STACK = "{lifecycle._DELIVERY}"' in source
