@@ -41,6 +41,8 @@ READY := $(VENV) $(CLOUD) $(NODE) $(MODEL)
 TENSORFLOW := .venv/.tensorflow
 # 50 MB, and only for who tests the gallery.
 BROWSER := .venv/.browser
+# Only for who builds what is published.
+DIST := .venv/.dist
 # 10 MB, and only for who builds the documents' site.
 SITE := .venv/.site
 
@@ -52,7 +54,7 @@ PARALLEL := -n logical --maxprocesses 4 --dist worksteal
 # A file's tests share what was synthesised for them.
 BY_FILE := -n logical --maxprocesses 4 --dist loadfile
 
-.PHONY: help setup demo up down bootstrap delivery deploy diff rollback destroy test unit infra integration long contract e2e least-privilege browser screenshots lint workflows synth site openapi bench fuzz soak vocabulary gallery lock clean
+.PHONY: help setup demo up down bootstrap delivery deploy diff rollback destroy test unit infra integration long contract e2e least-privilege browser screenshots lint workflows synth site openapi bench fuzz soak vocabulary gallery lock dist clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -169,7 +171,7 @@ lock: ## Renew constraints.txt and the local cloud's pins after a change of requ
 	@$(find_python); rm -rf build/lock; "$$python" -m venv build/lock/tagstream; "$$python" -m venv build/lock/cloud
 	@echo "Resolving requirements*.txt …"
 	@sed '/^-c /d' requirements.txt requirements-models.txt requirements-vocabulary.txt requirements-browser.txt \
-		requirements-site.txt > build/lock/requirements.txt
+		requirements-dist.txt requirements-site.txt > build/lock/requirements.txt
 	@build/lock/tagstream/bin/python $(PIP) -r build/lock/requirements.txt
 	@# One version for each platform, where requirements.txt says so, rather than the one that was installed here.
 	@grep '^ai-edge-litert==' requirements.txt > build/lock/markers.txt
@@ -185,9 +187,12 @@ lock: ## Renew constraints.txt and the local cloud's pins after a change of requ
 	@mv build/lock/constraints.txt constraints.txt; mv build/lock/cloud.txt tagstream/local/requirements.txt; rm -rf build/lock
 	@echo "Done: see 'git diff'."
 
+dist: $(VENV) $(DIST) ## Build what is published into dist/: Tagstream, and its default model (REPOSITORY_URL=address)
+	@.venv/bin/python -m release
+
 clean: ## Stop the local cloud and remove everything that was made here
 	@if [ -x .venv/bin/tagstream ]; then .venv/bin/tagstream local down; fi
-	rm -rf .venv .venv-local node_modules build cdk.out .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf .venv .venv-local node_modules build dist cdk.out .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 
 # The newest Python that everything pinned has wheels for, or the one asked for.
 define find_python
@@ -222,6 +227,10 @@ $(TENSORFLOW): requirements-models.txt $(VENV)
 
 $(BROWSER): requirements-browser.txt $(VENV)
 	@echo "Installing Playwright into .venv (10 seconds the first time) …"
+	@.venv/bin/python $(PIP) -r $<
+	@touch $@
+
+$(DIST): requirements-dist.txt $(VENV)
 	@.venv/bin/python $(PIP) -r $<
 	@touch $@
 

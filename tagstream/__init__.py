@@ -1,6 +1,7 @@
 """Tagstream: photos in a bucket become searchable by what they show; files over SQS topics become jobs.
 
-``tagstream.Catalog(stage="dev")`` asks the catalog of a deployed stage (docs/python.md). The names below are imported
+``tagstream.run_image_recognition("drum.jpg")`` says what a photo shows, ``tagstream.Catalog(stage="dev")`` asks the
+catalog of a deployed stage, :mod:`tagstream.topics` is PubSub over SQS (docs/python.md). The names below are imported
 when they are first used; ``__init__.pyi`` tells type checkers what they are.
 """
 
@@ -8,7 +9,19 @@ from __future__ import annotations
 
 import importlib
 
-__all__ = ["AwsError", "Catalog", "CatalogError", "ConfigurationError", "QueryError", "TagstreamError"]
+__all__ = [
+    "AwsError",
+    "Catalog",
+    "CatalogError",
+    "ConfigurationError",
+    "ImageRejected",
+    "MissingPackage",
+    "ModelError",
+    "QueryError",
+    "TagstreamError",
+    "run_image_recognition",
+]
+_HOMES = {"Catalog": "tagstream.deployed.catalog", "run_image_recognition": "tagstream.classifier"}
 
 
 def __getattr__(name: str) -> object:
@@ -17,8 +30,7 @@ def __getattr__(name: str) -> object:
         return importlib.import_module("importlib.metadata").version("tagstream")
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = "tagstream.deployed.catalog" if name == "Catalog" else "tagstream.errors"
-    return getattr(importlib.import_module(home), name)
+    return getattr(importlib.import_module(_HOMES.get(name, "tagstream.errors")), name)
 
 
 def __dir__() -> list[str]:

@@ -5,6 +5,7 @@ TagstreamError
 ├── NotAnEvent              a queue message is no S3 event notification
 ├── ModelError              a model or its weights cannot be had or read
 ├── ImageRejected           an image that can never be classified; ``reason`` is for people
+├── MissingPackage          a package that a part of Tagstream needs is not installed
 ├── AwsError                AWS refused a request or did not answer
 ├── CatalogError            OpenSearch refused or did not answer
 ├── QueryError              a search that cannot be answered as asked; the message says what to change
@@ -15,6 +16,7 @@ TagstreamError
 from __future__ import annotations
 
 import unicodedata
+from types import TracebackType
 
 __all__ = [
     "AwsError",
@@ -22,11 +24,13 @@ __all__ = [
     "ConfigurationError",
     "ImageRejected",
     "LocalCloudError",
+    "MissingPackage",
     "ModelError",
     "NotAnEvent",
     "QueryError",
     "TagstreamError",
     "TopicError",
+    "needs",
 ]
 
 
@@ -55,6 +59,35 @@ class ImageRejected(TagstreamError):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class MissingPackage(TagstreamError, ImportError):
+    """A package that a part of Tagstream needs is not installed; the message names the extra that brings it."""
+
+
+class needs:
+    """What is imported within comes with an extra: where it is missing, :class:`MissingPackage` says which.
+
+    >>> with needs("topics"):
+    ...     import no_such_package
+    Traceback (most recent call last):
+    tagstream.errors.MissingPackage: no_such_package is not installed: run pip install 'tagstream[topics]'
+    """
+
+    def __init__(self, extra: str) -> None:
+        self._extra = extra
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, ModuleNotFoundError) and error.name and error.name.partition(".")[0] != "tagstream":
+            missing = error.name.partition(".")[0]
+            raise MissingPackage(
+                f"{missing} is not installed: run pip install 'tagstream[{self._extra}]'", name=missing
+            ) from error
 
 
 class AwsError(TagstreamError):

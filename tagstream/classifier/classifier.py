@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from tagstream.classifier.confined import PATIENCE
 from tagstream.classifier.decode import DEFAULT_LIMITS, Decoded, Limits, decode
 from tagstream.classifier.models import DEFAULT_MODEL, find_model, load_classes, load_info
-from tagstream.errors import ModelError
+from tagstream.errors import ImageRejected, ModelError, needs
 from tagstream.tags import Tag
 from tagstream.vocabulary import load_tree
 
@@ -31,6 +32,9 @@ __all__ = [
 
 MIN_ANCESTOR_SCORE = 0.01
 """Ancestors below it are left out, unless a setting says otherwise; docs/vocabulary.md has what was measured."""
+
+
+_READ_AT_ONCE = 1 << 20
 
 
 def granted_cores() -> int:
@@ -65,7 +69,8 @@ class Classifier:
         self, folder: Path, *, threads: int | None = None, limits: Limits = DEFAULT_LIMITS, verify: bool = True
     ) -> None:
         """Load the model in ``folder``; raises :class:`ModelError` if it is missing or, with ``verify``, damaged."""
-        from ai_edge_litert.interpreter import Interpreter
+        with needs("classify"):
+            from ai_edge_litert.interpreter import Interpreter
 
         self.info = load_info(folder, verify=verify)
         self.labels, self.wordnet_ids = load_classes(folder)
@@ -194,10 +199,36 @@ def _classifier(model: str) -> Classifier:
     return Classifier(find_model(model))
 
 
-def run_image_recognition(path: str | Path, *, model: str = DEFAULT_MODEL) -> dict[str, float]:
-    """What the photo at ``path`` shows: tag to score, over all classes; the scores sum to one.
+def run_image_recognition(
+    photo: str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO, *, model: str = DEFAULT_MODEL
+) -> dict[str, float]:
+    """What a photo shows: tag to score, over all classes; the scores sum to one.
 
-    ``model`` is a name or a model's folder; it is loaded on the first call. Raises :class:`ImageRejected` if the
-    file is no photo, :class:`ModelError` if the model has not been built, OSError if the file cannot be read.
+    ``photo`` is its path, its bytes, or a file that is open for reading bytes, which is read to its end from where it
+    stands and left open. ``model`` is a name or a model's folder; it is loaded on the first call. Raises
+    :class:`ImageRejected` if that is no photo, :class:`ModelError` if there is no such model, OSError if the file
+    cannot be read, TypeError for anything else, also a file that was opened as text.
     """
-    return dict(_classifier(model).recognise(Path(path)).scores)
+    classifier = _classifier(model)
+    return dict(classifier.recognise(_content(photo, classifier.limits)).scores)
+
+
+def _content(photo: object, limits: Limits) -> bytes | Path:
+    if isinstance(photo, str | os.PathLike):
+        return Path(photo)
+    if isinstance(photo, bytes):
+        return photo
+    if isinstance(photo, bytearray | memoryview):
+        return bytes(photo)
+    read = getattr(photo, "read", None)
+    if read is None:
+        raise TypeError(f"a photo is a path, bytes or an open file, and no {type(photo).__name__}")
+    parts: list[bytes] = []
+    # Some files, such as those of sockets, give less than they are asked for.
+    while (left := limits.max_bytes + 1 - sum(map(len, parts))) > 0 and (part := read(min(left, _READ_AT_ONCE))):
+        if not isinstance(part, bytes):
+            raise TypeError('the file of a photo has to be opened for bytes: open(path, "rb")')
+        parts.append(part)
+    if left <= 0:
+        raise ImageRejected(f"the file is too large: more than the {limits.max_bytes:,} bytes that are allowed")
+    return b"".join(parts)

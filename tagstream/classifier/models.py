@@ -1,14 +1,15 @@
 """Models: what can be built, what has been built, and the folder a built one lives in.
 
-A model is a folder of three or four files::
+A model is a folder of three or four files, in ``build/models`` of a checkout or in the user's cache::
 
-    build/models/efficientnet-lite0/
+    models/efficientnet-lite0/
         model.tflite     the net, from normalised pixels to logits or probabilities
         labels.txt       one tag a line, in the order of the net's outputs
         wordnet-ids.txt  one WordNet id a line, in the same order; without it the tags have no ancestors
         model.json       everything else (ModelInfo)
 
-Any folder of that shape can be used, also one that was not built here: see docs/models.md.
+A package may have one, too. Any folder of that shape can be used, also one that was not built here: see
+docs/models.md.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ import hashlib
 import json
 import math
 import re
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
 from tagstream.errors import ModelError
+from tagstream.places import CHECKOUT, made
 from tagstream.vocabulary import load_tree
 
 __all__ = [
@@ -32,17 +35,24 @@ __all__ = [
     "ModelInfo",
     "ModelSpec",
     "built_models",
+    "checked",
     "find_model",
+    "installed_models",
     "keep_temperature",
     "load_classes",
     "load_info",
+    "of_ones_own",
 ]
 
 _SAME_NAMES = 950
 """With so many of ImageNet's names in their places, a model has ImageNet's thousand classes."""
 
 DEFAULT_MODEL = "efficientnet-lite0"
-MODELS_DIR = Path(__file__).resolve().parents[2] / "build" / "models"
+MODELS_DIR = made() / "models"
+"""Where models are built: in the checkout, or in the user's cache."""
+_ENTRY_POINTS = "tagstream.models"
+"""Packages with models name them here: ``efficientnet-lite0 = "tagstream_model_efficientnet_lite0"``."""
+
 
 Interpolation = Literal["bilinear", "bicubic"]
 
@@ -220,25 +230,60 @@ def sha256(path: Path) -> str:
         raise ModelError(f"{path} cannot be read: {error.strerror}") from error
 
 
+def checked(folder: Path) -> ModelInfo | ModelError:
+    """What a model says of itself, or what is wrong with it."""
+    try:
+        return load_info(folder)
+    except ModelError as error:
+        return error
+
+
 def built_models(root: Path = MODELS_DIR) -> Iterator[tuple[Path, ModelInfo | ModelError]]:
     """The models that stand ready in ``root``, by name; a damaged one comes with its error."""
     for folder in sorted(root.glob("*/model.json")):
-        try:
-            yield folder.parent, load_info(folder.parent)
-        except ModelError as error:
-            yield folder.parent, error
+        yield folder.parent, checked(folder.parent)
+
+
+def installed_models() -> Mapping[str, Path]:
+    """The folders of the models that installed packages have, by name."""
+    # Here, since it takes some 20 ms, and a function has its model in its bundle.
+    from importlib.metadata import entry_points
+    from importlib.util import find_spec
+
+    found = {}
+    for point in entry_points(group=_ENTRY_POINTS):
+        spec = find_spec(point.value)
+        for place in (spec.submodule_search_locations if spec else None) or ():
+            found[point.name] = Path(place)
+    return found
+
+
+def of_ones_own(folder: Path, root: Path = MODELS_DIR) -> Path:
+    """The model itself, or, of one that a package has, a copy in ``root``, which is found before it from then on."""
+    for name, place in installed_models().items():
+        if place == folder:
+            return Path(shutil.copytree(place, root / name, ignore=shutil.ignore_patterns("__*"), dirs_exist_ok=True))
+    return folder
 
 
 def find_model(name: str, root: Path = MODELS_DIR) -> Path:
-    """The folder of a model, given its name or the folder itself.
+    """The folder of a model: one that was built, one of an installed package, or else the folder with this path.
 
-    Raises :class:`ModelError` that says how to build it, or which ones there are.
+    Raises :class:`ModelError` that says how to get it, or which ones there are.
     """
-    for folder in (root / name, Path(name)):
-        if (folder / "model.json").is_file():
-            return folder
+    if (root / name / "model.json").is_file():
+        return root / name
+    if (Path(name).name == name) and (place := installed_models().get(name)):
+        return place
+    if (Path(name) / "model.json").is_file():
+        return Path(name)
     base = name.removesuffix("-int8").removesuffix("-fp32")
     if base in MODELS:
         kind = {"-int8": " --quantize int8", "-fp32": " --quantize none"}.get(name.removeprefix(base), "")
-        raise ModelError(f"model {name} has not been built: run 'tagstream models build {base}{kind}'")
+        how = f"'tagstream models build {base}{kind}'"
+        if CHECKOUT is None:
+            how += f", which pip install 'tagstream[cli,models]' makes possible; it builds into {root}"
+        if name == DEFAULT_MODEL and CHECKOUT is None:
+            how = f"pip install tagstream-model-{name}, or {how}"
+        raise ModelError(f"model {name} has not been built: run {how}")
     raise ModelError(f"there is no model {name!r}; known are {', '.join(MODELS)}, or the path of a model's folder")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import click
+from tagstream.errors import needs
 
-from tagstream.cli import signals
-from tagstream.cli.common import Failures
-from tagstream.cli.lazy import Lazy
+with needs("cli"):
+    import click
+
+    from tagstream.cli import signals
+    from tagstream.cli.common import Failures
+    from tagstream.cli.lazy import Lazy
 
 __all__ = ["main"]
 

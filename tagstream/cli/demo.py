@@ -21,6 +21,7 @@ from tagstream.cli.common import emit, progress
 from tagstream.cli.next_steps import called_as, steps
 from tagstream.errors import ConfigurationError, LocalCloudError
 from tagstream.local.cloud import HOME, ROOT, Connection, LocalCloud
+from tagstream.local.deployment import need_checkout
 from tagstream.local.photos import PHOTOS, fetch
 from tagstream.pipeline.uploads import Upload, find_uploads, upload_all
 
@@ -65,6 +66,7 @@ class _Shown:
 
 def run(folder: Path | None = None) -> bool:
     """Show everything, with the demo's photos or those in ``folder``; whether every photo was found as it should."""
+    need_checkout()
     began = time.monotonic()
     photos = _photos(folder)
     HOME.mkdir(parents=True, exist_ok=True)

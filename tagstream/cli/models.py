@@ -33,12 +33,16 @@ def models() -> None:
 @json_option
 def list_models(as_json: bool) -> None:
     """List the models that are ready, checked against their checksums, and those that can be built."""
-    from tagstream.classifier.models import MODELS, MODELS_DIR, built_models
+    from tagstream.classifier.models import MODELS, built_models, checked, installed_models
     from tagstream.errors import ModelError
 
     rows: list[dict[str, Any]] = []
-    for folder, info in built_models():
-        row: dict[str, Any] = {"model": folder.name, "status": "ready"}
+    known = {folder.name: (folder, info) for folder, info in built_models()}
+    for name, folder in installed_models().items():
+        if name not in known:
+            known[name] = (folder, checked(folder))
+    for name, (folder, info) in sorted(known.items()):
+        row: dict[str, Any] = {"model": name, "status": "ready"}
         if isinstance(info, ModelError):
             row |= {"status": "damaged", "reason": str(info)}
         else:
@@ -54,7 +58,7 @@ def list_models(as_json: bool) -> None:
             }
         rows.append(row)
     for name, spec in MODELS.items():
-        if not (MODELS_DIR / name).is_dir():
+        if name not in known:
             rows.append(
                 {
                     "model": name,
@@ -89,14 +93,16 @@ def list_models(as_json: bool) -> None:
 @click.option(
     "--samples",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="A folder of photos that int8 is calibrated on.  [default: build/photos]",
+    help="A folder of photos that int8 is calibrated on.  [default: photos beside models]",
 )
 @click.option("--force", is_flag=True, help="Build again what stands ready.")
 def build(name: str, weights: Path | None, quantize: str, samples: Path | None, force: bool) -> None:
-    """Build model NAME into build/models: efficientnet-lite0, efficientnet-lite2 or inception-v3.
+    """Build model NAME: efficientnet-lite0, efficientnet-lite2 or inception-v3.
+
+    It comes into build/models of the checkout, or, where Tagstream was installed, into ~/.cache/tagstream/models.
 
     int8 makes a model of its own beside the others, NAME-int8; none makes NAME-fp32. Inception-V3 and int8 are
-    built by TensorFlow (pip install -r requirements-models.txt); using a model never needs it.
+    built by TensorFlow (pip install tensorflow); using a model never needs it.
     """
     from tagstream.classifier.build import Quantization, build_model
     from tagstream.classifier.models import MODELS_DIR
@@ -144,7 +150,7 @@ def calibrate(
     Exit codes: 4 if photos were left out, 1 if nothing was kept since it would not help.
     """
     from tagstream.classifier import calibration
-    from tagstream.classifier.models import find_model, keep_temperature
+    from tagstream.classifier.models import find_model, keep_temperature, of_ones_own
 
     folder = find_model(model)
     scores, right, left_out = _scored(folder, labelled)
@@ -166,6 +172,7 @@ def calibrate(
     if dry_run:
         click.echo(f"The temperature would be {result.temperature:.3f}; without --dry-run it is kept.", err=True)
     else:
+        folder = of_ones_own(folder)
         keep_temperature(folder, round(result.temperature, 4), result.record())
         click.echo(f"Kept temperature {result.temperature:.3f} in {folder / 'model.json'}.", err=True)
     if left_out:

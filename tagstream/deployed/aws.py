@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from tagstream.errors import AwsError, CatalogError, ConfigurationError
+from tagstream.errors import AwsError, CatalogError, ConfigurationError, TagstreamError, needs
 
 __all__ = ["Aws", "errors_in_words", "in_words"]
 
@@ -30,7 +30,8 @@ class Aws:
 
     @functools.cached_property
     def _session(self) -> Any:
-        import boto3
+        with needs("catalog"):
+            import boto3
 
         return boto3.Session(profile_name=self.profile, region_name=self.region)
 
@@ -47,7 +48,8 @@ class Aws:
         return self._known[asked]
 
     def _client(self, service: str, settings: Mapping[str, Any]) -> Any:
-        from botocore.config import Config
+        with needs("catalog"):
+            from botocore.config import Config
 
         # botocore would wait a minute for each connection, too.
         bounds = {"connect_timeout": 10, "read_timeout": 60} | dict(settings)
@@ -133,6 +135,8 @@ def errors_in_words() -> Iterator[None]:
     """Turns errors of boto3's into :class:`AwsError`; the original one is its cause."""
     try:
         yield
+    except TagstreamError:
+        raise
     except Exception as error:
         message = in_words(error)
         if message is None:

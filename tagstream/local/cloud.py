@@ -26,9 +26,10 @@ from typing import Self
 
 from tagstream.errors import LocalCloudError
 from tagstream.local.connection import Connection
-from tagstream.local.deployment import ROOT, deploy
+from tagstream.local.deployment import ROOT, deploy, need_checkout
 from tagstream.local.gallery import Gallery, make_user
 from tagstream.local.state import Process, State
+from tagstream.places import CHECKOUT, made
 
 __all__ = [
     "DEFAULT_PORT",
@@ -43,7 +44,7 @@ __all__ = [
     "up",
 ]
 
-HOME = Path(os.environ.get("TAGSTREAM_LOCAL_HOME") or ROOT / "build" / "local").resolve()
+HOME = Path(os.environ.get("TAGSTREAM_LOCAL_HOME") or made() / "local").resolve()
 """Where the cloud that stays keeps its state; another folder there is another cloud beside it."""
 DEFAULT_PORT = 4566
 _STOP_SECONDS = 30.0
@@ -107,6 +108,7 @@ class LocalCloud:
         Raises :class:`LocalCloudError` if the port is taken (saying by whom, if that can be known), if set-up has
         not been done, or if one of the two doesn't start.
         """
+        need_checkout()
         from osmem_server import resolve_binary
 
         from tagstream.local.supervisor import Settings
@@ -202,6 +204,11 @@ class LocalCloud:
 def connection(directory: Path = HOME) -> Connection:
     """The cloud that ``tagstream local up`` started; raises :class:`LocalCloudError` if there is none."""
     state = State.read(directory / "state.json")
+    if state is None and CHECKOUT is None:
+        raise LocalCloudError(
+            f"no local cloud is known in {directory}. It is run from a checkout ('make up'): set "
+            "TAGSTREAM_LOCAL_HOME to the checkout's build/local to reach it from here; --stage names a stage on AWS."
+        )
     if state is None:
         raise LocalCloudError("the local cloud is not running: start it with 'tagstream local up' (or 'make up').")
     if not state.running():
@@ -217,6 +224,7 @@ def up(
     If it fails or is interrupted, a cloud that was not there before is not there afterwards; one that ran before
     runs on, with what CloudFormation rolled back to.
     """
+    need_checkout()
     with _lock(directory):
         state = State.read(directory / "state.json")
         if state is not None and state.running():

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from tagstream.errors import LocalCloudError
 from tagstream.local.supervisor import stop_trees
+from tagstream.places import CHECKOUT
 
-__all__ = ["ROOT", "STAGE", "deploy"]
+__all__ = ["ROOT", "STAGE", "deploy", "need_checkout"]
 
 ROOT = Path(__file__).resolve().parents[2]
 STAGE = "local"
@@ -28,6 +29,15 @@ _LONGEST_SECONDS = 3600.0
 
 def _nobody_watches(_pid: int) -> None:
     """For a cloud that outlives the command anyway."""
+
+
+def need_checkout() -> None:
+    """Raises :class:`LocalCloudError` if this is no checkout: an installed package has no stacks to deploy."""
+    if CHECKOUT is None:
+        raise LocalCloudError(
+            "the local cloud deploys the stacks of a checkout, which an installed tagstream has not: clone the "
+            "repository and run 'make up' there."
+        )
 
 
 def deploy(

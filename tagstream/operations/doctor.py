@@ -20,6 +20,7 @@ from tagstream.deployed.aws import Aws, in_words
 from tagstream.errors import TagstreamError
 from tagstream.operations.mappings import mapping_of
 from tagstream.operations.queues import QUEUES
+from tagstream.places import CHECKOUT
 from tagstream.topics import Topics
 
 __all__ = ["CHECKS", "Finding", "Stage", "examine"]
@@ -90,8 +91,8 @@ def _machine(_stage: Stage) -> Iterator[tuple[str, str]]:
     free = shutil.disk_usage(Path.cwd()).free
     if free < _FREE_BYTES:
         yield f"{free / 1e9:.1f} GB of disk are free here, and bundles and models take 2", "Make room."
-    root = Path(__file__).resolve().parents[2]
-    if not (root / "cdk.json").exists():
+    root = CHECKOUT
+    if root is None:
         return  # installed, not checked out: nothing is deployed from here
     if shutil.which("node") is None or shutil.which("npm") is None:
         yield "there is no Node with npm on the PATH, which the CDK CLI needs", "Install Node 22 or newer."

@@ -129,7 +129,7 @@ def test_public_names() -> None:
     public = {
         name
         for name, value in vars(tagstream.classifier).items()
-        if getattr(value, "__module__", "").startswith("tag") or name.isupper()
+        if name[0] != "_" and (getattr(value, "__module__", "").startswith("tag") or name.isupper())
     }
     assert public == set(tagstream.classifier.__all__)
     assert granted_cores() >= 1

@@ -5,11 +5,11 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tagstream.places import cache
 from tagstream.topics.errors import DownloadRefused
 
 __all__ = ["only_download_of"]
@@ -22,7 +22,7 @@ def only_download_of(url: str, target: Path, *, shared: bool = False) -> Iterato
     Raises :class:`DownloadRefused` when somebody does already, unless ``shared``. The claim is a lock on a file, which
     ends with its process however that ends. Where no such file can be made, nothing is claimed.
     """
-    claim = _folder() / f"{hashlib.sha256(url.encode()).hexdigest()[:32]}.download"
+    claim = cache() / "downloads" / f"{hashlib.sha256(url.encode()).hexdigest()[:32]}.download"
     try:
         claim.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(claim, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -46,11 +46,3 @@ def only_download_of(url: str, target: Path, *, shared: bool = False) -> Iterato
         yield
     finally:
         os.close(descriptor)
-
-
-def _folder() -> Path:
-    for variable, parts in (("XDG_CACHE_HOME", ()), ("HOME", (".cache",))):
-        base = os.environ.get(variable)
-        if base and Path(base).is_dir():
-            return Path(base, *parts, "tagstream", "downloads")
-    return Path(tempfile.gettempdir(), f"tagstream-{os.getuid()}", "downloads")
