@@ -32,6 +32,7 @@ NOT_TESTS = {
     "screenshots",
     "openapi",
     "bench",
+    "dist",
     "vocabulary",
     "gallery",
     "lock",
