@@ -23,6 +23,7 @@ GROUPS = {
     "catalog": ("benchmarks.catalog:catalog", "the catalog function's requests"),
     "search": ("benchmarks.search:search", "searches, and what a document needs (OPENSEARCH_URL for a real one)"),
     "pipeline": ("benchmarks.pipeline:pipeline", "upload to searchable through the local cloud"),
+    "simulation": ("benchmarks.replay:simulation", "the simulation's rates, against the local cloud's"),
     "web": ("benchmarks.web:web", "requests to the HTTP API through the local cloud (OPENSEARCH_URL for a real one)"),
     "gallery": ("benchmarks.gallery:gallery", "the gallery in Chromium: first sight, layout shift, script"),
     "vocabulary": ("benchmarks.vocabulary:vocabulary", "the vocabulary's size, and the time to read and use it"),
