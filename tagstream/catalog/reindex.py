@@ -20,8 +20,10 @@ from tagstream.errors import CatalogError
 
 __all__ = ["SLICES", "reindex_step"]
 
+PART = 20_000
+"""Documents that are copied in a request at most, about: it must be answered within the client's time."""
 SLICES = 256
-"""Parts that the documents are copied in; their ids are hashes, so the parts are about equal."""
+"""Parts that the documents are copied in at least; their ids are hashes, so the parts are about equal."""
 
 _CLOCK_DIFFERENCE = "15m"
 """Between the writers of ``indexed_at``, at most."""
@@ -46,23 +48,50 @@ def reindex_step(
     with catalog_errors():
         target = mapping.index_name(alias, version, shards)
         source = _index_behind(client, alias)
-        done = {"state": "done", "index": target, "slice": SLICES, "slices": SLICES}
         if source == target:
-            return done
+            return _done(target, SLICES)
         if mapping.index_version(source) > version:
             raise CatalogError(f"{alias} is at {source}, newer than this function's code: deploy the new code first")
         if progress is None or progress.get("index") != target:
             _create(client, target, shards)
-            started = datetime.now(UTC).isoformat(timespec="milliseconds")
-            progress = {"state": "copying", "index": target, "slice": 0, "slices": SLICES, "started": started}
-        position = int(progress["slice"])
-        while position < SLICES:
-            _copy(client, source, target, {"range": {"id": _slice(position)}})
-            position += 1
-            if clock() >= deadline:
-                return progress | {"slice": position}
-        _switch(client, alias, source, target, since=str(progress["started"]))
-        return done
+            progress = _pass(client, source, target)
+        while progress is not None:
+            position, slices = int(progress["slice"]), int(progress["slices"])
+            while position < slices:
+                _copy(client, source, target, _slice(position, slices), progress.get("since"))
+                position += 1
+                if clock() >= deadline:
+                    return progress | {"slice": position}
+            since = str(progress["started"])
+            progress = _next_pass(client, source, target, progress)
+        _switch(client, alias, source, target, since=since)
+        return _done(target, slices)
+
+
+def _pass(client: OpenSearch, source: str, target: str, since: str | None = None) -> dict[str, Any]:
+    """The progress of a copy that is yet to begin: of all documents, or of those that were written ``since``."""
+    started = datetime.now(UTC).isoformat(timespec="milliseconds")
+    left = _count(client, source, since)
+    return {
+        "state": "copying",
+        "index": target,
+        "slice": 0,
+        "slices": _slices(left),
+        "started": started,
+        "since": since,
+        "left": left,
+    }
+
+
+def _next_pass(client: OpenSearch, source: str, target: str, progress: dict[str, Any]) -> dict[str, Any] | None:
+    """Another copy of what was written during the last one, or None if there is little of it, or not much less."""
+    following = _pass(client, source, target, str(progress["started"]))
+    few = following["left"] <= PART or following["left"] > progress.get("left", 0) / 2
+    return None if few else following
+
+
+def _done(index: str, slices: int) -> dict[str, Any]:
+    return {"state": "done", "index": index, "slice": slices, "slices": slices}
 
 
 def _index_behind(client: OpenSearch, alias: str) -> str:
@@ -90,17 +119,42 @@ def _create(client: OpenSearch, name: str, shards: int) -> None:
             client.indices.create(index=name, body=body)
 
 
-def _slice(number: int) -> dict[str, str]:
+def _count(client: OpenSearch, index: str, since: str | None) -> int:
+    counted = client.search(
+        index=index, body={"size": 0, "track_total_hits": True, "query": {"bool": {"filter": _written(since)}}}
+    )
+    return int(counted["hits"]["total"]["value"])
+
+
+def _written(since: str | None) -> list[dict[str, Any]]:
+    return [] if since is None else [{"range": {"indexed_at": {"gte": f"{since}||-{_CLOCK_DIFFERENCE}"}}}]
+
+
+def _slices(documents: int, *, least: int | None = None) -> int:
+    """How many parts: a power of 16, since it is by their first digits that ids are told apart.
+
+    >>> _slices(300), _slices(10_000_000), _slices(300, least=1)
+    (256, 4096, 1)
+    """
+    slices = SLICES if least is None else least
+    while slices * PART < documents:
+        slices *= 16
+    return slices
+
+
+def _slice(number: int, slices: int) -> dict[str, str]:
     """The ids of one part.
 
-    >>> _slice(0), _slice(255)
-    ({'gte': '00', 'lt': '01'}, {'gte': 'ff', 'lt': 'fg'})
+    >>> _slice(0, 256), _slice(255, 256), _slice(255, 4096)
+    ({'gte': '00', 'lt': '01'}, {'gte': 'ff', 'lt': 'g'}, {'gte': '0ff', 'lt': '100'})
     """
-    return {"gte": f"{number:02x}", "lt": f"{number + 1:02x}" if number < SLICES - 1 else "fg"}
+    digits = len(f"{slices - 1:x}")
+    return {"gte": f"{number:0{digits}x}", "lt": f"{number + 1:0{digits}x}" if number < slices - 1 else "g"}
 
 
-def _copy(client: OpenSearch, source: str, target: str, query: dict[str, Any]) -> None:
+def _copy(client: OpenSearch, source: str, target: str, ids: dict[str, str], since: str | None) -> None:
     """Copy with the source's versions: a document that the target has in the same or a later version stays."""
+    query = {"bool": {"filter": [{"range": {"id": ids}}, *_written(since)]}}
     answer = client.reindex(
         body={
             "source": {"index": source, "query": query},
@@ -120,7 +174,9 @@ def _switch(client: OpenSearch, alias: str, source: str, target: str, *, since: 
     _close_for_writing(client, source)
     try:
         client.indices.refresh(index=source)
-        _copy(client, source, target, {"range": {"indexed_at": {"gte": f"{since}||-{_CLOCK_DIFFERENCE}"}}})
+        slices = _slices(_count(client, source, since), least=1)
+        for number in range(slices):
+            _copy(client, source, target, _slice(number, slices), since)
         client.indices.refresh(index=target)
         client.indices.update_aliases(
             body={

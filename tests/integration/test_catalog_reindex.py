@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from opensearchpy import OpenSearch
 
-from tagstream.catalog import mapping
+from tagstream.catalog import mapping, reindex
 from tagstream.catalog.client import connect
 from tagstream.catalog.queries import parse_request
 from tagstream.catalog.reindex import SLICES, reindex_step
@@ -143,7 +143,7 @@ def test_a_failed_switch_opens_the_old_index_again(catalog: CatalogStore, opense
     # A document that the new index can't take: the copy must stop, and say so, with the catalog as it was.
     class Broken:
         def __init__(self) -> None:
-            self.reindex, self.indices = opensearch.reindex, self
+            self.reindex, self.search, self.indices = opensearch.reindex, opensearch.search, self
             self.get_alias, self.create = opensearch.indices.get_alias, opensearch.indices.create
             self.put_settings, self.add_block = opensearch.indices.put_settings, opensearch.indices.add_block
 
@@ -207,6 +207,51 @@ def test_what_an_index_remembers_does_not_win_when_the_catalog_comes_back(opense
     spread.apply([update("cat.jpg", "0D")])
     reindex_step(opensearch, INDEX)
     assert contents(opensearch) == {"cat.jpg": "0D"}
+
+
+def test_a_large_catalog_is_copied_in_parts_that_stay_small(
+    catalog: CatalogStore, opensearch: OpenSearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reindex, "PART", 1)
+    before = contents(opensearch)
+    moved = reindex_step(opensearch, INDEX, version=NEW, seconds=0)
+    assert (moved["slice"], moved["slices"]) == (1, 4096)
+    while moved["state"] == "copying":
+        moved = reindex_step(opensearch, INDEX, moved, version=NEW)
+    assert moved["slice"] == moved["slices"] == 4096
+    assert contents(opensearch) == before
+
+
+def test_what_is_written_meanwhile_is_copied_before_the_index_is_closed(
+    catalog: CatalogStore, opensearch: OpenSearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reindex, "PART", 20)
+    monkeypatch.setattr(reindex, "SLICES", 16)
+    monkeypatch.setattr(reindex, "_CLOCK_DIFFERENCE", "0s")
+    before = contents(opensearch)
+    moved = reindex_step(opensearch, INDEX, version=NEW, seconds=0)
+    passes = [moved["left"]]
+    while moved["state"] == "copying":
+        # Half of all is written during the first copy, three images during the second.
+        if moved["slice"] == 1:
+            for n in range(150 if len(passes) == 1 else 3):
+                assert catalog.apply([update(f"{n}.jpg", f"0{'AB'[n % 2]}")])[0].state in {"applied", "stale"}
+                catalog.apply([update(f"{n}.jpg", f"0C{len(passes)}")])
+            opensearch.indices.refresh(index=INDEX)
+        moved = reindex_step(opensearch, INDEX, moved, version=NEW, seconds=0)
+        if moved["state"] == "copying" and moved["left"] != passes[-1]:
+            passes.append(moved["left"])
+    assert passes == [300, 150]
+    assert contents(opensearch) == before | {f"{n}.jpg": "0C1" for n in range(150)} | {
+        f"{n}.jpg": "0C2" for n in range(3)
+    }
+
+
+@pytest.mark.parametrize("slices", [256, 4096])
+def test_each_id_is_in_one_part(slices: int) -> None:
+    ids = [update(f"{n}.jpg").document_id for n in range(200)] + ["0" * 64, "f" * 64]
+    parts = [reindex._slice(number, slices) for number in range(slices)]
+    assert [sum(part["gte"] <= one < part["lt"] for part in parts) for one in ids] == [1] * len(ids)
 
 
 def test_the_purge_leaves_an_index_that_is_being_filled(catalog: CatalogStore, opensearch: OpenSearch) -> None:

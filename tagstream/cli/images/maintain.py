@@ -142,5 +142,6 @@ def reindex(aws: Aws) -> None:
         while moved is None or moved["state"] != "done":
             before = 0 if moved is None else moved["slice"]
             moved = aws.invoke("catalog", "PurgeFunctionName", {"action": "reindex", "progress": moved})
-            advance((moved["slice"] - before) / moved["slices"])
+            # What was written meanwhile is copied from the beginning.
+            advance(max(0, moved["slice"] - before) / moved["slices"])
     click.echo(f"The catalog is in {moved['index']}.", err=True)
