@@ -1,7 +1,7 @@
 """Builds a model: published weights, into a net, into a .tflite file with all that it takes to use it.
 
 The EfficientNet-Lites are written straight into the file. TensorFlow, which is large and behind with new versions of
-Python, is needed for Inception-V3 and for int8; it is imported here and nowhere else, and only for these.
+Python, is needed for Inception-V3; it is imported here and nowhere else, and only for that.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ from tagstream.places import CHECKOUT
 from tagstream.vocabulary import load_tree
 
 if TYPE_CHECKING:
+    from tagstream.classifier.int8 import Ranges
     from tagstream.classifier.nets import Net
 
-__all__ = ["Quantization", "build_model", "variant_name"]
+__all__ = ["Quantization", "build_model", "measured_ranges", "variant_name"]
 
 Quantization = Literal["fp16", "int8", "none"]
 T = TypeVar("T")
@@ -65,7 +66,8 @@ def build_model(
     """Build a model, unless it stands ready; returns its folder, which appears whole or not at all.
 
     ``weights`` is a Keras weights file (.h5) for inception-v3, or a PyTorch checkpoint for the others, instead of
-    the published ones. ``samples`` are photos that int8 is calibrated on, where all is computed in integers.
+    the published ones. ``samples`` are photos that int8 is calibrated on, where all is computed in integers; for the
+    published weights there are ranges already, which are taken if there are no samples.
     ``random_weights`` is for measuring speed only: the folder's name and its ``model.json`` say so.
     ``report`` is told each step. Raises :class:`ModelError`.
     """
@@ -79,20 +81,21 @@ def build_model(
         report(f"{folder} stands ready")
         return folder
     vocabulary = load_tree()
-    calibration = _calibration(spec, samples) if quantize == "int8" and spec.package else None
-    tf = _tensorflow(report) if quantize == "int8" or spec.package is None else None
+    integers = quantize == "int8" and spec.package is not None
+    calibration = _calibration(spec, samples) if integers and (samples or weights or random_weights) else None
+    tf = _tensorflow(report) if spec.package is None else None
     source: Path | None = None
     if not random_weights:
         report("reading the weights")
         source = weights or _published_weights(spec)
     if tf is None:
         report(f"writing the net ({quantize})")
-        content, packages = _written(spec, source, quantize), ["ai-edge-litert"]
+        content, packages = _written(name, source, quantize, calibration), ["ai-edge-litert"]
     else:
         report("building the net")
         net = _net(spec, source)
         report(f"converting to LiteRT ({quantize})")
-        content, packages = _convert(tf, net, quantize, calibration), ["tensorflow-cpu", "keras"]
+        content, packages = _convert(tf, net, quantize), ["tensorflow-cpu", "keras"]
     kind: Literal["published", "file", "random"] = "random" if random_weights else "published"
     origin, licence = spec.source, spec.licence
     if weights is not None and not _is_keras_own(weights):
@@ -155,7 +158,7 @@ def _tensorflow(report: Callable[[str], object]) -> Any:
             import tensorflow as tf
     except ImportError as error:
         what = "tensorflow" if CHECKOUT is None else "-r requirements-models.txt"
-        raise ModelError(f"Inception-V3 and int8 are built by TensorFlow: run 'pip install {what}'") from error
+        raise ModelError(f"Inception-V3 is built by TensorFlow: run 'pip install {what}'") from error
     tf.get_logger().setLevel("ERROR")
     return tf
 
@@ -215,13 +218,29 @@ def _net(spec: ModelSpec, source: Path | None) -> Any:
     return keras.Model(*_built(spec, source, nets.KerasNet()))
 
 
-def _written(spec: ModelSpec, source: Path | None, quantize: Quantization) -> bytes:
+def _written(name: str, source: Path | None, quantize: Quantization, calibration: list[Any] | None) -> bytes:
     """The .tflite file of an EfficientNet-Lite, as TensorFlow's converter would make it."""
     with needs("models"):
+        from tagstream.classifier.int8 import Int8Net, published_ranges, ranges_of
         from tagstream.classifier.tflite import TfliteNet
 
-    net = TfliteNet(fp16=quantize == "fp16")
+    spec = MODELS[name]
+    if quantize != "int8":
+        net = TfliteNet(fp16=quantize == "fp16")
+    elif calibration is None:
+        net = Int8Net(published_ranges(name), pixels=spec.pixels)
+    else:
+        net = Int8Net(ranges_of(lambda floats: _built(spec, source, floats), calibration), pixels=spec.pixels)
     return net.content(*_built(spec, source, net))
+
+
+def measured_ranges(name: str, samples: Sequence[Path]) -> Ranges:
+    """Those of the published weights of an EfficientNet-Lite on photos; raises :class:`ModelError`."""
+    from tagstream.classifier.int8 import ranges_of
+
+    spec = MODELS[name]
+    source = _published_weights(spec)
+    return ranges_of(lambda net: _built(spec, source, net), _calibration(spec, samples))
 
 
 def _built(spec: ModelSpec, source: Path | None, net: Net[T]) -> tuple[T, T]:
@@ -234,16 +253,12 @@ def _built(spec: ModelSpec, source: Path | None, net: Net[T]) -> tuple[T, T]:
     return nets.efficientnet_lite(net, spec.input_size, spec.width, spec.depth, weights)
 
 
-def _convert(tf: Any, net: Any, quantize: Quantization, calibration: list[Any] | None) -> bytes:
+def _convert(tf: Any, net: Any, quantize: Quantization) -> bytes:
     converter = tf.lite.TFLiteConverter.from_keras_model(net)
     if quantize != "none":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if quantize == "fp16":
         converter.target_spec.supported_types = [tf.float16]
-    if calibration is not None:
-        # Inputs and outputs stay floats: the net itself turns them into bytes and back.
-        converter.representative_dataset = lambda: ([sample] for sample in calibration)
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     with quiet(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         content: bytes = converter.convert()

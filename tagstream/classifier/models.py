@@ -77,6 +77,11 @@ class ModelSpec:
     depth: float | None = None
     package: str | None = None
 
+    @property
+    def pixels(self) -> tuple[float, float]:
+        """What the least and the largest byte become."""
+        return (0 - self.mean) / self.std, (255 - self.mean) / self.std
+
 
 def _lite(size: int, width: float, depth: float, package: str, top1: float) -> ModelSpec:
     # The nets were trained and measured on a centre crop that leaves out 32 pixels of (size + 32).

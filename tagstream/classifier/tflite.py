@@ -7,6 +7,7 @@ LiteRT's kernels run once). Source: tensorflow/compiler/mlir/lite/schema/schema.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,9 @@ Tensor = tuple[int, tuple[int, ...]]
 class TfliteNet:
     """A :class:`tagstream.classifier.nets.Net` that is written down as it is built; ``fp16`` halves the weights."""
 
+    # Widening from 16 bits came with the third version of its operator; of the others the first will do.
+    _versions: Mapping[str, int] = {"DEQUANTIZE": 3}
+
     def __init__(self, *, fp16: bool) -> None:
         from ai_edge_litert import schema_py_generated as schema
 
@@ -35,7 +39,7 @@ class TfliteNet:
         self._tensors: list[Any] = []
         # The first buffer is empty: it is that of every tensor which has no value before the net runs.
         self._buffers: list[bytes] = [b""]
-        self._codes: list[int] = []
+        self._codes: list[str] = []
         self._widening: list[Any] = []
         self._operators: list[Any] = []
 
@@ -61,8 +65,13 @@ class TfliteNet:
         return self._operator("MEAN", self._schema.ReducerOptionsT(), (tensor, over), (1, tensor[1][-1]))
 
     def dense(self, tensor: Tensor, matrix: NDArray[Any], bias: NDArray[Any]) -> Tensor:
-        inputs = (tensor, self._weights(matrix), self._weights(bias))
+        inputs = (tensor, *self._layer(tensor, matrix, bias, axis=0))
         return self._operator("FULLY_CONNECTED", self._schema.FullyConnectedOptionsT(), inputs, (1, len(matrix)))
+
+    @property
+    def outputs(self) -> list[int]:
+        """The numbers of the tensors that come out of its layers, in the order in which they were built."""
+        return [operator.outputs[0] for operator in self._operators]
 
     def content(self, pixels: Tensor, logits: Tensor) -> bytes:
         """The file, of the net from ``pixels`` to ``logits``."""
@@ -73,7 +82,7 @@ class TfliteNet:
         graph.inputs, graph.outputs = [pixels[0]], [logits[0]]
         model = schema.ModelT()
         model.version, model.description = 3, "Tagstream"
-        model.operatorCodes = [self._code(number) for number in self._codes]
+        model.operatorCodes = [self._code(name) for name in self._codes]
         model.subgraphs = [graph]
         model.buffers = [_Buffer(schema, content) for content in self._buffers]
         return _packed(model)
@@ -84,14 +93,26 @@ class TfliteNet:
         scale, shift, mean, variance = norm
         factor = scale / np.sqrt(variance + np.float32(EPSILON))
         # Channels that come out: the last axis of a depthwise kernel, the first of any other.
-        along = (1, 1, 1, -1) if kernel.shape[0] == 1 and name.startswith("DEPTHWISE") else (-1, 1, 1, 1)
-        inputs = (tensor, self._weights(kernel * factor.reshape(along)), self._weights(shift - mean * factor))
+        axis = 3 if name.startswith("DEPTHWISE") else 0
+        weights = kernel * np.expand_dims(factor, [other for other in range(4) if other != axis])
+        inputs = (tensor, *self._layer(tensor, weights, shift - mean * factor, axis=axis))
         options.padding = self._schema.Padding.SAME
         options.strideW = options.strideH = stride
         relu6 = self._schema.ActivationFunctionType.RELU6
         options.fusedActivationFunction = relu6 if activate else self._schema.ActivationFunctionType.NONE
         _, height, width, _ = tensor[1]
         return self._operator(name, options, inputs, (1, -(-height // stride), -(-width // stride), len(factor)))
+
+    def _layer(
+        self,
+        tensor: Tensor,  # noqa: ARG002 - integers depend on what comes in
+        weights: NDArray[np.float32],
+        bias: NDArray[np.float32],
+        *,
+        axis: int,  # noqa: ARG002 - and on the channel
+    ) -> tuple[Tensor, Tensor]:
+        """The values of a layer whose input is ``tensor``; ``axis`` of its weights has the channels that come out."""
+        return self._weights(weights), self._weights(bias)
 
     def _weights(self, values: NDArray[np.float32]) -> Tensor:
         if not self._fp16:
@@ -120,22 +141,20 @@ class TfliteNet:
         return output
 
     def _made(self, name: str, options: Any, inputs: tuple[Tensor, ...], output: Tensor) -> Any:
-        code = getattr(self._schema.BuiltinOperator, name)
-        if code not in self._codes:
-            self._codes.append(code)
+        if name not in self._codes:
+            self._codes.append(name)
         operator = self._schema.OperatorT()
-        operator.opcodeIndex = self._codes.index(code)
+        operator.opcodeIndex = self._codes.index(name)
         operator.inputs, operator.outputs = [number for number, _ in inputs], [output[0]]
         if options is not None:
             kind = type(options).__name__.removesuffix("T")
             operator.builtinOptionsType, operator.builtinOptions = getattr(self._schema.BuiltinOptions, kind), options
         return operator
 
-    def _code(self, number: int) -> Any:
+    def _code(self, name: str) -> Any:
         code = self._schema.OperatorCodeT()
-        # Widening from 16 bits came with the third version of its operator; of the others the first will do.
-        code.version = 3 if number == self._schema.BuiltinOperator.DEQUANTIZE else 1
-        code.builtinCode = code.deprecatedBuiltinCode = number
+        code.version = self._versions.get(name, 1)
+        code.builtinCode = code.deprecatedBuiltinCode = getattr(self._schema.BuiltinOperator, name)
         return code
 
 

@@ -93,7 +93,7 @@ def list_models(as_json: bool) -> None:
 @click.option(
     "--samples",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="A folder of photos that int8 is calibrated on.  [default: photos beside models]",
+    help="A folder of photos that int8 is calibrated on; the published weights need none.",
 )
 @click.option("--force", is_flag=True, help="Build again what stands ready.")
 def build(name: str, weights: Path | None, quantize: str, samples: Path | None, force: bool) -> None:
@@ -101,18 +101,16 @@ def build(name: str, weights: Path | None, quantize: str, samples: Path | None, 
 
     It comes into build/models of the checkout, or, where Tagstream was installed, into ~/.cache/tagstream/models.
 
-    int8 makes a model of its own beside the others, NAME-int8; none makes NAME-fp32. Inception-V3 and int8 are
-    built by TensorFlow (pip install tensorflow); using a model never needs it.
+    int8 makes a model of its own beside the others, NAME-int8; none makes NAME-fp32. Inception-V3 is built by
+    TensorFlow (pip install tensorflow); using a model never needs it.
     """
     from tagstream.classifier.build import Quantization, build_model
-    from tagstream.classifier.models import MODELS_DIR
 
-    folder = samples or MODELS_DIR.parent / "photos"
     made = build_model(
         name,
         weights=weights,
         quantize=cast(Quantization, quantize),
-        samples=sorted(path for path in folder.rglob("*") if path.is_file()),
+        samples=sorted(path for path in samples.rglob("*") if path.is_file()) if samples else (),
         force=force,
         report=lambda step: click.echo(f"{name}: {step}", err=True),
     )

@@ -18,8 +18,9 @@ from tagstream.classifier import Classifier, best_tags, run_image_recognition
 from tagstream.classifier.build import _convert as converted
 from tagstream.classifier.build import _net as keras_net
 from tagstream.classifier.build import _published_weights as published_weights
-from tagstream.classifier.build import build_model
+from tagstream.classifier.build import build_model, measured_ranges
 from tagstream.classifier.classifier import normalise
+from tagstream.classifier.int8 import published_ranges
 from tagstream.classifier.models import MODELS, MODELS_DIR, find_model
 from tagstream.local.photos import PHOTOS, Photo, fetch
 
@@ -94,23 +95,32 @@ def test_a_damaged_model_is_built_again_the_same_and_in_one_step(tmp_path: Path)
     assert (made / "model.tflite").read_bytes() == (find_model("efficientnet-lite0") / "model.tflite").read_bytes()
 
 
-@pytest.mark.long
-def test_int8_of_the_small_nets_is_integers_throughout(photos: list[Path], tmp_path: Path) -> None:
-    pytest.importorskip("tensorflow", reason="TensorFlow has no wheels for this Python")
-    made = build_model("efficientnet-lite0", quantize="int8", samples=photos, root=tmp_path)
-    small = Classifier(made)
-    assert (made.name, small.info.quantization) == ("efficientnet-lite0-int8", "int8")
+@pytest.mark.parametrize("name", ["efficientnet-lite0", "efficientnet-lite2"])
+def test_int8_says_what_fp16_says(name: str, photos: list[Path], tmp_path: Path) -> None:
+    made = build_model(name, quantize="int8", root=tmp_path)
+    small, large = Classifier(made), Classifier(build_model(name, root=tmp_path))
+    assert (made.name, small.info.quantization) == (f"{name}-int8", "int8")
     assert (made / "model.tflite").stat().st_size < 7_000_000
-    kinds = {detail["dtype"] for detail in small._interpreter.get_tensor_details() if "conv2d" in detail["name"]}
-    assert np.int8 in kinds
-    right = sum(
-        bool(
-            {tag.tag for tag in best_tags(small.recognise(FOLDER / photo.name).scores, min_score=0, max_tags=3)}
-            & photo.tags
-        )
-        for photo in PHOTOS
+    for path in photos:
+        scores, expected = small.recognise(path).scores, large.recognise(path).scores
+        best = max(expected, key=expected.__getitem__)
+        assert abs(scores[best] - expected[best]) < 0.2, path
+        if expected[best] >= 0.5:
+            assert max(scores, key=scores.__getitem__) == best, path
+
+
+@pytest.mark.long
+def test_the_ranges_are_those_of_the_demo_s_photos(photos: list[Path], tmp_path: Path) -> None:
+    measured = np.array(measured_ranges("efficientnet-lite0", photos))
+    kept = np.array(published_ranges("efficientnet-lite0"))
+    # The last digits of floats are the processor's own.
+    np.testing.assert_allclose(measured, kept, rtol=0.01, atol=0.01)
+    # Photos of one's own have ranges of their own.
+    own, usual = (
+        build_model("efficientnet-lite0", quantize="int8", samples=samples, root=tmp_path / root)
+        for root, samples in (("own", photos[:2]), ("usual", ()))
     )
-    assert right >= 0.8 * len(PHOTOS)
+    assert (own / "model.tflite").read_bytes() != (usual / "model.tflite").read_bytes()
 
 
 @pytest.mark.long

@@ -18,6 +18,8 @@ from click.testing import CliRunner, Result
 
 from tagstream.classifier.build import _published_weights as published_weights
 from tagstream.classifier.build import build_model, variant_name
+from tagstream.classifier.classifier import normalise
+from tagstream.classifier.int8 import Int8Net, published_ranges
 from tagstream.classifier.models import MODELS, built_models, find_model, load_classes, load_info, sha256
 from tagstream.classifier.nets import Weights, efficientnet_lite
 from tagstream.classifier.tflite import TfliteNet
@@ -275,6 +277,48 @@ def test_values_lie_where_the_kernels_read_them_fastest() -> None:
     assert {buffer._tab.Vector(buffer._tab.Offset(4)) % 16 for buffer in buffers} == {0}
 
 
+def written_int8(name: str = "efficientnet-lite0") -> bytes:
+    spec = MODELS[name]
+    assert spec.width is not None
+    assert spec.depth is not None
+    net = Int8Net(published_ranges(name), pixels=spec.pixels)
+    weights = Weights(read_checkpoint(published_weights(spec)))
+    return net.content(*efficientnet_lite(net, spec.input_size, spec.width, spec.depth, weights))
+
+
+def test_int8_is_written_the_same_each_time_and_is_integers_throughout() -> None:
+    from ai_edge_litert import schema_py_generated as schema
+
+    content = written_int8()
+    assert content == written_int8()
+    graph = schema.Model.GetRootAsModel(content, 0).Subgraphs(0)
+    kinds = [graph.Tensors(number).Type() for number in range(graph.TensorsLength())]
+    # What goes in, and what comes out.
+    assert kinds.count(schema.TensorType.FLOAT32) == 2
+    assert kinds.count(schema.TensorType.INT8) > 100
+    # Pixels become the bytes again that they were, whatever they are.
+    quantization = graph.Tensors(graph.Operators(0).Outputs(0)).Quantization()
+    pixels = np.arange(256, dtype=np.uint8)
+    again = np.rint(normalise(pixels, 127.0, 128.0) / quantization.Scale(0)) + quantization.ZeroPoint(0)
+    assert (again == pixels - 128.0).all()
+
+
+@pytest.mark.parametrize("change", [-1, 1])
+def test_ranges_of_another_net_are_refused(change: int) -> None:
+    spec = MODELS["efficientnet-lite0"]
+    ranges = list(published_ranges("efficientnet-lite0"))
+    net = Int8Net([*ranges, (0.0, 1.0)][: len(ranges) + change], pixels=spec.pixels)
+    with pytest.raises(ModelError, match="ranges"):
+        net.content(*efficientnet_lite(net, 224, 1.0, 1.0, Weights(None)))
+
+
+def test_a_channel_and_a_layer_of_zeros_can_be_written() -> None:
+    net = Int8Net([(0.0, 0.0)], pixels=(-1.0, 1.0))
+    pixels = net.pixels(4)
+    norm = (np.ones(2, np.float32), np.zeros(2, np.float32), np.zeros(2, np.float32), np.ones(2, np.float32))
+    assert net.content(pixels, net.conv(pixels, np.zeros((2, 3, 1, 1), np.float32), norm, stride=1, activate=True))
+
+
 def build(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """``tagstream models build`` in a process of its own: TensorFlow is not to be imported into this one."""
     return subprocess.run(
@@ -295,9 +339,9 @@ def test_without_tensorflow_the_build_says_what_to_install(tmp_path: Path) -> No
     assert "Traceback" not in done.stderr
 
 
-def test_int8_without_photos_asks_for_some(tmp_path: Path) -> None:
+def test_int8_of_other_weights_than_the_published_asks_for_photos(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="--samples FOLDER"):
-        build_model("efficientnet-lite0", quantize="int8", root=tmp_path)
+        build_model("efficientnet-lite0", quantize="int8", random_weights=True, root=tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
