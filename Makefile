@@ -18,6 +18,8 @@ YES ?=
 ASSEMBLY ?=
 # `make diff STAGE=prod OUTPUT=build/diff/prod.md`
 OUTPUT ?=
+# `make notes TAG=v1.2.0`
+TAG ?=
 # `make bootstrap STAGE=prod POLICIES=arn:…,arn:…`
 POLICIES ?=
 # `make demo PHOTOS=~/Pictures`
@@ -54,7 +56,7 @@ PARALLEL := -n logical --maxprocesses 4 --dist worksteal
 # A file's tests share what was synthesised for them.
 BY_FILE := -n logical --maxprocesses 4 --dist loadfile
 
-.PHONY: help setup demo up down bootstrap delivery deploy diff rollback destroy test unit infra integration long contract e2e least-privilege browser screenshots lint workflows synth site openapi bench fuzz soak vocabulary gallery lock dist clean
+.PHONY: help setup demo up down bootstrap delivery deploy diff rollback destroy test unit infra integration long contract e2e least-privilege browser screenshots lint workflows synth site openapi bench fuzz soak vocabulary gallery lock dist notes release clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -189,6 +191,15 @@ lock: ## Renew constraints.txt and the local cloud's pins after a change of requ
 
 dist: $(VENV) $(DIST) ## Build what is published into dist/: Tagstream, and its default model (REPOSITORY_URL=address)
 	@.venv/bin/python -m release
+
+notes: $(VENV) ## Write what the changelog says of a version into build/notes.md (TAG=v1.2.0)
+	@.venv/bin/python -m release.notes "$(TAG)"
+
+release: ## Publish dist/ and build/notes.md as a release on GitHub, as CI does it for a tag (TAG=v1.2.0)
+	@if [ -z "$(TAG)" ]; then echo "Say which: make release TAG=v1.2.0" >&2; exit 2; fi
+	@if ! command -v gh > /dev/null; then echo "GitHub's command line, gh, is needed for this, and there is none on the PATH." >&2; exit 1; fi
+	@cd dist && sha256sum --check --quiet SHA256SUMS
+	@gh release create "$(TAG)" --verify-tag --title "$(TAG)" --notes-file build/notes.md dist/*
 
 clean: ## Stop the local cloud and remove everything that was made here
 	@if [ -x .venv/bin/tagstream ]; then .venv/bin/tagstream local down; fi

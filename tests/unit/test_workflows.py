@@ -56,6 +56,8 @@ NOT_TESTS = {
     "openapi",
     "bench",
     "dist",
+    "notes",
+    "release",
     "vocabulary",
     "gallery",
     "lock",
@@ -81,7 +83,7 @@ def commands(workflow: Path) -> Iterator[str]:
 
 
 def test_there_are_some() -> None:
-    assert [path.name for path in WORKFLOWS] == ["ci.yml", "deploy.yml", "diff.yml"]
+    assert [path.name for path in WORKFLOWS] == ["ci.yml", "deploy.yml", "diff.yml", "release.yml"]
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
@@ -190,6 +192,25 @@ def test_no_job_with_rights_runs_what_a_pull_request_proposes() -> None:
     assert "environment" not in job_of("diff", "compare"), "the token says that it is of a pull request"
 
 
+def test_what_is_released_was_built_once_and_attested_before() -> None:
+    build, attest, publish, pypi = (job_of("release", name) for name in ("build", "attest", "publish", "pypi"))
+    commands = [step["run"] for step in build["steps"] if "run" in step]
+    assert commands == ["make notes", "make unit", "make dist"], "without a section in the changelog nothing is built"
+    assert (attest["needs"], publish["needs"], pypi["needs"]) == ("build", "attest", "attest")
+    packages, about = uses(build, "actions/upload-artifact")
+    # PyPI takes no other files beside packages.
+    assert packages["path"].split() == ["dist/*.whl", "dist/*.tar.gz"]
+    assert about["path"].split() == ["dist/SHA256SUMS", "build/notes.md"]
+    for job in (attest, publish, pypi):
+        assert uses(job, "actions/download-artifact")[0] == {"name": "packages", "path": "dist"}
+    (attested,) = uses(attest, "actions/attest-build-provenance")
+    assert attested == {"subject-path": "dist/*"}
+    assert [step["run"] for step in publish["steps"] if "run" in step] == ["make release"]
+    assert not any("cache" in str(step.get("with", {})) for step in build["steps"]), "nothing is taken from other runs"
+    assert pypi["environment"] == "pypi"
+    assert uses(pypi, "pypa/gh-action-pypi-publish")
+
+
 def test_the_comment_is_written_anew_rather_than_again(tmp_path: Path) -> None:
     """The script as the workflow calls it, with a GitHub that remembers what it was asked."""
     (tmp_path / "diff.md").write_text("### Differences\n")
@@ -233,3 +254,37 @@ def test_ci_runs_everything_that_can_fail_on_every_python() -> None:
     project = (ROOT / "pyproject.toml").read_text()
     assert matrix["python"] == re.findall(r"Python :: (3\.\d+)", project)
     assert matrix["runner"] == ["ubuntu-24.04", "ubuntu-24.04-arm"]
+
+
+def test_the_example_for_gitlab_does_the_same_by_the_same_targets() -> None:
+    whole = yaml.safe_load((ROOT / "docs" / "examples" / "gitlab-ci.yml").read_text())
+    known = {"stages", "workflow", "default", "variables"}
+    found = {name: job for name, job in whole.items() if name not in known}
+    typed: dict[str, str] = {}
+    for name, job in found.items():
+        extended = job.get("extends", [])
+        for base in [extended] if isinstance(extended, str) else extended:
+            assert base in found, f"{name} extends {base}, which is not there"
+        assert name.startswith(".") or job["stage"] in whole["stages"]
+        for command in job.get("script", ()):
+            for part in re.findall(r"\bmake [^;|}]+", command):
+                words = part.split()
+                assert all(re.fullmatch(r"[A-Z_]+=\S+", word) for word in words[2:]), command
+                typed[part.strip()] = name
+            assert re.sub(r"\bmake [^;|}]+", "", command).split() in ([], ["||", "{", ";", "exit", "1;", "}"]), command
+    (matrix,) = found["test"]["parallel"]["matrix"]
+    ci = {command.split()[1] for command in commands(ROOT / ".github" / "workflows" / "ci.yml")}
+    # Stages are synthesised by a job of their own, setting up is part of each, and a service is GitHub's own matter.
+    assert set(matrix["TARGET"]) == ci - {"synth", "setup", "contract"}
+    assert typed.pop("make $TARGET") == "test"
+    assert set(typed) == {
+        "make synth STAGE=prod-staging",
+        "make synth STAGE=prod",
+        "make diff STAGE=prod ASSEMBLY=build/synth/prod OUTPUT=build/diff/prod.md",
+        "make deploy STAGE=$SYSTEM ASSEMBLY=build/synth/$SYSTEM YES=1",
+        "make rollback STAGE=$SYSTEM YES=1",
+    }
+    assert {found[f"deploy-{name}"]["environment"] for name in ("staging", "production")} == {"staging", "production"}
+    assert found["deploy-production"]["rules"][0]["when"] == "manual"
+    for token in found[".with-a-role"]["id_tokens"].values():
+        assert f'audience="{token["aud"]}"' in (ROOT / "stacks" / "delivery.py").read_text()
