@@ -25,7 +25,10 @@ _MOST = 1e10
 
 
 class _Amount(click.FloatRange):
-    """A number within a range, which "nan" is not."""
+    """A number within a range, which "nan" is not, and which help does not tell: no sensible number is outside."""
+
+    def _describe_range(self) -> str:
+        return ""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         number = super().convert(value, param, ctx)
@@ -249,11 +252,13 @@ class _Plan:
                 "of": _amount(one.allows),
                 "share": _share(one.share),
             }
-            | ({"then": one.then if one.share > 1 else ""} if first.share > 1 else {})
             for one in self.limits
             if one.share > 1 or one in self.limits[:_SHOWN_LIMITS]
         ]
-        emit(rows, as_json=False, shortened="then" if first.share > 1 else None)
+        emit(rows, as_json=False)
+        for one in self.limits:
+            if one.share > 1:
+                click.echo(f"{one.name}\n  → {one.then}")
 
     def _show_bill(self) -> None:
         from tagstream.plan import rekognition, uncertain
