@@ -1,17 +1,57 @@
-"""The rows of docs/scale.md's table of three sizes: ``python -m benchmarks.sizes``. Arithmetic: nothing is measured."""
+"""Writes what docs/scale.md says that `tagstream plan` prints, its table of sizes and its uncertain figures anew.
+
+``python -m benchmarks.sizes``, after a change of the figures. Arithmetic: nothing is measured.
+"""
 
 from __future__ import annotations
 
-from tagstream.plan import Workload, costs, limits, rekognition, size
+import re
+import shlex
 
-__all__ = ["rows"]
+from click.testing import CliRunner
 
+from stacks.settings import ROOT, SettingsError, settings_for
+from tagstream.cli import main
+from tagstream.plan import Workload, costs, limits, rekognition, size, uncertain
+
+__all__ = ["PAGE", "filled"]
+
+PAGE = ROOT / "docs" / "scale.md"
 _LOADS = (("10 thousand", 329, 1), ("10 thousand", 329, 3), ("10 million", 329_000, 3), ("1 billion", 32_900_000, 3))
+_TYPED = re.compile(r"^\$ ((?:tagstream plan|npx cdk synth) .*)\n((?:(?!\$ |```).*\n)*)", re.MULTILINE)
 
 
-def rows() -> list[str]:
-    """In Markdown, one for each load."""
-    return [_row(*load) for load in _LOADS]
+def filled(page: str) -> str:
+    """The page with today's numbers."""
+    page = _TYPED.sub(lambda typed: f"$ {typed[1]}\n{_printed(typed[1])}\n", page)
+    rows = iter([_row(*load) for load in _LOADS])
+    named = "|".join({load[0] for load in _LOADS})
+    page = re.sub(rf"^\| (?:{named}) \|.*$", lambda _: next(rows), page, flags=re.MULTILINE)
+    known = dict(uncertain())
+    return re.sub(
+        r"^\| `(\w+)` \| .*$",
+        lambda row: f"| `{row[1]}` | {known[row[1]]} |" if row[1] in known else row[0],
+        page,
+        flags=re.MULTILINE,
+    )
+
+
+def _printed(command: str) -> str:
+    program, *arguments = shlex.split(command)
+    if program == "npx":
+        settings = (arguments[n + 1].partition("=")[::2] for n, word in enumerate(arguments) if word == "-c")
+        try:
+            settings_for(dict(settings))
+        except SettingsError as error:
+            return "\n".join(f"Error: {problem}" for problem in error.problems)
+        raise ValueError(f"nothing is wrong with {command}")
+    done = CliRunner().invoke(main, arguments)
+    lines = [line.rstrip() for line in done.stdout.rstrip().splitlines()]
+    if "--stage" in arguments:
+        # What the stage lacks; what comes before stands above.
+        begin = next(number for number, line in enumerate(lines) if line.startswith("What stage"))
+        lines = lines[begin:] + [line for line in done.stderr.splitlines() if "are uncertain" not in line]
+    return "\n".join(lines)
 
 
 def _row(called: str, a_day: int, zones: int) -> str:
@@ -37,4 +77,5 @@ def _row(called: str, a_day: int, zones: int) -> str:
 
 
 if __name__ == "__main__":
-    print("\n".join(rows()))
+    PAGE.write_text(filled(PAGE.read_text()))
+    print(f"Written: {PAGE}")
