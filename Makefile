@@ -39,9 +39,10 @@ UPGRADE ?=
 VENV := .venv/.installed
 CLOUD := .venv-local/.installed
 NODE := node_modules/.installed
-MODEL := build/models/efficientnet-lite0/model.json
+# What runs on this machine, and what stages on AWS run.
+MODEL := build/models/efficientnet-lite0/model.json build/models/efficientnet-lite2-int8/model.json
 READY := $(VENV) $(CLOUD) $(NODE) $(MODEL)
-# 300 MB to download, and only for who builds Inception-V3 or int8, or compares with the classic way.
+# 300 MB to download, and only for who builds Inception-V3, or compares with the classic way.
 TENSORFLOW := .venv/.tensorflow
 # 50 MB, and only for who tests the gallery.
 BROWSER := .venv/.browser
@@ -280,6 +281,6 @@ $(NODE): package.json package-lock.json
 	@npm ci --no-audit --no-fund --loglevel=error > /dev/null
 	@touch $@
 
-$(MODEL): | $(VENV)
-	@echo "Building the model efficientnet-lite0 …"
-	@.venv/bin/tagstream models build efficientnet-lite0
+$(MODEL): build/models/%/model.json: | $(VENV)
+	@echo "Building the model $* …"
+	@.venv/bin/tagstream models build $*

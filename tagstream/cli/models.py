@@ -97,15 +97,19 @@ def list_models(as_json: bool) -> None:
 )
 @click.option("--force", is_flag=True, help="Build again what stands ready.")
 def build(name: str, weights: Path | None, quantize: str, samples: Path | None, force: bool) -> None:
-    """Build model NAME: efficientnet-lite0, efficientnet-lite2 or inception-v3.
+    """Build model NAME: efficientnet-lite0, efficientnet-lite2 or inception-v3, or one of these with -int8 behind it.
 
     It comes into build/models of the checkout, or, where Tagstream was installed, into ~/.cache/tagstream/models.
 
-    int8 makes a model of its own beside the others, NAME-int8; none makes NAME-fp32. Inception-V3 is built by
+    --quantize int8 makes a model of its own beside the others, NAME-int8, and can be said by that name; none makes
+    NAME-fp32. Inception-V3 is built by
     TensorFlow (pip install tensorflow); using a model never needs it.
     """
     from tagstream.classifier.build import Quantization, build_model
+    from tagstream.classifier.models import MODELS
 
+    if (plain := name.removesuffix("-int8")) in MODELS and plain != name:
+        name, quantize = plain, "int8"
     made = build_model(
         name,
         weights=weights,

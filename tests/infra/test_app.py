@@ -13,7 +13,7 @@ import pytest
 
 from stacks.application import application
 from stacks.bundling import BundlingError
-from stacks.settings import MODELS
+from stacks.settings import MODELS, STAGES
 from tagstream.classifier import models
 from tests.infra.templates import ROOT, synthesise
 
@@ -59,7 +59,8 @@ def test_a_model_that_is_not_there_is_told_with_what_to_do(tmp_path: Path) -> No
 
 
 def test_the_models_of_the_settings_are_those_that_can_be_built() -> None:
-    assert set(MODELS) == set(models.MODELS)
+    assert {name.removesuffix("-int8") for name in MODELS} == set(models.MODELS)
+    assert set(MODELS) >= {settings.model for settings in STAGES.values()}
 
 
 def test_another_model_is_another_bundle(tmp_path: Path) -> None:

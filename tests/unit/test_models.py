@@ -349,6 +349,13 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(main, arguments)
 
 
+def test_int8_can_be_built_by_its_name() -> None:
+    done = run("models", "build", "efficientnet-lite2-int8")
+    assert done.exit_code == 0, done.output
+    info = load_info(Path(done.stdout.splitlines()[-1]))
+    assert (info.name, info.quantization) == ("efficientnet-lite2-int8", "int8")
+
+
 def test_the_list_has_what_is_built_and_what_can_be() -> None:
     listed = run("models", "list", "--json")
     rows = {row["model"]: row for row in map(json.loads, listed.output.splitlines())}

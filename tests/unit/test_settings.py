@@ -54,7 +54,7 @@ def test_a_stage_must_be_named_and_known(stage: str | None) -> None:
         ("domain.in_vpc", "yes", "true or false"),
         ("min_score", "1.5", "from 0 to below 1"),
         ("min_score", "high", "a number"),
-        ("model", "resnet", "efficientnet-lite0, efficientnet-lite2, inception-v3"),
+        ("model", "resnet", "efficientnet-lite0, efficientnet-lite0-int8, efficientnet-lite2, "),
         ("modle", "inception-v3", "did you mean 'model'?"),
         ("classify.memory", "512", "did you mean 'classify.memory_mb'?"),
         ("local", "true", "is not known"),
