@@ -22,9 +22,9 @@ __all__ = ["People"]
 
 _WILDCARDS = (
     "The objects of one bucket, below the watched prefix; stacks of the stage, whose ARNs end with an id of their own; "
-    "the topics of 'images retag' and 'images reconcile', by the names that these give them; the logs of functions, "
-    "with what IAM adds to their ARNs. Alarms, metrics, the list of mappings and the account's limits have no narrower "
-    "resource."
+    "the topics of 'images retag', 'rebuild' and 'reconcile', by the names that these give them; the logs of "
+    "functions, with what IAM adds to their ARNs. Alarms, metrics, the list of mappings and the account's limits have "
+    "no narrower resource."
 )
 
 
@@ -77,7 +77,7 @@ class People(Stack):
         )
         own = [
             self.format_arn(service="sqs", resource=f"tagstream-{settings.system}-{topic}*")
-            for topic in ("retag", "reconcile")
+            for topic in ("retag", "rebuild", "reconcile")
         ]
         return (
             # The doctor looks at all stacks, and holds what is there against what was deployed.
@@ -114,7 +114,7 @@ class People(Stack):
             ),
             # Why a message failed is in the log of its function.
             _allow("logs:FilterLogEvents", on=[self._log(one) for one in fed]),
-            # 'images retag' and 'images reconcile' spread their work over topics of their own.
+            # 'images retag', 'images rebuild' and 'images reconcile' spread their work over topics of their own.
             _allow(
                 "sqs:ChangeMessageVisibility",
                 "sqs:CreateQueue",

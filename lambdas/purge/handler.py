@@ -11,10 +11,11 @@ from lambdas.frame import Event, Frame
 from lambdas.opensearch import Connection
 from lambdas.thumbnails import thumbnails
 from tagstream.catalog.condition import condition
-from tagstream.catalog.reindex import reindex_step
+from tagstream.catalog.reindex import abandon, rebuild_step, reindex_step
 from tagstream.catalog.sweep import sweep
 
 frame = Frame()
+_MOVES = {"reindex": reindex_step, "rebuild": rebuild_step}
 _SECONDS = 60.0
 _SECONDS_TO_END = 15.0
 """What a page of thumbnails, and all that comes after, may take."""
@@ -22,15 +23,19 @@ _SECONDS_TO_END = 15.0
 
 @frame.handler
 def handler(event: Event, context: LambdaContext) -> Event:
-    """Purges, whatever the event. ``{"action": "reindex", "progress"?}`` does a step of a reindex instead, and
-    ``{"action": "inspect"}`` tells what state the index is in.
+    """Purges, whatever the event. ``{"action": "reindex", "progress"?}`` does a step of a reindex instead, "rebuild"
+    one to an index of the next generation; "abandon" deletes what was begun of either, and "inspect" tells what state
+    the index is in.
     """
     connection = Connection.from_environment(timeout=_SECONDS)
     if event.get("action") == "inspect":
         return condition(connection.client, connection.index, shards=connection.shards)
-    if event.get("action") == "reindex":
+    if event.get("action") == "abandon":
+        return {"indexes": abandon(connection.client, connection.index)}
+    if event.get("action") in _MOVES:
         frame.count(ReindexSteps=1)
-        moved = reindex_step(connection.client, connection.index, event.get("progress"), shards=connection.shards)
+        step = _MOVES[event["action"]]
+        moved = step(connection.client, connection.index, event.get("progress"), shards=connection.shards)
         frame.logger.info("reindexed", extra=moved)
         return moved
     days = int(os.environ["TOMBSTONE_DAYS"])

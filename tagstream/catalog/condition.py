@@ -17,9 +17,10 @@ def condition(client: OpenSearch, alias: str, *, shards: int = 1) -> dict[str, A
     """What there is behind ``alias``, as JSON. Raises :class:`tagstream.errors.CatalogError`.
 
     ``index`` is the one behind the alias, None without one; ``indexes`` are all, of every version. ``wanted`` is the
-    one that this code makes, in so many ``shards``. ``differs`` are the fields that are mapped otherwise than it would
-    map them; ``blocked`` says what may not be done to it. ``images`` are counts by status: classified, rejected,
-    removed (tombstones); ``seen_by`` those of classified ones by "model vocabulary".
+    one that this code makes, in so many ``shards``, of whatever generation the one behind the alias is. ``differs`` are
+    the fields that are mapped otherwise than it would map them; ``blocked`` says what may not be done to it. ``images``
+    are counts by status: classified, rejected, removed (tombstones); ``seen_by`` those of classified ones by
+    "model vocabulary".
     """
     with catalog_errors():
         indexes: Mapping[str, Any] = client.indices.get_alias(index=mapping.index_pattern(alias))
@@ -38,6 +39,8 @@ def condition(client: OpenSearch, alias: str, *, shards: int = 1) -> dict[str, A
         if len(current) != 1:
             return state
         name = current[0]
+        if mapping.index_generation(name)[0] == state["wanted"]:
+            state["wanted"] = name
         there = client.indices.get_mapping(index=name)[name]["mappings"]
         state["blocked"] = mapping.blocks(client.indices.get_settings(index=name)[name])
         if name == state["wanted"]:

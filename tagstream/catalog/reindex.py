@@ -1,4 +1,4 @@
-"""Moving the catalog to a new version of its index, while it is being read and written.
+"""Moving the catalog to a new version of its index, or to a new one of the same, while it is being read and written.
 
 Done in steps of bounded time: each takes the progress that the one before returned. Every step may be
 repeated, and an abandoned move started anew, without harm. Design: docs/catalog.md.
@@ -18,7 +18,7 @@ from tagstream.catalog import mapping
 from tagstream.catalog.client import catalog_errors
 from tagstream.errors import CatalogError
 
-__all__ = ["SLICES", "reindex_step"]
+__all__ = ["SLICES", "abandon", "rebuild_step", "reindex_step"]
 
 PART = 20_000
 """Documents that are copied in a request at most, about: it must be answered within the client's time."""
@@ -44,28 +44,58 @@ def reindex_step(
     Returns the progress to pass to the next call: ``state`` is ``copying`` or ``done``; ``slice`` of
     ``slices`` parts are copied. Raises :class:`CatalogError`; calling again with the same progress is safe.
     """
-    deadline = clock() + seconds
     with catalog_errors():
-        target = mapping.index_name(alias, version, shards)
-        source = _index_behind(client, alias)
-        if source == target:
-            return _done(target, SLICES)
+        source, target = _index_behind(client, alias), mapping.index_name(alias, version, shards)
+        if mapping.index_generation(source)[0] == target:
+            return _done(source)
         if mapping.index_version(source) > version:
             raise CatalogError(f"{alias} is at {source}, newer than this function's code: deploy the new code first")
-        if progress is None or progress.get("index") != target:
-            _create(client, target, shards)
-            progress = _pass(client, source, target)
-        while progress is not None:
-            position, slices = int(progress["slice"]), int(progress["slices"])
-            while position < slices:
-                _copy(client, source, target, _slice(position, slices), progress.get("since"))
-                position += 1
-                if clock() >= deadline:
-                    return progress | {"slice": position}
-            since = str(progress["started"])
-            progress = _next_pass(client, source, target, progress)
-        _switch(client, alias, source, target, since=since)
-        return _done(target, slices)
+        return _move(client, alias, source, target, progress, shards=shards, deadline=clock() + seconds, clock=clock)
+
+
+def rebuild_step(
+    client: OpenSearch,
+    alias: str,
+    progress: dict[str, Any] | None = None,
+    *,
+    shards: int = 1,
+    seconds: float = 20.0,
+    clock: Callable[[], float] = time.monotonic,
+) -> dict[str, Any]:
+    """As :func:`reindex_step`, to an index of the next generation: the same but for being new, made by this code.
+
+    Where there is no index the next one begins empty, and an index that has lost its alias gets it again. Raises
+    :class:`CatalogError` also where several indexes might be the catalog.
+    """
+    with catalog_errors():
+        source = _index_at_hand(client, alias)
+        if source is None:
+            target = mapping.index_name(alias, shards=shards)
+            client.indices.create(index=target, body=mapping.index_body(target, shards, alias=alias))
+            return _done(target)
+        if progress is not None and progress.get("index") == source:
+            return _done(source)
+        first, generation = mapping.index_generation(source)
+        wanted = mapping.index_name(alias, shards=shards)
+        if mapping.index_version(source) > mapping.VERSION:
+            raise CatalogError(f"{alias} is at {source}, newer than this function's code: deploy the new code first")
+        target = mapping.index_name(alias, shards=shards, generation=generation + 1 if first == wanted else 1)
+        return _move(client, alias, source, target, progress, shards=shards, deadline=clock() + seconds, clock=clock)
+
+
+def abandon(client: OpenSearch, alias: str) -> list[str]:
+    """Delete the indexes that the catalog was to move to, and has not; their names. Raises :class:`CatalogError`."""
+    with catalog_errors():
+        current = mapping.index_version(_index_behind(client, alias))
+        indexes = client.indices.get_alias(index=mapping.index_pattern(alias))
+        filled = [
+            name
+            for name, about in sorted(indexes.items())
+            if alias not in about["aliases"] and mapping.index_version(name) >= current and _is_open(client, name)
+        ]
+        for name in filled:
+            client.indices.delete(index=name)
+        return filled
 
 
 def _pass(client: OpenSearch, source: str, target: str, since: str | None = None) -> dict[str, Any]:
@@ -90,8 +120,64 @@ def _next_pass(client: OpenSearch, source: str, target: str, progress: dict[str,
     return None if few else following
 
 
-def _done(index: str, slices: int) -> dict[str, Any]:
+def _done(index: str, slices: int = SLICES) -> dict[str, Any]:
     return {"state": "done", "index": index, "slice": slices, "slices": slices}
+
+
+def _move(
+    client: OpenSearch,
+    alias: str,
+    source: str,
+    target: str,
+    progress: dict[str, Any] | None,
+    *,
+    shards: int,
+    deadline: float,
+    clock: Callable[[], float],
+) -> dict[str, Any]:
+    if progress is None or progress.get("index") != target or not _is_there(client, target):
+        _create(client, target, shards)
+        progress = _pass(client, source, target)
+    while progress is not None:
+        position, slices = int(progress["slice"]), int(progress["slices"])
+        while position < slices:
+            _copy(client, source, target, _slice(position, slices), progress.get("since"))
+            position += 1
+            if clock() >= deadline:
+                return progress | {"slice": position}
+        since = str(progress["started"])
+        progress = _next_pass(client, source, target, progress)
+    _switch(client, alias, source, target, since=since)
+    return _done(target, slices)
+
+
+def _index_at_hand(client: OpenSearch, alias: str) -> str | None:
+    """The index behind the alias, or the one that has lost it, which gets it again; None if there is none at all."""
+    indexes = client.indices.get_alias(index=mapping.index_pattern(alias))
+    if not indexes:
+        return None
+    if not any(alias in about["aliases"] for about in indexes.values()):
+        left = [name for name in sorted(indexes) if _is_open(client, name)]
+        if len(left) != 1:
+            raise CatalogError(
+                f"the alias {alias} is lost, and which of {', '.join(sorted(indexes))} it was of cannot be told: "
+                "docs/catalog.md says how to give it back"
+            )
+        client.indices.update_aliases(body={"actions": [{"add": {"index": left[0], "alias": alias}}]})
+    return _index_behind(client, alias)
+
+
+def _is_there(client: OpenSearch, index: str) -> bool:
+    try:
+        client.indices.get_settings(index=index)
+    except NotFoundError:
+        return False
+    return True
+
+
+def _is_open(client: OpenSearch, index: str) -> bool:
+    """Whether it may be written to: what the catalog has moved away from may not."""
+    return "write" not in mapping.blocks(client.indices.get_settings(index=index)[index])
 
 
 def _index_behind(client: OpenSearch, alias: str) -> str:
@@ -112,7 +198,7 @@ def _create(client: OpenSearch, name: str, shards: int) -> None:
         # Left by a move that was abandoned: what it holds is topped up.
         if error.error != "resource_already_exists_exception":
             raise
-        if "write" in mapping.blocks(client.indices.get_settings(index=name)[name]):
+        if not _is_open(client, name):
             # The catalog was moved from there to other shards, and comes back. An image whose tombstone was purged
             # meanwhile may have come again, in a lower version than what is remembered of it there.
             client.indices.delete(index=name)

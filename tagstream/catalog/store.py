@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypeAlias
 
 from opensearchpy import OpenSearch
@@ -50,6 +50,9 @@ _SAID = ("status", "sequencer", "model", "vocabulary", "thumbnails")
 """Where an update and a document agree in these, the update is the same look at the same event once more."""
 
 _AS_FAR_AS_ORDER_GOES = {"_source_includes": ",".join(dict.fromkeys((*POSITION_FIELDS, *_SAID, "thumbnails_gone")))}
+
+_GIVEN_UP_AFTER = timedelta(days=7)
+"""An index that is being filled for longer than that was given up. Ten million documents are copied in hours."""
 
 _MAKE_NO_INDEX = {"require_alias": "true"}
 
@@ -352,10 +355,11 @@ class CatalogStore:
         )
 
     def purge(self, *, older_than_days: int) -> dict[str, Any]:
-        """Delete tombstones written more than so many days ago, and indexes that were replaced.
+        """Delete tombstones written more than so many days ago, and indexes that were replaced or given up.
 
         A tombstone must outlive every late event: events stay in a queue and then its dead-letter queue
-        for up to 14 days each.
+        for up to 14 days each. While an index is being filled none is deleted: the copy there would outlive it, in a
+        higher version than that of the image if it comes again.
         """
         old = {
             "bool": {
@@ -370,27 +374,33 @@ class CatalogStore:
             current = [name for name, about in indexes.items() if self._alias in about["aliases"]]
             if not current:
                 return {"tombstones": 0, "indexes": []}
-            # A tombstone that changes meanwhile (the image came back) conflicts, and stays.
-            deleted = self._client.delete_by_query(
-                index=self._alias, body={"query": old}, params={"conflicts": "proceed", "max_docs": _PURGED_AT_ONCE}
-            )["deleted"]
             newest = max(map(mapping.index_version, current))
-            replaced = sorted(
-                name for name in indexes if name not in current and self._is_replaced(name, newest=newest)
-            )
-            for name in replaced:
+            others = sorted(set(indexes) - set(current))
+            useless = [name for name in others if self._is_useless(name, newest=newest)]
+            for name in useless:
                 self._client.indices.delete(index=name)
-        return {"tombstones": deleted, "indexes": replaced}
+            deleted = 0
+            if others == useless:
+                # A tombstone that changes meanwhile (the image came back) conflicts, and stays.
+                deleted = self._client.delete_by_query(
+                    index=self._alias, body={"query": old}, params={"conflicts": "proceed", "max_docs": _PURGED_AT_ONCE}
+                )["deleted"]
+        return {"tombstones": deleted, "indexes": useless}
 
-    def _is_replaced(self, name: str, *, newest: int) -> bool:
-        """Whether the catalog has moved away from an index: from an older version, or from another number of shards.
+    def _is_useless(self, name: str, *, newest: int) -> bool:
+        """Whether the catalog has moved away from an index: from an older version, other shards, an older generation.
 
-        Of the newest version, that one is closed for writing; one that is open is being moved to.
+        Of the newest version, those are closed for writing; one that is open is being moved to, unless it was begun so
+        long ago that nobody goes on with it.
         """
         version = mapping.index_version(name)
-        if version != newest:
-            return version < newest
-        return "write" in mapping.blocks(self._client.indices.get_settings(index=name)[name])
+        if version < newest:
+            return True
+        about = self._client.indices.get_settings(index=name)[name]
+        if version == newest and "write" in mapping.blocks(about):
+            return True
+        begun = datetime.fromtimestamp(int(about["settings"]["index"]["creation_date"]) / 1000, UTC)
+        return begun < datetime.now(UTC) - _GIVEN_UP_AFTER
 
 
 def _by_image(updates: Sequence[CatalogUpdate], done: Mapping[int, Outcome]) -> dict[str, list[int]]:

@@ -264,7 +264,10 @@ def _catalog(stage: Stage) -> Iterator[tuple[str, str]]:
         return
     if state["index"] is None:
         count = len(state["behind_alias"])
-        yield f"the alias {state['alias']} leads to {count} indexes instead of one", "See docs/catalog.md."
+        yield (
+            f"the alias {state['alias']} leads to {count} indexes instead of one",
+            "See docs/catalog.md." if count else _typed(aws, "images rebuild"),
+        )
         return
     if state["blocked"]:
         yield (
@@ -279,7 +282,7 @@ def _catalog(stage: Stage) -> Iterator[tuple[str, str]]:
     if state["differs"]:
         yield (
             f"the index {state['index']} is mapped otherwise than the functions want: {', '.join(state['differs'])}",
-            "See docs/catalog.md, and move to a new index.",
+            _typed(aws, "images rebuild"),
         )
 
 

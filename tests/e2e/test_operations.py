@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import threading
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tagstream.catalog.client import connect
 from tests.documents import undocumented
 from tests.e2e.conftest import TAGSTREAM, Pipeline, clean_environment, eventually
 
@@ -239,6 +241,65 @@ def test_bucket_and_catalog_are_brought_together_again(pipeline: Pipeline, photo
     pipeline.shows("reconcile/drum.jpg", "cannon")
     pipeline.s3.delete_object(Bucket=pipeline.bucket, Key="reconcile/coffee.png")
     eventually(lambda: pipeline.image("reconcile/coffee.png") is None, "the removal is heard of")
+
+
+def test_the_index_is_made_anew_while_it_is_searched(pipeline: Pipeline, photos: dict[str, Path]) -> None:
+    """Uploads, overwrites and removals go on; what was damaged unseen is right again; an interrupted run goes on."""
+    for name in ("drum.jpg", "cannon.jpg", "eagle.jpg", "coffee.png"):
+        pipeline.put(f"rebuild/{name}", photos[name])
+        pipeline.searchable(f"rebuild/{name}")
+    pipeline.settled()
+    damaged = pipeline.searchable("rebuild/eagle.jpg")
+    client = connect(pipeline.connection.search_url)
+    client.update(index="imagerepository", id=damaged["id"], body={"doc": {"tags": []}}, params={"refresh": "true"})
+    (before,) = client.indices.get_alias(name="imagerepository")
+    missed: list[str] = []
+    done = threading.Event()
+
+    def search() -> None:
+        while not done.is_set():
+            found = pipeline.ask(query="search", q="drum", limit=100)
+            if "rebuild/drum.jpg" not in {image["key"] for image in found["images"]}:
+                missed.append("rebuild/drum.jpg")
+
+    searching = threading.Thread(target=search)
+    searching.start()
+    environment = clean_environment(**pipeline.connection.environment())
+    slowly = ("images", "rebuild", "--from-photos", "--rate", "1")
+    try:
+        with subprocess.Popen([TAGSTREAM, *slowly], env=environment, stderr=subprocess.PIPE, text=True) as rebuilding:
+            assert rebuilding.stderr
+            told = rebuilding.stderr.readline()
+            pipeline.put("rebuild/new.jpg", photos["drum.jpg"])
+            pipeline.put("rebuild/cannon.jpg", photos["drum.jpg"])
+            pipeline.s3.delete_object(Bucket=pipeline.bucket, Key="rebuild/coffee.png")
+            rebuilding.send_signal(signal.SIGINT)
+            _, said = rebuilding.communicate(timeout=60)
+        assert rebuilding.returncode == 130, said
+        again = pipeline.run("images", "rebuild", "--from-photos", "--rate", "100", "--json")
+    finally:
+        done.set()
+        searching.join(timeout=60)
+    assert again.returncode == 0, again.stderr
+    assert "going on with the photos" in again.stderr
+    (row,) = rows(again)
+    assert undocumented([row]) == set()
+    assert row["outdated"] == 0
+    assert missed == []
+    (after,) = client.indices.get_alias(name="imagerepository")
+    client.close()
+    assert after != before
+    assert told == f"The catalog is in {after}.\n"
+    pipeline.shows("rebuild/eagle.jpg", "bald eagle")
+    pipeline.shows("rebuild/new.jpg", "drum")
+    pipeline.shows("rebuild/cannon.jpg", "drum")
+    eventually(lambda: pipeline.image("rebuild/coffee.png") is None, "the removal is heard of")
+    assert doctor(pipeline) == set()
+    assert "Nothing was left" in pipeline.run("images", "rebuild", "--abandon").stderr
+    # Nothing is to be looked at where nothing differs.
+    last = pipeline.run("images", "rebuild")
+    assert last.returncode == 0, last.stderr
+    assert last.stderr.splitlines()[-1].endswith(", 0 were looked at.")
 
 
 def pages(pipeline: Pipeline) -> list[dict[str, Any]]:

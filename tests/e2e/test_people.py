@@ -167,6 +167,10 @@ def reconciles(person: Person) -> bool:
     return person.run("images", "reconcile", "--repair", "--wait")
 
 
+def rebuilds(person: Person) -> bool:
+    return person.run("images", "rebuild")
+
+
 def reindexes(person: Person) -> bool:
     return person.run("images", "reindex")
 
@@ -297,6 +301,7 @@ COMMANDS: dict[str, tuple[str, Callable[[Person], bool]]] = {
     "rm": ("MayOperate", removes),
     "retag": ("MayOperate", retags),
     "reconcile": ("MayOperate", reconciles),
+    "rebuild": ("MayOperate", rebuilds),
     "reindex": ("MayOperate", reindexes),
     "status": ("MayOperate", looks),
     "doctor": ("MayOperate", examines),

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from opensearchpy import OpenSearch
 
-from tagstream.catalog import mapping, reindex
+from tagstream.catalog import mapping, reindex, store
 from tagstream.catalog.client import connect
 from tagstream.catalog.queries import parse_request
-from tagstream.catalog.reindex import SLICES, reindex_step
+from tagstream.catalog.reindex import SLICES, abandon, rebuild_step, reindex_step
 from tagstream.catalog.store import CatalogStore
 from tagstream.catalog.updates import CatalogUpdate
 from tagstream.errors import CatalogError
@@ -108,8 +110,9 @@ def test_a_writer_that_read_before_the_switch_does_not_write_after_it(
     assert contents(opensearch)["0.jpg"] == "0B"
 
 
+@pytest.mark.parametrize("move", [functools.partial(reindex_step, version=NEW), rebuild_step])
 def test_nothing_is_lost_under_concurrent_writers(
-    catalog: CatalogStore, opensearch: OpenSearch, osmem_clone: Any
+    catalog: CatalogStore, opensearch: OpenSearch, osmem_clone: Any, move: Callable[..., dict[str, Any]]
 ) -> None:
     stop = threading.Event()
     written: list[dict[str, str]] = [{}, {}]
@@ -131,7 +134,7 @@ def test_nothing_is_lost_under_concurrent_writers(
     before = contents(opensearch)
     for thread in threads:
         thread.start()
-    assert reindex_step(opensearch, INDEX, version=NEW)["state"] == "done"
+    assert move(opensearch, INDEX)["state"] == "done"
     stop.set()
     for thread in threads:
         thread.join(60)
@@ -263,3 +266,110 @@ def test_a_catalog_is_made_in_the_shards_that_it_is_given(opensearch: OpenSearch
     made = CatalogStore(opensearch, INDEX, shards=2)
     assert [outcome.state for outcome in made.apply([update("cat.jpg")])] == ["applied"]
     assert list(opensearch.indices.get_alias(name=INDEX)) == [mapping.index_name(INDEX, shards=2)]
+
+
+SECOND = mapping.index_name(INDEX, generation=2)
+
+
+def rebuilt(opensearch: OpenSearch) -> str:
+    moved = rebuild_step(opensearch, INDEX)
+    assert moved["state"] == "done"
+    return str(moved["index"])
+
+
+def test_the_catalog_is_rebuilt_beside_itself_again_and_again(catalog: CatalogStore, opensearch: OpenSearch) -> None:
+    first = mapping.index_name(INDEX)
+    catalog.apply([update("0.jpg", "0B"), update("gone.jpg", kind="removed")])
+    before = contents(opensearch)
+    assert rebuilt(opensearch) == SECOND
+    assert contents(opensearch) == before
+    # What this code would make is there, whatever its generation.
+    assert reindex_step(opensearch, INDEX)["index"] == SECOND
+    assert [o.state for o in catalog.apply([update("0.jpg", "0A"), update("1.jpg", "0C")])] == ["stale", "applied"]
+    assert rebuilt(opensearch) == mapping.index_name(INDEX, generation=3)
+    assert contents(opensearch) == before | {"1.jpg": "0C"}
+    assert catalog.purge(older_than_days=1) == {"tombstones": 0, "indexes": [first, SECOND]}
+    assert reindex_step(opensearch, INDEX, version=NEW)["index"] == f"{INDEX}-v{NEW}"
+    assert contents(opensearch) == before | {"1.jpg": "0C"}
+
+
+def test_an_index_that_is_mapped_wrongly_is_made_right(opensearch: OpenSearch) -> None:
+    """As somebody's own request had OpenSearch make it, with the alias given to it later."""
+    first = mapping.index_name(INDEX)
+    opensearch.index(index=first, id=update("cat.jpg").document_id, body={"id": update("cat.jpg").document_id})
+    opensearch.indices.delete(index=first)
+    shape = {"mappings": {"properties": {"id": {"type": "keyword"}}}}
+    opensearch.indices.create(index=first, body=shape | {"aliases": {INDEX: {}}})
+    catalog = CatalogStore(opensearch, INDEX)
+    catalog.apply([update("cat.jpg")])
+    assert rebuilt(opensearch) == SECOND
+    opensearch.indices.refresh(index=INDEX)
+    assert catalog.search(parse_request({"query": "tag", "tag": "cat"}))["total"] == 1
+
+
+def test_a_lost_index_or_alias_is_made_again(opensearch: OpenSearch) -> None:
+    first, catalog = mapping.index_name(INDEX), CatalogStore(opensearch, INDEX)
+    assert rebuilt(opensearch) == first
+    assert catalog.search(parse_request({"query": "tag", "tag": "cat"})) == {"total": 0, "images": [], "after": None}
+    catalog.apply([update("cat.jpg")])
+    opensearch.indices.delete_alias(index=first, name=INDEX)
+    assert rebuilt(opensearch) == SECOND
+    assert contents(opensearch) == {"cat.jpg": "0A"}
+    # Beside the closed one that it came from, it is known which had the alias.
+    opensearch.indices.delete_alias(index=SECOND, name=INDEX)
+    assert rebuilt(opensearch) == mapping.index_name(INDEX, generation=3)
+    assert contents(opensearch) == {"cat.jpg": "0A"}
+    opensearch.indices.delete_alias(index=f"{INDEX}-v*", name=INDEX)
+    opensearch.indices.create(index=f"{INDEX}-v{NEW}")
+    with pytest.raises(CatalogError, match=r"which of .* cannot be told"):
+        rebuild_step(opensearch, INDEX)
+
+
+def test_an_interrupted_rebuild_goes_on_or_is_taken_away(catalog: CatalogStore, opensearch: OpenSearch) -> None:
+    before = contents(opensearch)
+    assert abandon(opensearch, INDEX) == []
+    begun = rebuild_step(opensearch, INDEX, seconds=0)
+    assert (begun["state"], begun["index"], begun["slice"]) == ("copying", SECOND, 1)
+    assert abandon(opensearch, INDEX) == [SECOND]
+    # Somebody still goes on with it: from the beginning.
+    assert rebuild_step(opensearch, INDEX, begun, seconds=0)["slice"] == 1
+    catalog.apply([update("1.jpg", "0B")])
+    assert rebuilt(opensearch) == SECOND
+    assert contents(opensearch) == before | {"1.jpg": "0B"}
+    # The last answer was lost: nothing is begun again.
+    assert rebuild_step(opensearch, INDEX, begun) == {
+        "state": "done",
+        "index": SECOND,
+        "slice": SLICES,
+        "slices": SLICES,
+    }
+    # The one that was replaced is the purge's.
+    assert abandon(opensearch, INDEX) == []
+
+
+def test_tombstones_outlive_a_move_and_an_image_that_comes_again_wins(
+    catalog: CatalogStore, opensearch: OpenSearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Copied already, a tombstone would be in a higher version than the image that comes after it was purged."""
+    for sequencer in ("0A", "0B", "0C"):
+        catalog.apply([update("gone.jpg", sequencer, "removed")])
+    opensearch.update(
+        index=INDEX, id=update("gone.jpg").document_id, body={"doc": {"indexed_at": "2020-01-01T00:00:00Z"}}
+    )
+    opensearch.indices.refresh(index=INDEX)
+    opensearch.indices.put_settings(index=INDEX, body={"index.gc_deletes": "0s"})
+    ticks = iter(range(10**6))
+    begun = rebuild_step(opensearch, INDEX, seconds=250, clock=lambda: float(next(ticks)))
+    assert begun["state"] == "copying"
+    assert catalog.purge(older_than_days=1) == {"tombstones": 0, "indexes": []}
+    catalog.apply([update("gone.jpg", "0D")])
+    assert rebuild_step(opensearch, INDEX, begun)["state"] == "done"
+    assert contents(opensearch)["gone.jpg"] == "0D"
+
+    # One that nobody goes on with keeps nothing from being purged for ever.
+    rebuild_step(opensearch, INDEX, seconds=0)
+    monkeypatch.setattr(store, "_GIVEN_UP_AFTER", timedelta(0))
+    assert catalog.purge(older_than_days=1)["indexes"] == [
+        mapping.index_name(INDEX),
+        mapping.index_name(INDEX, generation=3),
+    ]

@@ -64,6 +64,9 @@ def live(functions: dict[str, Callable[[Any], Any]], opensearch: OpenSearch) -> 
         moved = purge({"action": "reindex", "progress": moved})
     assert moved["index"] == mapping.index_name(INDEX)
 
+    assert purge({"action": "rebuild"})["index"] == mapping.index_name(INDEX, generation=2)
+    assert purge({"action": "abandon"}) == {"indexes": []}
+
     assert purge({"action": "inspect"})["images"] == {"classified": 1, "removed": 1}
 
     # Thumbnails that no document names, from before anybody could name them.
@@ -72,7 +75,7 @@ def live(functions: dict[str, Callable[[Any], Any]], opensearch: OpenSearch) -> 
     os.environ["TOMBSTONE_DAYS"] = "0"
     purged = purge({"source": "aws.events"})
     assert (purged["tombstones"], purged["thumbnails"]) == (1, 2)
-    assert set(purged["indexes"]) == {OLD, OLDEST}
+    assert set(purged["indexes"]) == {OLD, OLDEST, mapping.index_name(INDEX)}
 
     opensearch.indices.refresh(index=INDEX)
     search = functions["search"]

@@ -24,8 +24,9 @@ from opensearchpy.exceptions import ConnectionTimeout
 from osmem_server import OsmemServer
 
 from tagstream.catalog.client import connect
-from tagstream.catalog.mapping import index_name
+from tagstream.catalog.mapping import index_pattern
 from tagstream.catalog.queries import parse_request
+from tagstream.catalog.reindex import abandon, rebuild_step
 from tagstream.catalog.store import CatalogStore
 from tagstream.catalog.sweep import sweep
 from tagstream.catalog.updates import CatalogUpdate, document_id
@@ -166,7 +167,7 @@ class Pipeline(RuleBasedStateMachine):
             sweep(self.catalog, self.shelf, before=datetime.max.replace(tzinfo=UTC), first="80")
             assert self.shelf.keys == self._named()
         finally:
-            self.client.indices.delete(index=index_name(self.alias), params={"ignore_unavailable": "true"})
+            self.client.indices.delete(index=index_pattern(self.alias), params={"ignore_unavailable": "true"})
 
     # What users do.
 
@@ -425,10 +426,39 @@ class Reconciled(Pipeline):
             sweep(self.catalog, self.shelf, before=datetime.max.replace(tzinfo=UTC))
             assert self.shelf.keys == self._named()
         finally:
-            self.client.indices.delete(index=index_name(self.alias), params={"ignore_unavailable": "true"})
+            self.client.indices.delete(index=index_pattern(self.alias), params={"ignore_unavailable": "true"})
 
     # A list has no versions: those of the same content can't be told apart.
     by_version = False
+
+
+class Rebuilt(Reconciled):
+    """``images rebuild`` as well: it is interrupted, goes on, is begun anew or given up, and the purge comes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.moved: dict[str, Any] | None = None
+
+    @rule(far=st.sampled_from([90, 300]), again=_seldom)
+    def rebuild(self, far: int, again: bool) -> None:
+        """Some steps towards another index, beside all the rest; with ``again`` the answer is lost."""
+        ticks = itertools.count()
+        moved = rebuild_step(self.client, self.alias, self.moved, seconds=far, clock=lambda: float(next(ticks)))
+        if not again:
+            self.moved = moved if moved["state"] == "copying" else None
+
+    @rule()
+    def interrupt_rebuild(self) -> None:
+        self.moved = None
+
+    @precondition(lambda self: self.client.indices.exists_alias(name=self.alias))
+    @rule()
+    def abandon_rebuild(self) -> None:
+        abandon(self.client, self.alias)
+
+    @rule()
+    def purge(self) -> None:
+        CatalogStore(self.client, self.alias).purge(older_than_days=1)
 
 
 @pytest.fixture(scope="module")
@@ -439,13 +469,13 @@ def client(osmem_server: OsmemServer) -> Iterator[OpenSearch]:
         made.close()
 
 
-@pytest.mark.parametrize("kind", [Pipeline, Reconciled])
-def test_the_catalog_ends_up_equal_to_the_bucket(client: OpenSearch, kind: type[Pipeline]) -> None:
+@pytest.mark.parametrize(("kind", "examples"), [(Pipeline, 150), (Reconciled, 150), (Rebuilt, 20)])
+def test_the_catalog_ends_up_equal_to_the_bucket(client: OpenSearch, kind: type[Pipeline], examples: int) -> None:
     machine = type("PipelineOverOsmem", (kind,), {"client": client})
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         machine,
         settings=settings(
-            max_examples=150,
+            max_examples=examples,
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(HealthCheck),

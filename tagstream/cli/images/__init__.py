@@ -13,6 +13,7 @@ _COMMANDS = {
     "duplicates": "tagstream.cli.images.duplicates:duplicates",
     "export": "tagstream.cli.images.contents:export",
     "list": "tagstream.cli.images.contents:list_",
+    "rebuild": "tagstream.cli.images.rebuild:rebuild",
     "reconcile": "tagstream.cli.images.reconcile:reconcile",
     "reindex": "tagstream.cli.images.maintain:reindex",
     "rejected": "tagstream.cli.images.search:rejected",

@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from tagstream.cli.common import DONE_IN_PART, FAILED, NOTHING_FOUND, aws_options, emit, json_option, progress
+from tagstream.cli.common import DONE_IN_PART, FAILED, NOTHING_FOUND, aws_options, emit, json_option
+from tagstream.cli.images.rebuild import moved
 from tagstream.deployed.aws import Aws
 from tagstream.errors import ConfigurationError
 
@@ -137,11 +138,4 @@ def reindex(aws: Aws) -> None:
     Searching and indexing go on meanwhile; for the last moments updates wait in their queue. Interrupted, it
     can simply be started again.
     """
-    moved: dict[str, Any] | None = None
-    with progress("Reindexing", total=1.0) as advance:
-        while moved is None or moved["state"] != "done":
-            before = 0 if moved is None else moved["slice"]
-            moved = aws.invoke("catalog", "PurgeFunctionName", {"action": "reindex", "progress": moved})
-            # What was written meanwhile is copied from the beginning.
-            advance(max(0, moved["slice"] - before) / moved["slices"])
-    click.echo(f"The catalog is in {moved['index']}.", err=True)
+    click.echo(f"The catalog is in {moved(aws, 'reindex')}.", err=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -16,9 +17,10 @@ from tagstream.deployed.aws import Aws
 from tagstream.deployed.catalog import Catalog
 
 if TYPE_CHECKING:
-    from tagstream.pipeline.retag import Known, Tally
+    from tagstream.pipeline.retag import Known, Retag, Tally
+    from tagstream.topics import Topics
 
-__all__ = ["reconcile"]
+__all__ = ["compared", "reconcile"]
 
 _IN_WORDS = {
     "missing": "photos that the catalog does not know",
@@ -52,28 +54,10 @@ def reconcile(*, repair: bool, rate: float, wait: bool, as_json: bool, aws: Aws)
     Exit code 4 if they differ; with --repair, if they still do.
     """
     from tagstream.cli.topics.shared import client_of
-    from tagstream.pipeline.retag import DEADLINE, DIFFERENCES, Retag, inventory, joined
+    from tagstream.pipeline.retag import DEADLINE
 
-    bucket, queues = aws.output("ingest", "BucketName"), queues_of(aws)
-    topics, s3, catalog = client_of(aws), aws.client("s3"), Catalog.over(aws)
-    started = now_there(described(aws))
-
-    def photos() -> Iterator[Sequence[Known]]:
-        return joined(inventory(s3, bucket), catalog.versions(bucket, removed=True), gone=True)
-
-    topic = f"tagstream-{aws.stage}-reconcile"
-    run = functools.partial(
-        Retag,
-        topics,
-        topic,
-        queues[0],
-        bucket,
-        functools.partial(looks_of, aws, None),
-        rate,
-        started,
-        only=DIFFERENCES,
-        dated=is_dated(aws),
-    )
+    topics, topic = client_of(aws), f"tagstream-{aws.stage}-reconcile"
+    run, photos = compared(aws, topics, topic, rate)
     if not repair:
         tally = run().count(photos())
         _tell(tally, 0, as_json)
@@ -83,7 +67,7 @@ def reconcile(*, repair: bool, rate: float, wait: bool, as_json: bool, aws: Aws)
         click.echo(f"Bucket and catalog agree: {tally.listed:,} photos.", err=True)
         return
     topics.create(topic, exist_ok=True, max_receives=1000, visibility_timeout=DEADLINE)
-    sent, tally, _ = rounds(run, photos, queues, wait=wait)
+    sent, tally, _ = rounds(run, photos, queues_of(aws), wait=wait)
     _tell(tally, sent, as_json)
     if not wait:
         click.echo(f"{sent:,} notifications are on their way.", err=True)
@@ -97,6 +81,33 @@ def reconcile(*, repair: bool, rate: float, wait: bool, as_json: bool, aws: Aws)
     else:
         topics.delete_all([topic, f"{topic}-dead-letter"])
         click.echo(f"Bucket and catalog agree: {tally.listed:,} photos, {sent:,} were looked at again.", err=True)
+
+
+def compared(
+    aws: Aws, topics: Topics, topic: str, rate: float, *, looked_before: datetime | None = None
+) -> tuple[Callable[[], Retag], Callable[[], Iterator[Sequence[Known]]]]:
+    """A run over what bucket and catalog differ in, and over both lists side by side; each can be had anew.
+
+    With ``looked_before`` every photo that was last looked at before that is among what is to be sent.
+    """
+    from tagstream.pipeline.retag import DIFFERENCES, Retag, inventory, joined
+
+    bucket, s3, catalog = aws.output("ingest", "BucketName"), aws.client("s3"), Catalog.over(aws)
+    run = functools.partial(
+        Retag,
+        topics,
+        topic,
+        queues_of(aws)[0],
+        bucket,
+        functools.partial(looks_of, aws, None),
+        rate,
+        now_there(described(aws)),
+        looked_before,
+        looked_before,
+        only=DIFFERENCES if looked_before is None else None,
+        dated=is_dated(aws),
+    )
+    return run, lambda: joined(inventory(s3, bucket), catalog.versions(bucket, removed=True), gone=True)
 
 
 def _tell(tally: Tally, sent: int, as_json: bool) -> None:
