@@ -17,6 +17,7 @@ from stacks.gallery import Gallery
 from stacks.ingest import Ingest
 from stacks.operations import Operations
 from stacks.people import People
+from stacks.reconcile import Reconciliation
 from stacks.search import Search
 from stacks.settings import settings_for
 from stacks.steps import Steps
@@ -68,6 +69,8 @@ def application(*, context: Mapping[str, Any] | None = None, outdir: str | None 
         functions["Gallery"] = api.gallery
     if settings.canary_minutes:
         functions["Canary"] = Canary(app, **common("canary"), ingest=ingest, search=search).canary
+    if settings.reconcile_days:
+        functions["Reconcile"] = Reconciliation(app, **common("reconcile"), ingest=ingest, search=search).reconcile
     results = {"StepsOutput": steps.output}
     Operations(
         app,

@@ -33,7 +33,10 @@ __all__ = ["Operations"]
 _MINUTE = Duration.minutes(1)
 _FIVE_MINUTES = Duration.minutes(5)
 _A_DAY = Duration.days(1)
-_SCHEDULED = ("Canary", "Purge")
+_SCHEDULED = ("Canary", "Purge", "Reconcile")
+_AN_HOUR = Duration.hours(1)
+_MOST_DIFFERENCES = 10
+"""Some are of removals that are under way while both lists are read."""
 _MIB_A_GIB = 1024
 _GREATER_OR_EQUAL = cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD
 _LESS = cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD
@@ -217,6 +220,13 @@ class Operations(Stack):
             threshold=1000 * self._settings.latency_objective_seconds,
             periods=3,
         )
+        if self._settings.reconcile_days:
+            self._alarm(
+                "Differences",
+                self._own("reconcile", "DifferencesFound", period=_AN_HOUR),
+                "Catalog and bucket differed in many photos, which were repaired: notifications get lost.",
+                threshold=_MOST_DIFFERENCES,
+            )
         self._alarm(
             "PurgeMissing",
             self._own("purge", "Purges", period=_A_DAY),

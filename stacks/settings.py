@@ -157,6 +157,7 @@ class Settings:
     The load that the stage is for, 0 where nothing is said of it: ``peak_images_per_hour`` photos in its busiest hour,
     of ``photo_mb`` MB each, and ``images`` in the catalog at last. What does not carry it fails the synth.
     ``canary_minutes``: how often the pipeline is tried with a photo of its own; 0 for never.
+    ``reconcile_days``: how often catalog and bucket are held against one another, and repaired; 0 for never.
     Alarms: ``queue_age_alarm_seconds`` that the oldest message waits beyond two failed tries; the part of the disk that
     is free, of calls that fail, of photos that are rejected; ``latency_objective_seconds`` from an upload to a photo
     that is found, which 95 % must keep. ``runbook_url`` is where people are sent for what to do.
@@ -201,6 +202,7 @@ class Settings:
     latency_objective_seconds: int = 60
     runbook_url: str = "docs/runbook.md"
     canary_minutes: int = 0
+    reconcile_days: int = 0
     name: str | None = None
     account: str | None = None
     region: str | None = None
@@ -425,6 +427,8 @@ def _problems(s: Settings) -> Iterator[str]:
         )
     if s.canary_minutes != 0:
         yield from _range_problems("canary_minutes", s.canary_minutes, 2, 1440)
+    if s.reconcile_days != 0:
+        yield from _range_problems("reconcile_days", s.reconcile_days, 1, 365)
     for name in ("noncurrent_version_days", "max_pixels", "max_bytes", "max_scans", "max_tags"):
         if getattr(s, name) < 1:
             yield f"{name} {getattr(s, name)} is too small: use 1 or more."

@@ -94,6 +94,13 @@ class Looked:
     rejected_by: str | None = None
     thumbnails: tuple[int, ...] = ()
 
+    @classmethod
+    def of(cls, about: Mapping[str, Any]) -> Looked:
+        """From what the classify function says of itself (``{"action": "describe"}``)."""
+        return cls(
+            about["model"], about.get("vocabulary"), about.get("rejected_by"), tuple(about.get("thumbnails", ()))
+        )
+
     def __str__(self) -> str:
         return f"{self.model}, vocabulary {self.vocabulary}" if self.vocabulary else self.model
 
@@ -123,10 +130,14 @@ class Tally:
     why: collections.Counter[str] = field(default_factory=collections.Counter)
 
 
-def inventory(s3: Any, bucket: str) -> Iterator[list[Photo]]:
-    """The objects that the bucket tells its queue of, in the order of their keys, in pages of at most 1,000."""
+def inventory(s3: Any, bucket: str, *, after: str = "") -> Iterator[list[Photo]]:
+    """The objects that the bucket tells its queue of, in the order of their keys, in pages of at most 1,000.
+
+    Those ``after`` a key, if one is given.
+    """
     prefix, suffix = _filter(s3.get_bucket_notification_configuration(Bucket=bucket))
-    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+    listing = {"Bucket": bucket, "Prefix": prefix, **({"StartAfter": after} if after else {})}
+    for page in s3.get_paginator("list_objects_v2").paginate(**listing):
         yield [
             Photo(entry["Key"], entry["ETag"].strip('"'), entry["Size"], entry["LastModified"])
             for entry in page.get("Contents", [])
@@ -327,7 +338,7 @@ class Retag:
         self.work(report)
         for page in pages:
             before = self.tally.outdated
-            self.publish(self._outdated(page))
+            self.publish(self.outdated(page))
             report(self.tally)
             if self.tally.outdated > before:
                 self.work(report)
@@ -336,7 +347,7 @@ class Retag:
     def count(self, pages: Iterable[Sequence[Known]]) -> Tally:
         """What :meth:`run` would do; nothing is sent."""
         for page in pages:
-            collections.deque(self._outdated(page), maxlen=0)
+            collections.deque(self.outdated(page), maxlen=0)
         return self.tally
 
     def ask_again(self) -> None:
@@ -374,7 +385,8 @@ class Retag:
             quiet = quiet + 1 if left == 0 else 0
             self.sleep(_LOOK_SECONDS)
 
-    def _outdated(self, page: Sequence[Known]) -> Iterator[str]:
+    def outdated(self, page: Sequence[Known]) -> Iterator[str]:
+        """The notifications for what is outdated of a page; the tally counts them."""
         if self.clock() - self._asked > _ASKED_AGAIN:
             self.ask_again()
         for photo, document in page:
@@ -407,15 +419,24 @@ class Retag:
             if self.clock() - pulled > DEADLINE / 3:
                 self.topics.refresh_deadline(self.topic, [parcel], DEADLINE)
                 pulled = self.clock()
-            result = self.topics.publish_all(self.queue, [Outgoing(line) for line in batch])
-            if result.failed:
-                # The parcel is not acknowledged, and comes again; what was taken twice does no harm.
-                raise TagstreamError(f"the queue {self.queue} took not all messages: {result.failed[0].reason}")
-            self.tally.sent += len(batch)
-            self._unlooked += len(batch)
-            report(self.tally)
-            self._due = max(self._due, self.clock() - 1.0) + len(batch) / self.rate
-            self.sleep(max(0.0, self._due - self.clock()))
+            self._publish(batch, report)
+
+    def send(self, messages: Sequence[str]) -> None:
+        """Send notifications straight into the queue, at the rate: for whoever looks again from the beginning anyway,
+        and needs no topic to go on. Raises :class:`TagstreamError`."""
+        for start in range(0, len(messages), _BATCH):
+            self._publish(messages[start : start + _BATCH], lambda _: None)
+
+    def _publish(self, batch: Sequence[str], report: Callable[[Tally], object]) -> None:
+        result = self.topics.publish_all(self.queue, [Outgoing(line) for line in batch])
+        if result.failed:
+            # The parcel is not acknowledged, and comes again; what was taken twice does no harm.
+            raise TagstreamError(f"the queue {self.queue} took not all messages: {result.failed[0].reason}")
+        self.tally.sent += len(batch)
+        self._unlooked += len(batch)
+        report(self.tally)
+        self._due = max(self._due, self.clock() - 1.0) + len(batch) / self.rate
+        self.sleep(max(0.0, self._due - self.clock()))
 
     def _make_room(self) -> None:
         """Wait while the queue is full; it is looked at once in a hundred photos."""

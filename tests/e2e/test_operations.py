@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tagstream.catalog.client import connect
+from tagstream.catalog.updates import document_id
 from tests.documents import undocumented
 from tests.e2e.conftest import TAGSTREAM, Pipeline, clean_environment, eventually
 
@@ -249,9 +250,9 @@ def test_the_index_is_made_anew_while_it_is_searched(pipeline: Pipeline, photos:
         pipeline.put(f"rebuild/{name}", photos[name])
         pipeline.searchable(f"rebuild/{name}")
     pipeline.settled()
-    damaged = pipeline.searchable("rebuild/eagle.jpg")
+    damaged = document_id(pipeline.bucket, "rebuild/eagle.jpg")
     client = connect(pipeline.connection.search_url)
-    client.update(index="imagerepository", id=damaged["id"], body={"doc": {"tags": []}}, params={"refresh": "true"})
+    client.update(index="imagerepository", id=damaged, body={"doc": {"tags": []}}, params={"refresh": "true"})
     (before,) = client.indices.get_alias(name="imagerepository")
     missed: list[str] = []
     done = threading.Event()

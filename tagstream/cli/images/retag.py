@@ -164,7 +164,7 @@ def looks_of(aws: Aws, model: str | None) -> Looked:
         raise ConfigurationError(
             f"the deployed model is {about['model']}: deploy the other one first, with -c model={model}."
         )
-    return Looked(about["model"], about.get("vocabulary"), about.get("rejected_by"), tuple(about.get("thumbnails", ())))
+    return Looked.of(about)
 
 
 def rounds(

@@ -1,0 +1,86 @@
+"""The reconcile function: every some days the catalog is held against the bucket, and what they differ in is repaired."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any
+
+import botocore.session
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from botocore.config import Config
+
+from lambdas.frame import Event, Frame
+from tagstream.errors import CatalogError, TagstreamError
+from tagstream.pipeline.reconcile import reconcile_slice
+from tagstream.pipeline.retag import DIFFERENCES, Looked, Retag
+from tagstream.topics import Topics
+
+frame = Frame()
+_RATE = 20.0
+"""Photos a second: what a page of 1,000 takes then is within what is left."""
+_SECONDS_TO_END = 120.0
+"""Of the function's time: for the last page, and for calling the next slice."""
+_MOST_SLICES = 15
+"""Lambda itself ends functions that call themselves, after sixteen calls."""
+_UNDER_WAY = timedelta(hours=1)
+"""What was uploaded within that time has its own notification, which may be on its way yet."""
+
+
+@cache
+def client(service: str) -> Any:
+    return botocore.session.get_session().create_client(
+        service, config=Config(connect_timeout=5, read_timeout=60, retries={"mode": "standard", "max_attempts": 3})
+    )
+
+
+def called(function: str, request: dict[str, Any]) -> dict[str, Any]:
+    """What a function answers; raises :class:`CatalogError` if it failed."""
+    response = client("lambda").invoke(FunctionName=os.environ[function], Payload=json.dumps(request).encode())
+    answer: dict[str, Any] = json.loads(response["Payload"].read())
+    if "FunctionError" in response:
+        raise CatalogError(f"{os.environ[function]} failed: {answer.get('errorMessage', answer)}")
+    return answer
+
+
+@frame.handler
+def handler(event: Event, context: LambdaContext) -> Event:
+    """A slice of it, from the beginning, or ``{"after": key, "slice": number}``; calls itself for the next one.
+
+    Answers with what it counted; raises :class:`TagstreamError` where the last slice that there may be leaves some.
+    """
+    number = int(event.get("slice", 1))
+    run = Retag(
+        Topics(client("sqs")),
+        "",
+        os.environ["INGEST_QUEUE_URL"],
+        os.environ["BUCKET"],
+        lambda: Looked.of(called("CLASSIFY_FUNCTION", {"action": "describe"})),
+        _RATE,
+        datetime.now(UTC) - _UNDER_WAY,
+        only=DIFFERENCES,
+        dated=os.environ["SEQUENCERS_DATED"] == "true",
+    )
+    after = reconcile_slice(
+        run,
+        client("s3"),
+        lambda request: called("SEARCH_FUNCTION", request),
+        after=event.get("after", ""),
+        seconds=context.get_remaining_time_in_millis() / 1000 - _SECONDS_TO_END,
+    )
+    counted = {"photos": run.tally.listed, "found": run.tally.outdated, "sent": run.tally.sent}
+    frame.count(PhotosReconciled=run.tally.listed, DifferencesFound=run.tally.outdated, DifferencesSent=run.tally.sent)
+    frame.logger.info("reconciled", extra=counted | dict(run.tally.why) | {"slice": number, "complete": after is None})
+    if after is None:
+        frame.count(Reconciles=1)
+    elif number >= _MOST_SLICES:
+        raise TagstreamError(f"{number} slices were not enough: 'tagstream images reconcile --repair' does the rest")
+    else:
+        client("lambda").invoke(
+            FunctionName=context.function_name,
+            InvocationType="Event",
+            Payload=json.dumps({"after": after, "slice": number + 1}).encode(),
+        )
+    return counted | {"slice": number, "complete": after is None}

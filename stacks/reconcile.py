@@ -1,0 +1,86 @@
+"""Reconciliation: a function that holds the catalog against the bucket every some days, and repairs what differs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aws_cdk import CfnOutput, Duration, Stack
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+
+from stacks.functions import PythonFunction
+from stacks.ingest import Ingest
+from stacks.rules import accept
+from stacks.search import Search
+from stacks.settings import Function, Settings
+
+__all__ = ["Reconciliation"]
+
+_LONGEST_SECONDS = 900
+
+
+class Reconciliation(Stack):
+    """Public attributes: what the operations stack watches.
+
+    Outside the network of the domain: it asks the search function, and needs SQS and Lambda.
+    """
+
+    reconcile: PythonFunction
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        settings: Settings,
+        ingest: Ingest,
+        search: Search,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(scope, construct_id, **kwargs)
+        queue, asked = ingest.queue.queue, (ingest.classify.function, search.search.function)
+        self.reconcile = PythonFunction(
+            self,
+            "Reconcile",
+            name="reconcile",
+            description="Holds the catalog against the bucket, and repairs what differs",
+            size=Function(memory_mb=512, timeout_seconds=_LONGEST_SECONDS),
+            settings=settings,
+            environment={
+                "BUCKET": ingest.bucket.bucket_name,
+                "INGEST_QUEUE_URL": queue.queue_url,
+                "CLASSIFY_FUNCTION": ingest.classify.function.function_name,
+                "SEARCH_FUNCTION": search.search.function.function_name,
+                # S3's sequencers begin with the time; the emulator's count on from its start.
+                "SEQUENCERS_DATED": str(not settings.local).lower(),
+            },
+        )
+        self.reconcile.allow("s3:GetBucketNotification", "s3:ListBucket", on=[ingest.bucket.bucket_arn])
+        self.reconcile.allow("sqs:GetQueueAttributes", "sqs:SendMessage", on=[queue.queue_arn])
+        self.reconcile.allow("lambda:InvokeFunction", on=[function.function_arn for function in asked])
+        # Of its own: the function comes after its other policy.
+        goes_on = iam.Policy(self, "GoesOn", roles=[self.reconcile.role])
+        goes_on.add_statements(
+            iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[self.reconcile.function.function_arn])
+        )
+        self.reconcile.function.configure_async_invoke(retry_attempts=2, max_event_age=Duration.hours(6))
+        rule = events.Rule(
+            self,
+            "Days",
+            description="Holds the catalog against the bucket every some days",
+            schedule=events.Schedule.rate(Duration.days(settings.reconcile_days)),
+            targets=[
+                targets.LambdaFunction(self.reconcile.function, retry_attempts=2, max_event_age=Duration.hours(6))
+            ],
+        )
+        for construct in (self.reconcile, rule):
+            accept(
+                construct,
+                "What one run leaves the next one finds, and an alarm is on the errors; the event says nothing but "
+                "where to go on.",
+                "Serverless-LambdaAsyncFailureDestination",
+                "Serverless-EventBusDLQ",
+            )
+        CfnOutput(self, "ReconcileFunctionName", value=self.reconcile.function.function_name)
