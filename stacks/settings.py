@@ -425,10 +425,7 @@ def _problems(s: Settings) -> Iterator[str]:
             f"dead-letter queues, {longest} days, so that a deleted image could come back: raise it to {longest} "
             "or more, or lower queue_days."
         )
-    if s.canary_minutes != 0:
-        yield from _range_problems("canary_minutes", s.canary_minutes, 2, 1440)
-    if s.reconcile_days != 0:
-        yield from _range_problems("reconcile_days", s.reconcile_days, 1, 365)
+    yield from _schedule_problems(s)
     for name in ("noncurrent_version_days", "max_pixels", "max_bytes", "max_scans", "max_tags"):
         if getattr(s, name) < 1:
             yield f"{name} {getattr(s, name)} is too small: use 1 or more."
@@ -440,6 +437,12 @@ def _problems(s: Settings) -> Iterator[str]:
         yield "prefix and suffix together are longer than an S3 key, 1,024 bytes: shorten them."
     if s.alarm_email is not None and not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", s.alarm_email):
         yield f"alarm_email {s.alarm_email!r} is no mail address: use one such as someone@example.com."
+
+
+def _schedule_problems(s: Settings) -> Iterator[str]:
+    for name, shortest, longest in (("canary_minutes", 2, 1440), ("reconcile_days", 1, 365)):
+        if getattr(s, name) != 0:
+            yield from _range_problems(name, getattr(s, name), shortest, longest)
 
 
 def _alarm_problems(s: Settings) -> Iterator[str]:

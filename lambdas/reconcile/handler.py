@@ -1,4 +1,4 @@
-"""The reconcile function: every some days the catalog is held against the bucket, and what they differ in is repaired."""
+"""The reconcile function: on some days the catalog is held against the bucket, and what differs is repaired."""
 
 from __future__ import annotations
 
@@ -51,6 +51,7 @@ def handler(event: Event, context: LambdaContext) -> Event:
 
     Answers with what it counted; raises :class:`TagstreamError` where the last slice that there may be leaves some.
     """
+    frame.count(ReconcileSlices=1)
     number = int(event.get("slice", 1))
     run = Retag(
         Topics(client("sqs")),

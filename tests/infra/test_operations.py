@@ -145,8 +145,8 @@ def test_every_alarm_hurries_so_much_and_has_an_entry_in_the_runbook(stage: Stag
         assert anchor in anchors
 
 
-def test_the_runbook_has_no_entry_without_an_alarm_and_says_how_much_it_hurries(prod: Stage) -> None:
-    of = {}
+def test_the_runbook_has_no_entry_without_an_alarm_and_says_how_much_it_hurries() -> None:
+    prod, of = Stage("prod", synthesise({"stage": "prod", "reconcile_days": "7"})), {}
     for alarm in prod.of_type("AWS::CloudWatch::Alarm"):
         of[alarm.properties["AlarmDescription"].rpartition("#")[2]] = severity(alarm)
     text = (ROOT / "docs" / "runbook.md").read_text()

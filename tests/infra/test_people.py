@@ -65,7 +65,7 @@ def test_who_searches_may_call_one_function_and_who_uploads_may_put_besides(stag
 def test_who_operates_changes_no_queue_but_the_dead_letters(stage: Stage) -> None:
     dead = {queue.arn for queue in stage.of_type("AWS::SQS::Queue") if "DeadLetters" in queue.id}
     # What these two commands spread over the queues is in a topic of their own.
-    topics = tuple(f":tagstream-{stage.name}-{command}*" for command in ("retag", "reconcile"))
+    topics = tuple(f":tagstream-{stage.name}-{command}*" for command in ("retag", "reconcile", "rebuild"))
     for action, resource in allowed(policies(stage)["MayOperate"]):
         if action in {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:PurgeQueue", "sqs:ChangeMessageVisibility"}:
             assert resource in dead or resource.endswith(topics)

@@ -28,6 +28,7 @@ CONTEXTS: Mapping[str, Mapping[str, str]] = {
         "stage": "dev",
         "name": "all",
         "canary_minutes": "5",
+        "reconcile_days": "7",
         "api.cloudfront": "true",
         "alarm_email": "someone@example.com",
     },
@@ -104,6 +105,7 @@ def test_the_rules_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
         "operations",
         "canary",
         "people",
+        "reconcile",
     ):
         monkeypatch.setattr(f"stacks.{module}.accept", lambda *_: None)
     findings, _ = checked.__wrapped__("dev")

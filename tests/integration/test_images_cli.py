@@ -8,6 +8,7 @@ import json
 import threading
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from opensearchpy import OpenSearch
 from werkzeug.serving import make_server
 
 from tagstream.catalog.mapping import index_name
+from tagstream.catalog.reindex import rebuild_step
 from tagstream.catalog.store import CatalogStore
 from tagstream.catalog.updates import CatalogUpdate
 from tagstream.cli import main
@@ -49,7 +51,12 @@ def endpoint(
     # They are printed, and would be among what the command prints.
     monkeypatch.setenv("POWERTOOLS_METRICS_DISABLED", "1")
     aws = DomainDispatcherApplication(create_backend_app)
-    functions = {"search-function": function("search", osmem_clone.url), "purge": function("purge", osmem_clone.url)}
+    functions = {
+        "search-function": function("search", osmem_clone.url),
+        "purge": function("purge", osmem_clone.url),
+        # What 'images reconcile' and the like ask the deployed one.
+        "classify": lambda _event: {"model": "efficientnet-lite0", "time": datetime.now(UTC).isoformat()},
+    }
 
     def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
@@ -73,11 +80,18 @@ def endpoint(
     session = boto3.Session(region_name="eu-west-1")
     cloudformation = session.client("cloudformation", endpoint_url=url)
     for capability, outputs in {
-        "ingest": {"BucketName": BUCKET},
+        "ingest": {
+            "BucketName": BUCKET,
+            "ClassifyFunctionName": "classify",
+            "IngestQueueUrl": f"{url}/123456789012/ingest",
+        },
         "search": {"SearchFunctionName": "search-function"},
-        "catalog": {"PurgeFunctionName": "purge"},
+        "catalog": {"PurgeFunctionName": "purge", "CatalogQueueUrl": f"{url}/123456789012/catalog"},
     }.items():
         cloudformation.create_stack(StackName=f"tagstream-local-{capability}", TemplateBody=stack(**outputs))
+    sqs = session.client("sqs", endpoint_url=url)
+    for queue in ("ingest", "catalog"):
+        sqs.create_queue(QueueName=queue)
     s3 = session.client("s3", endpoint_url=url)
     s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
     s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
@@ -500,6 +514,76 @@ def test_reindex(run: Run, opensearch: OpenSearch) -> None:
     done = run("reindex")
     assert done.exit_code == 0
     assert index_name(INDEX) in done.stderr
+
+
+def in_step(s3: Any, opensearch: OpenSearch, key: str = "a.jpg") -> None:
+    """A photo in the bucket, and its document."""
+    etag = s3.put_object(Bucket=BUCKET, Key=key, Body=b"x")["ETag"].strip('"')
+    known = CatalogUpdate(
+        "classified", BUCKET, key, "0A", "created", "", etag=etag, model="efficientnet-lite0", tags=(Tag("cat", 0.9),)
+    )
+    assert CatalogStore(opensearch, INDEX).apply([known])[0].state == "applied"
+    opensearch.indices.refresh(index=INDEX)
+
+
+def test_rebuild_makes_another_index_and_says_which(run: Run, s3: Any, opensearch: OpenSearch) -> None:
+    in_step(s3, opensearch)
+    done = run("rebuild", "--json")
+    assert done.exit_code == 0, done.stderr
+    second = index_name(INDEX, generation=2)
+    assert lines(done) == [{"index": second, "photos": 1, "outdated": 0, "sent": 0}]
+    assert done.stderr.splitlines() == [
+        f"The catalog is in {second}.",
+        "The catalog is made anew: 1 photos, 0 were looked at.",
+    ]
+    # What is lost but for the index is found again.
+    opensearch.indices.delete_alias(index=second, name=INDEX)
+    assert run("search", "cat").exit_code == 1
+    again = run("rebuild")
+    assert again.exit_code == 0, again.stderr
+    assert [image["key"] for image in lines(run("search", "cat", "--json"))] == ["a.jpg"]
+
+
+def test_rebuild_goes_on_with_the_photos_and_what_was_begun_is_taken_away(
+    run: Run, s3: Any, opensearch: OpenSearch, endpoint: str
+) -> None:
+    in_step(s3, opensearch)
+    sqs = boto3.Session(region_name="eu-west-1").client("sqs", endpoint_url=endpoint)
+    sqs.create_queue(QueueName="tagstream-local-rebuild")
+    done = run("rebuild", "--json")
+    assert done.exit_code == 0, done.stderr
+    assert "going on with the photos" in done.stderr
+    assert lines(done)[0]["index"] is None
+    assert sqs.list_queues(QueueNamePrefix="tagstream-local-rebuild").get("QueueUrls", []) == []
+    assert list(opensearch.indices.get_alias(index=f"{INDEX}-v*")) == [index_name(INDEX)]
+
+    rebuild_step(opensearch, INDEX, seconds=0)
+    sqs.create_queue(QueueName="tagstream-local-rebuild")
+    left = run("rebuild", "--abandon")
+    assert (left.exit_code, left.stderr) == (
+        0,
+        f"Taken away: {index_name(INDEX, generation=2)}, tagstream-local-rebuild.\n",
+    )
+    assert list(opensearch.indices.get_alias(index=f"{INDEX}-v*")) == [index_name(INDEX)]
+    assert run("rebuild", "--abandon").stderr == "Nothing was left of a rebuild.\n"
+
+
+def test_reconcile_names_the_stage_in_what_it_suggests(
+    run: Run, s3: Any, opensearch: OpenSearch, endpoint: str
+) -> None:
+    in_step(s3, opensearch)
+    assert run("reconcile").exit_code == 0
+    cloudformation = boto3.Session(region_name="eu-west-1").client("cloudformation", endpoint_url=endpoint)
+    for capability in ("ingest", "search", "catalog"):
+        stack_name = f"tagstream-local-{capability}"
+        outputs = cloudformation.describe_stacks(StackName=stack_name)["Stacks"][0]["Outputs"]
+        same = stack(**{output["OutputKey"]: output["OutputValue"] for output in outputs})
+        cloudformation.create_stack(StackName=f"tagstream-dev-{capability}", TemplateBody=same)
+    s3.put_object(Bucket=BUCKET, Key="b.jpg", Body=b"unheard of")
+    differs = run("reconcile", "--stage", "dev", "--json")
+    assert differs.exit_code == 4
+    assert lines(differs) == [{"photos": 2, "missing": 1, "changed": 0, "gone": 0, "thumbnails": 0, "sent": 0}]
+    assert differs.stderr.splitlines()[-1].endswith("images reconcile --repair --stage dev")
 
 
 def show_things(opensearch: OpenSearch) -> None:
