@@ -70,7 +70,7 @@ PARALLEL := -n logical --maxprocesses 4 --dist worksteal
 # A file's tests share what was synthesised for them.
 BY_FILE := -n logical --maxprocesses 4 --dist loadfile
 
-.PHONY: help setup demo up down bootstrap delivery deploy diff rollback destroy test unit infra integration long contract e2e least-privilege browser screenshots lint workflows synth site openapi bench fuzz soak vocabulary gallery lock dist notes release clean
+.PHONY: help setup demo up down bootstrap delivery deploy diff rollback destroy test unit infra integration long contract e2e least-privilege browser screenshots lint workflows synth site openapi bench scale fuzz soak vocabulary gallery lock dist notes release clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -164,6 +164,9 @@ openapi: $(VENV) ## Write docs/openapi.json, the description of the HTTP API, as
 
 bench: $(READY) $(TENSORFLOW) $(BROWSER) ## Measure speed; writes build/bench.json and a plot
 	.venv/bin/python -m benchmarks
+
+scale: $(VENV) ## Simulate a million uploads for docs/scale.md: prints its rows, draws its picture
+	@.venv/bin/python -m benchmarks.scale
 
 fuzz: $(VENV) ## Mutate photos of every format and see what becomes of them (SECONDS=n, SEED=n)
 	.venv/bin/python -W ignore -m tests.fuzz --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))

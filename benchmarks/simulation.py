@@ -12,7 +12,8 @@ What it knows of AWS, as its documentation stood in November 2026:
   call that Lambda throttles has been received, too: that is why such a queue needs five receives or more.
 * A FIFO queue takes so many calls of each action a second; others wait their turn, and fail if that takes too long.
 
-Left out: the second delivery of a message that was deleted, and the limits on messages in flight (120,000).
+Left out: the second delivery of a message that was deleted, the limit on messages in flight (120,000), batches that
+take longer than the timeout, and how fast Lambda makes new functions (1,000 in ten seconds).
 """
 
 from __future__ import annotations
