@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.classification import DEFAULT, build
+from benchmarks.classification import DEFAULT, ON_AWS, build
 from benchmarks.measure import interleaved, pinned, say
 from benchmarks.photos import enlarged, originals
 from benchmarks.report import Results, Skipped, faster, limited, median, noted
@@ -32,12 +32,10 @@ def bundle(rounds: int) -> Results:
     from stacks import bundling
 
     results = Results()
-    model = Path(build(DEFAULT, "fp16")).resolve()
-    files = {f"model/{path.name}": path for path in model.iterdir()}
     say("  building the bundles that are missing ...")
-    here = bundling.Bundle("classify", bundling.this_machine(), files).build()
+    here = bundling.Bundle("classify", bundling.this_machine(), _with(build(DEFAULT, "fp16"))).build()
     try:
-        aws = bundling.Bundle("classify", bundling.aws(), files).build()
+        aws = bundling.Bundle("classify", bundling.aws(), _with(build(ON_AWS, "int8"))).build()
     except bundling.BundlingError as error:
         results.skipped.append(Skipped("classify bundle for AWS", str(error)))
     else:
@@ -51,6 +49,10 @@ def bundle(rounds: int) -> Results:
         _cold_start(results, program, rounds)
         _memory(results, program)
     return results
+
+
+def _with(model: str) -> dict[str, Path]:
+    return {f"model/{path.name}": path.resolve() for path in Path(model).iterdir()}
 
 
 def _sizes(results: Results, archive: Path, mib: float = 90.0, mb: float = 35.0) -> None:

@@ -47,8 +47,8 @@ def pipeline(rounds: int) -> Results:
             return _searchable(search, keys, started)
 
         say("  the first photos start the functions ...")
-        upload(["warm-up-1.jpg"])
-        upload(["warm-up-2.jpg"])
+        upload([f"warm-up-{number}.jpg" for number in range(AT_ONCE)])
+        upload(["warm-up.jpg"])
         say(f"  {rounds} photos, one after the other ...")
         single = [seconds for turn in range(rounds) for seconds in upload([f"single-{turn}.jpg"]).values()]
         say(f"  {AT_ONCE} photos at once ...")
