@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -90,68 +91,86 @@ def test_an_account_is_prepared_a_stage_deployed_tried_and_removed(cloud: LocalC
     assert "There is nothing of stage local" in said
 
 
-def test_an_assembly_is_handed_on_kept_and_gone_back_to(cloud: LocalCloud) -> None:
-    """As the workflows do it, within the boundary, and in an account prepared for less than all rights."""
-    environment = clean_environment(**cloud.connection.environment(), NO_COLOR="1")
+def test_jobs_with_their_roles_hand_on_an_assembly_and_go_back_to_it(tmp_path: Path) -> None:
+    """As the workflows do it: IAM is enforced, each job may what its role may, and all roles are bounded."""
+    with LocalCloud(tmp_path / "cloud", logs=ROOT / "build" / "local" / "logs-delivery", least_privilege=True) as cloud:
+        administrator = clean_environment(**cloud.connection.environment(), NO_COLOR="1")
+        iam = cloud.connection.client("iam")
 
-    def make(*arguments: str) -> tuple[int, str]:
-        installed = [f"--old-file={place}/.installed" for place in (".venv", ".venv-local", "node_modules")]
-        done = subprocess.run(
-            ["make", *installed, *arguments],
-            cwd=ROOT,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=900,
-        )
-        return done.returncode, done.stdout + done.stderr
+        def make(environment: dict[str, str], *arguments: str) -> tuple[int, str]:
+            installed = [f"--old-file={place}/.installed" for place in (".venv", ".venv-local", "node_modules")]
+            done = subprocess.run(
+                ["make", *installed, *arguments],
+                cwd=ROOT,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=900,
+            )
+            return done.returncode, done.stdout + done.stderr
 
-    # The emulator does not know what AWS::IAM::OIDCProvider is.
-    code, said = make("delivery", "SET=repository=acme/tagstream provider_exists=true", "YES=1")
-    assert code == 0, said
-    (stack,) = cloud.connection.client("cloudformation").describe_stacks(StackName="delivery-tagstream")["Stacks"]
-    outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
-    code, said = make("bootstrap", "STAGE=local", f"POLICIES={outputs['ExecutionPolicyArns']}")
-    assert code == 0, said
-    code, said = make("synth", "STAGE=local", "SET=bounded=true log_days=3")
-    assert code == 0, said
-    code, said = make("rollback", "STAGE=local", "YES=1")
-    assert code != 0
-    assert "there is nothing to go back to" in said
+        def job(name: str, role: str) -> dict[str, str]:
+            """Whoever has what a role has; the emulator does not look at tokens of other issuers."""
+            role = role.rpartition("/")[2]
+            iam.create_user(UserName=name)
+            for policy in iam.list_role_policies(RoleName=role)["PolicyNames"]:
+                document = iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"]
+                text = document if isinstance(document, str) else json.dumps(document)
+                iam.put_user_policy(UserName=name, PolicyName=policy, PolicyDocument=text)
+            key = iam.create_access_key(UserName=name)["AccessKey"]
+            keys = {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+            return administrator | keys
 
-    assembly, told = "ASSEMBLY=build/synth/local", ROOT / "build" / "lifecycle" / "diff.md"
-    code, said = make("diff", "STAGE=local", assembly, f"OUTPUT={told}")
-    assert code == 0, said
-    assert "[+] AWS::SQS::Queue" in told.read_text()
-    code, said = make("deploy", "STAGE=local", assembly, "YES=1")
-    assert code == 0, said
-    assert f"Kept as the way back: s3://{outputs['AssembliesBucketName']}/local.zip" in said
-    code, said = make("diff", "STAGE=local", assembly, f"OUTPUT={told}")
-    assert code == 0, said
-    assert told.read_text().endswith("\nNothing.\n")
+        # The emulator does not know AWS::IAM::OIDCProvider.
+        code, said = make(administrator, "delivery", "SET=repository=acme/tagstream provider_exists=true", "YES=1")
+        assert code == 0, said
+        (stack,) = cloud.connection.client("cloudformation").describe_stacks(StackName="delivery-tagstream")["Stacks"]
+        outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+        code, said = make(administrator, "bootstrap", "STAGE=local", f"POLICIES={outputs['ExecutionPolicyArns']}")
+        assert code == 0, said
+        code, said = make(administrator, "synth", "STAGE=local", "SET=bounded=true log_days=3")
+        assert code == 0, said
+        deploying, looking = job("deploying", outputs["DeployRoleArn"]), job("looking", outputs["DiffRoleArn"])
 
-    # Something else is deployed, which is not kept; the way back undoes it.
-    def log_days() -> int:
-        logs = cloud.connection.client("logs").describe_log_groups(logGroupNamePrefix="tagstream-local-search-")
-        return int(logs["logGroups"][0]["retentionInDays"])
+        code, said = make(deploying, "rollback", "STAGE=local", "YES=1")
+        assert code != 0
+        assert "there is nothing to go back to" in said
+        assembly, told = "ASSEMBLY=build/synth/local", tmp_path / "diff.md"
+        code, said = make(looking, "diff", "STAGE=local", assembly, f"OUTPUT={told}")
+        assert code == 0, said
+        assert "[+] AWS::SQS::Queue" in told.read_text()
+        assert "Lookup role" not in told.read_text()
+        code, said = make(looking, "deploy", "STAGE=local", assembly, "YES=1")
+        assert code != 0
+        assert "is not authorized" in said
+        code, said = make(deploying, "deploy", "STAGE=local", assembly, "YES=1")
+        assert code == 0, said
+        assert f"Kept as the way back: s3://{outputs['AssembliesBucketName']}/local.zip" in said
+        code, said = make(looking, "diff", "STAGE=local", assembly, f"OUTPUT={told}")
+        assert code == 0, said
+        assert told.read_text().endswith("\nNothing.\n")
 
-    assert log_days() == 3
-    code, said = run(cloud, "deploy", "--yes", "-c", "bounded=true")
-    assert code == 0, said
-    assert log_days() == 1
-    code, said = make("rollback", "STAGE=local", "YES=1")
-    assert code == 0, said
-    assert "Back to the last assembly of stage local that passed its trial" in said
-    assert [line.split()[0] for line in said.splitlines()[-4:]] == ["uploaded", "classified", "found", "removed"]
-    assert log_days() == 3
-    bounds = {
-        role.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn", "").rpartition("/")[2]
-        for role in (
-            cloud.connection.client("iam").get_role(RoleName=name["RoleName"])["Role"]
-            for name in cloud.connection.client("iam").list_roles()["Roles"]
-            if name["RoleName"].startswith("tagstream-local-")
-        )
-    }
-    assert bounds == {"delivery-tagstream-boundary-us-east-1"}
+        # Something else is deployed, which is not kept; the way back undoes it.
+        def log_days() -> set[int]:
+            groups = cloud.connection.client("logs").describe_log_groups()["logGroups"]
+            return {group["retentionInDays"] for group in groups if "tagstream-local-search" in group["logGroupName"]}
+
+        assert log_days() == {3}
+        code, said = make(administrator, "deploy", "STAGE=local", "SET=bounded=true", "YES=1")
+        assert code == 0, said
+        assert log_days() == {1}
+        code, said = make(deploying, "rollback", "STAGE=local", "YES=1")
+        assert code == 0, said
+        assert "Back to the last assembly of stage local that passed its trial" in said
+        steps = {"uploaded", "classified", "found", "removed"}
+        assert steps <= {line.split()[0] for line in said.splitlines() if line.strip()}
+        assert log_days() == {3}
+        roles = [role["RoleName"] for role in iam.list_roles()["Roles"]]
+        bounds = {
+            iam.get_role(RoleName=name)["Role"]["PermissionsBoundary"]["PermissionsBoundaryArn"].rpartition("/")[2]
+            for name in roles
+            if name.startswith("tagstream-local-")
+        }
+        assert bounds == {"delivery-tagstream-boundary-us-east-1"}

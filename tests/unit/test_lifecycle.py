@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -463,3 +464,31 @@ def test_differences_fit_into_a_comment_and_do_not_break_out_of_it() -> None:
 def test_the_stack_with_the_bucket_is_called_as_it_is_made() -> None:
     source = (lifecycle.ROOT / "stacks" / "delivery.py").read_text()
     assert f'DELIVERY_STACK = "{lifecycle._DELIVERY}"' in source
+
+
+def test_differences_do_not_tell_of_roles_that_are_not_needed(
+    account: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    role = "arn:aws:iam::111122223333:role/cdk-hnb659fds-lookup-role-111122223333-eu-west-1"
+    noise = (
+        f"current credentials could not be used to assume '{role}', but are for the right account. Proceeding anyway.\n"
+        f"Lookup role {role} was not assumed. Proceeding with default credentials.\n"
+    )
+    said = f"{noise}Stack tagstream-dev-api\n[+] AWS::SQS::Queue\n{noise}\nNumber of stacks with differences: 1\n"
+    codes = iter((0, 1))
+
+    def run(command: Sequence[str], **_given: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(command, next(codes), stdout=said)
+
+    monkeypatch.setattr(lifecycle.boto3, "Session", lambda: account)
+    monkeypatch.setattr(lifecycle.subprocess, "run", run)
+    told_in = tmp_path / "build" / "diff.md"
+    assert main(["diff", "dev", "--output", str(told_in)]) == 0
+    text = told_in.read_text()
+    assert "```diff\nStack tagstream-dev-api\n[+] AWS::SQS::Queue\n\nNumber" in text
+    assert "role" not in text + capsys.readouterr().out
+    # When it fails, they are what a person looks for; and there is nothing to comment.
+    told_in.unlink()
+    assert main(["diff", "dev", "--output", str(told_in)]) == 1
+    assert role in capsys.readouterr().out
+    assert not told_in.exists()

@@ -55,6 +55,7 @@ NOT_TESTS = {
     "screenshots",
     "openapi",
     "bench",
+    "scale",
     "dist",
     "notes",
     "release",
