@@ -289,3 +289,21 @@ def test_the_example_for_gitlab_does_the_same_by_the_same_targets() -> None:
     assert found["deploy-production"]["rules"][0]["when"] == "manual"
     for token in found[".with-a-role"]["id_tokens"].values():
         assert f'audience="{token["aud"]}"' in (ROOT / "stacks" / "delivery.py").read_text()
+
+
+@pytest.mark.parametrize(
+    "workflow", [*WORKFLOWS, ROOT / "docs" / "examples" / "gitlab-ci.yml"], ids=lambda path: path.name
+)
+def test_caches_are_renewed_by_files_that_are_there(workflow: Path) -> None:
+    """An action fails where its pattern finds nothing, and a key of nothing is never renewed."""
+    text = workflow.read_text()
+    patterns = re.findall(r"cache-dependency-path: \"?([^\s\"]+)", text)
+    patterns += [
+        one for inside in re.findall(r"hashFiles\(([^)]*)\)", text) for one in re.findall(r"'([^']+)'", inside)
+    ]
+    patterns += [
+        one.strip() for inside in re.findall(r"^ +files: \[(.*)\]", text, re.MULTILINE) for one in inside.split(",")
+    ]
+    for pattern in patterns:
+        # "**/" is any folder, this one among them.
+        assert any(ROOT.glob(pattern.removeprefix("**/"))), pattern
