@@ -35,6 +35,8 @@ COUNT ?= 200
 SEED ?=
 # `make lock UPGRADE=1`
 UPGRADE ?=
+# `make audit OFFLINE=1`
+OFFLINE ?=
 
 VENV := .venv/.installed
 CLOUD := .venv-local/.installed
@@ -70,7 +72,7 @@ PARALLEL := -n logical --maxprocesses 4 --dist worksteal
 # A file's tests share what was synthesised for them.
 BY_FILE := -n logical --maxprocesses 4 --dist loadfile
 
-.PHONY: help setup demo up down bootstrap delivery deploy diff rollback destroy test unit infra integration long contract e2e least-privilege browser screenshots lint workflows synth site openapi bench scale fuzz soak vocabulary gallery lock dist notes release clean
+.PHONY: help setup demo up down bootstrap delivery deploy diff rollback destroy test unit infra integration long contract e2e least-privilege browser screenshots lint workflows synth site openapi bench scale fuzz soak vocabulary gallery lock sbom audit dist notes release clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -197,6 +199,12 @@ lock: $(AUDIT) ## Renew constraints.txt and the locks after a change of requirem
 		(cd build/lock; $(COMPILE) --no-annotate --generate-hashes $$of "$$set.txt" --output-file "$$set.lock"); done
 	@mv build/lock/constraints.txt .; for set in $(SETS); do mv "build/lock/$$set.lock" "$$set.lock"; done; rm -rf build/lock
 	@echo "Done: see 'git diff'."
+
+sbom: $(READY) ## Write what each function's bundle is made of into build/sbom, as CycloneDX (STAGE=prod)
+	@.venv/bin/python -m supply.sbom --stage $(or $(STAGE),prod)
+
+audit: $(READY) $(if $(OFFLINE),,$(AUDIT)) sbom ## Look for vulnerabilities, licences and hashes of all that is pinned (OFFLINE=1: not for the first)
+	@.venv/bin/python -m supply.audit $(if $(OFFLINE),--offline)
 
 dist: $(VENV) $(DIST) ## Build what is published into dist/: Tagstream, and its default model (REPOSITORY_URL=address)
 	@.venv/bin/python -m release

@@ -163,11 +163,16 @@ class Target:
 
         pip would ask its markers of the interpreter that it runs on, also when it installs for another one.
         """
+        return [pin for pin in locks.read_lock(lock) if pin.holds(self.environment)]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What markers ask for, as far as it is another than in this interpreter."""
         environment = {"python_version": self.python, "python_full_version": f"{self.python}.0"}
         if self.platforms:
             machine = re.sub(r"^manylinux(2014|_\d+_\d+)_", "", self.platforms[0])
             environment |= {"sys_platform": "linux", "platform_system": "Linux", "platform_machine": machine}
-        return [pin for pin in locks.read_lock(lock) if pin.holds(environment)]
+        return environment
 
 
 @dataclass(frozen=True)
@@ -245,7 +250,7 @@ class Bundle:
     def digest(self) -> str:
         """Changes with anything that the bundle is made from, this builder included."""
         digest = hashlib.sha256(f"{self.name}\0{self._packages_digest}\n".encode())
-        for place, path in sorted(self._files()):
+        for place, path in sorted(self.files()):
             digest.update(f"{place}\0{_checksum(path)}\n".encode())
         return digest.hexdigest()
 
@@ -262,7 +267,7 @@ class Bundle:
         # In the same directory, so that the last step is a rename: others see a whole bundle or none.
         with tempfile.TemporaryDirectory(prefix=".making-", dir=self._bundles) as scratch:
             root = Path(scratch, "root")
-            for place, path in self._files():
+            for place, path in self.files():
                 destination = root / place
                 destination.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, destination)
@@ -272,8 +277,11 @@ class Bundle:
             archive.replace(finished)
         return finished
 
-    def _files(self) -> Iterator[tuple[str, Path]]:
-        """Our own files: the handler's directory, the modules it reaches, the data."""
+    def files(self) -> Iterator[tuple[str, Path]]:
+        """What is not of a package: the handler's directory, the modules it reaches, the data.
+
+        Each with its place in the bundle, and where it is now; modules are in the bundle as compiled ones, too.
+        """
         for path in _files_below(self.source):
             if path.name not in ("requirements.txt", "requirements.lock") and "__pycache__" not in path.parts:
                 yield str(path.relative_to(self.source)), path

@@ -61,6 +61,7 @@ class PythonFunction(Construct):
     """
 
     function: lambda_.Function
+    bundle: bundling.Bundle
     role: iam.IRole
     mapping: lambda_.EventSourceMapping | None
 
@@ -90,6 +91,7 @@ class PythonFunction(Construct):
             self.allow(*_NETWORK_INTERFACES, on=["*"])
 
         target = bundling.this_machine() if settings.local else bundling.aws()
+        self.bundle = bundling.Bundle(name, target, data or {})
         self.function = lambda_.Function(
             self,
             "Function",
@@ -97,7 +99,7 @@ class PythonFunction(Construct):
             runtime=lambda_.Runtime(f"python{target.python}", lambda_.RuntimeFamily.PYTHON),
             architecture=_architecture(target),
             handler="handler.handler",
-            code=self._code(bundling.Bundle(name, target, data or {})),
+            code=self._code(self.bundle),
             memory_size=size.memory_mb,
             timeout=Duration.seconds(size.timeout_seconds),
             role=self.role,

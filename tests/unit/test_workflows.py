@@ -62,6 +62,7 @@ NOT_TESTS = {
     "vocabulary",
     "gallery",
     "lock",
+    "sbom",
     "clean",
 }
 
