@@ -218,42 +218,43 @@ def bills(root: Path, folder: Path) -> Findings:
 
 def advisories(pins: Iterable[Pin], command: Sequence[str]) -> Findings:
     """What is known of vulnerabilities in these. ``command``: pip-audit; what it passes over counts as unknown."""
-    wanted = sorted({(pin.name, pin.version): pin for pin in pins}.items())
-    # Its files may name a package once.
-    files: list[list[str]] = []
-    seen: dict[str, int] = {}
-    for (name, _), pin in wanted:
-        number = seen[name] = seen.get(name, -1) + 1
-        if number == len(files):
-            files.append([])
-        files[number].append(pin.requirement)
-    with tempfile.TemporaryDirectory() as folder:
-        arguments = []
-        for number, lines in enumerate(files):
-            path = Path(folder, f"{number}.txt")
-            path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-            arguments += ["--requirement", str(path)]
-        answer, said = _json_of([*command, *arguments])
+    # It takes a package once: where there are two versions, it is called for each.
+    rounds: list[dict[tuple[str, str], Pin]] = []
+    for pin in sorted({(pin.name, pin.version): pin for pin in pins}.values(), key=lambda pin: (pin.name, pin.version)):
+        free = next((entry for entry in rounds if not any(name == pin.name for name, _ in entry)), None)
+        if free is None:
+            rounds.append(free := {})
+        free[pin.name, pin.version] = pin
     found = Findings()
-    dependencies = answer.get("dependencies") if isinstance(answer, dict) else None
-    if dependencies is None:
-        found.unknown.append(f"vulnerabilities of {len(wanted)} Python packages: pip-audit gave no answer ({said})")
+    for asked in rounds:
+        found += _advisories(asked, command)
+    return found
+
+
+def _advisories(asked: Mapping[tuple[str, str], Pin], command: Sequence[str]) -> Findings:
+    found = Findings()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "requirements.txt")
+        path.write_text("".join(f"{pin.requirement}\n" for pin in asked.values()), encoding="utf-8")
+        answer, said = _json_of([*command, "--requirement", str(path)])
+    if not isinstance(answer, dict) or "dependencies" not in answer:
+        found.unknown.append(f"vulnerabilities of {len(asked)} Python packages: pip-audit gave no answer ({said})")
         return found
-    asked, skipped = set(), ""
-    for entry in dependencies:
+    answered, skipped = set(), "no reason"
+    for entry in answer["dependencies"]:
         if "skip_reason" in entry or "version" not in entry:
-            skipped = skipped or str(entry.get("skip_reason"))
+            skipped = str(entry.get("skip_reason"))
             continue
         name = canonicalize_name(entry["name"])
-        asked.add((name, entry["version"]))
+        answered.add((name, entry["version"]))
         for vulnerability in entry.get("vulns", []):
             mended = ", ".join(vulnerability.get("fix_versions") or []) or "no version yet"
             found.problems.append(f"{name} {entry['version']} has {vulnerability['id']}, mended in {mended}")
-    found.looked_at = len(asked)
+    found.looked_at = len(answered & asked.keys())
     # pip-audit says that all is well also when it could ask for nothing.
-    left = [f"{name} {version}" for (name, version), _ in wanted if (name, version) not in asked]
-    if left and not asked:
-        reason = f"pip-audit passed over all of them, the first with: {skipped[:200]}"
+    left = [f"{name} {version}" for name, version in asked if (name, version) not in answered]
+    if left and not answered:
+        reason = f"pip-audit passed over all of them, one with: {skipped[:200]}"
         found.unknown.append(f"vulnerabilities of {len(left)} Python packages: {reason}")
     else:
         found.unknown += [f"vulnerabilities of {text}" for text in left]
