@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from email.message import Message
 from email.parser import BytesParser
 from pathlib import Path
+from typing import Any
 
 from cyclonedx.model import ExternalReference, ExternalReferenceType, HashAlgorithm, HashType, Property, XsUri
 from cyclonedx.model.bom import Bom, BomMetaData
@@ -194,7 +195,7 @@ def _own(bundle: Bundle, names: Sequence[str]) -> Iterator[str]:
 
 
 def _component(
-    name: str, version: str, licence: str, kind: ComponentType, *, places: Iterable[str], **more: object
+    name: str, version: str, licence: str, kind: ComponentType, *, places: Iterable[str], **more: Any
 ) -> Component:
     return Component(
         name=name,
@@ -203,7 +204,7 @@ def _component(
         bom_ref=f"{name}@{version}",
         licenses=[LicenseExpression(licence)],
         evidence=ComponentEvidence(occurrences=[Occurrence(location=place) for place in sorted(places)]),
-        **more,  # type: ignore[arg-type]
+        **more,
     )
 
 
