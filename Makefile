@@ -167,7 +167,7 @@ openapi: $(VENV) ## Write docs/openapi.json, the description of the HTTP API, as
 bench: $(READY) $(TENSORFLOW) $(BROWSER) ## Measure speed; writes build/bench.json and a plot
 	.venv/bin/python -m benchmarks
 
-scale: $(VENV) ## Simulate a million uploads for docs/scale.md: prints its rows, draws its picture
+scale: $(VENV) ## Simulate a million uploads: writes the rows and draws the picture of docs/scale.md
 	@.venv/bin/python -m benchmarks.scale
 
 fuzz: $(VENV) ## Mutate photos of every format and see what becomes of them (SECONDS=n, SEED=n)

@@ -1,7 +1,7 @@
 """A million uploads within an hour, simulated: ``python -m benchmarks.scale`` (or ``make scale``).
 
-Prints the rows of the table in ``docs/scale.md``, and draws ``docs/images/scale.svg``. What the simulation gets is the
-settings of the stages, the figures of ``tagstream plan``, and the assumptions below.
+Writes the rows of its table in ``docs/scale.md`` anew, and draws ``docs/images/scale.svg``. What the simulation gets is
+the settings of the stages, the figures of ``tagstream plan``, and the assumptions below.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from stacks.settings import Consumer as Deployed
 from tagstream.plan.figures import instances, measured, price, quota, tiered
 from tagstream.plan.sizing import GIB, batch_seconds, catalog_batch_seconds, copies
 
-__all__ = ["SCENARIOS", "Scenario", "costs", "draw", "pipeline", "row", "run"]
+__all__ = ["SCENARIOS", "Scenario", "costs", "draw", "filled", "inputs", "pipeline", "row", "run"]
 
 UPLOADS = 1_000_000
 HOUR = 3600.0
-PICTURE = Path(__file__).resolve().parents[1] / "docs" / "images" / "scale.svg"
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "scale.md"
+PICTURE = PAGE.parent / "images" / "scale.svg"
 _SEED = 2026
 
 # What nobody has measured on AWS. docs/scale.md says the same.
@@ -160,6 +161,27 @@ def row(scenario: Scenario, outcome: Outcome) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def inputs() -> str:
+    """What prod is simulated with, as the page says it: another sentence means that the rows are those of yesterday."""
+    found = pipeline(_PROD)
+    times = []
+    for consumer in (found.classify, found.catalog):
+        batch = consumer.seconds
+        assert isinstance(batch, Lognormal)  # noqa: S101
+        times.append(f"{1000 * batch.wait:.1f} ms and {1000 * batch.mean:.2f} for each")
+    return (
+        f"Simulated with {_PROD.model}: a batch takes classify {times[0]} photo, and catalog {times[1]} update; the "
+        f"domain of `prod` takes {found.writes_a_second:,.0f} updates a second."
+    )
+
+
+def filled(page: str, rows: Iterable[str]) -> str:
+    """The page with these rows in place of those that begin alike, and with today's inputs."""
+    named = {new.split(" | ")[0]: new for new in rows}
+    lines = [named.get(line.split(" | ")[0], line) for line in page.splitlines()]
+    return "\n".join(inputs() if line.startswith("Simulated with ") else line for line in lines) + "\n"
+
+
 def _time(seconds: float) -> str:
     """Two figures, in a unit that suits.
 
@@ -247,17 +269,20 @@ def draw(outcomes: Iterable[tuple[Scenario, Outcome]], path: Path) -> None:
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--picture", default=PICTURE, type=click.Path(dir_okay=False, path_type=Path), help="Where the SVG goes.")
-def main(picture: Path) -> None:
-    """Simulate a million uploads in each scenario of docs/scale.md; print its rows, draw its picture."""
+def main() -> None:
+    """Simulate a million uploads in each scenario of docs/scale.md; write its rows, draw its picture.
+
+    It takes some minutes. To be run when settings of a stage, or figures of the plan, have changed.
+    """
     done = []
-    for scenario in SCENARIOS:
-        say(f"Simulating {UPLOADS:,} uploads: {scenario.name} …")
+    for number, scenario in enumerate(SCENARIOS, 1):
+        say(f"{number} of {len(SCENARIOS)}: {UPLOADS:,} uploads, {scenario.name} …")
         done.append((scenario, run(scenario)))
-    for scenario, outcome in done:
-        say(row(scenario, outcome))
-    draw([(scenario, outcome) for scenario, outcome in done if scenario.drawn], picture)
-    say(f"Written: {picture}")
+    rows = [row(scenario, outcome) for scenario, outcome in done]
+    say("\n".join(rows))
+    PAGE.write_text(filled(PAGE.read_text(), rows))
+    draw([(scenario, outcome) for scenario, outcome in done if scenario.drawn], PICTURE)
+    say(f"Written: {PAGE}, {PICTURE}")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import scale
-from benchmarks.scale import PICTURE, SCENARIOS, Scenario, costs, draw, pipeline, row, run
+from benchmarks.scale import PICTURE, SCENARIOS, Scenario, costs, draw, filled, inputs, pipeline, row, run
 from stacks.settings import STAGES
 from tagstream.plan.figures import price
 from tests.documents import ROOT
@@ -59,6 +59,18 @@ def test_the_page_has_a_row_for_each_scenario_and_the_picture() -> None:
     assert rows == [scenario.name for scenario in SCENARIOS]
     assert f"(images/{PICTURE.name})" in PAGE
     assert PICTURE.exists()
+
+
+def test_the_rows_were_simulated_with_the_figures_of_today() -> None:
+    """Where this fails, `make scale` writes the page anew; whether the rows are right, a long test sees."""
+    assert inputs() in PAGE.splitlines()
+
+
+def test_new_rows_take_the_place_of_old_ones() -> None:
+    page = "| prod, within | old |\n| prod, within x | other |\nSimulated with nothing.\n"
+    assert (
+        filled(page, ["| prod, within | new |"]) == f"| prod, within | new |\n| prod, within x | other |\n{inputs()}\n"
+    )
 
 
 @pytest.mark.long
