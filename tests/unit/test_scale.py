@@ -63,7 +63,7 @@ def test_the_page_has_a_row_for_each_scenario_and_the_picture() -> None:
 
 def test_the_rows_were_simulated_with_the_figures_of_today() -> None:
     """Where this fails, `make scale` writes the page anew; whether the rows are right, a long test sees."""
-    assert inputs() in PAGE.splitlines()
+    assert inputs() in PAGE.splitlines(), "the figures have changed: make scale"
 
 
 def test_new_rows_take_the_place_of_old_ones() -> None:
