@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from typing import Any
 
 from stacks.settings import ROOT, settings_for
-from tagstream.plan.money import ALARM_METRICS
+from tagstream.plan.money import ALARM_METRICS, CUSTOM_METRICS
 from tests.infra.templates import Resource, Stage, synthesise, synthesised
 from tests.infra.test_queues import dead_letters, mappings
 
@@ -232,3 +233,20 @@ def test_a_plan_reckons_with_as_many_alarms_as_there_are() -> None:
     alarms = synthesised("prod").of_type("AWS::CloudWatch::Alarm")
     metrics = [sum("MetricStat" in query for query in alarm.properties.get("Metrics", ())) or 1 for alarm in alarms]
     assert sum(metrics) == ALARM_METRICS
+
+
+def test_a_plan_reckons_with_as_many_metrics_as_the_functions_write() -> None:
+    """CloudWatch bills each name that each function uses."""
+    stage = synthesised("prod")
+    functions = {stage.service(function) for function in stage.of_type("AWS::Lambda::Function")}
+    written: set[tuple[str, str | None]] = set()
+    for path in (ROOT / "lambdas").rglob("*.py"):
+        shared = path.parent.name == "lambdas"
+        if not shared and path.parent.name not in functions:
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "frame.count":
+                written |= {(path.stem if shared else path.parent.name, keyword.arg) for keyword in node.keywords}
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "frame.took":
+                written.add((path.parent.name, ast.literal_eval(node.args[0])))
+    assert len(written) == CUSTOM_METRICS
