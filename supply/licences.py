@@ -136,7 +136,7 @@ def licence_of(name: str, metadata: Message) -> str | None:
 def allowed(expression: str) -> bool:
     """Whether everything that an SPDX expression asks for is allowed: of an OR one part, of an AND all."""
     try:
-        parsed = Licensing().parse(expression, strict=True)
+        parsed = Licensing().parse(expression)
     except ExpressionError:
         return False
     return parsed is not None and _holds(parsed)
@@ -148,7 +148,7 @@ def _holds(part: object) -> bool:
     if isinstance(part, OR):
         return any(map(_holds, part.args))
     if isinstance(part, LicenseWithExceptionSymbol):
-        return str(part.render()) in ALLOWED
+        return f"{part.license_symbol.key} WITH {part.exception_symbol.key}" in ALLOWED
     return isinstance(part, LicenseSymbol) and part.key in ALLOWED
 
 
