@@ -91,10 +91,10 @@ def test_libraries_in_native_code_are_files_of_their_packages(
     assert listed == native
 
 
-def test_model_and_vocabulary_are_components(written: dict[str, dict[str, Any]]) -> None:
+def test_model_and_vocabulary_are_components(bundles: dict[str, Bundle], written: dict[str, dict[str, Any]]) -> None:
     for name in ("classify", "step"):
-        model = named(written[name], "efficientnet-lite0")
-        about = json.loads((ROOT / "build/models/efficientnet-lite0/model.json").read_text())
+        about = json.loads(bundles[name].data["model/model.json"].read_text())
+        model = named(written[name], about["name"])
         assert model["type"] == "machine-learning-model"
         assert model["hashes"] == [{"alg": "SHA-256", "content": about["tflite_sha256"]}]
         assert about["labels_sha256"] in {entry["hashes"][0]["content"] for entry in model["components"]}
