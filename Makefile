@@ -72,7 +72,7 @@ PARALLEL := -n logical --maxprocesses 4 --dist worksteal
 # A file's tests share what was synthesised for them.
 BY_FILE := -n logical --maxprocesses 4 --dist loadfile
 
-.PHONY: help setup demo up down bootstrap delivery deploy diff rollback destroy test unit infra integration long contract e2e least-privilege browser screenshots lint workflows synth site openapi bench scale fuzz soak vocabulary gallery lock sbom audit dist notes release clean
+.PHONY: help setup demo up down bootstrap delivery deploy diff rollback destroy test unit infra integration long contract e2e least-privilege browser screenshots lint workflows synth site openapi bench scale fuzz soak vocabulary gallery lock sbom audit dist dist-test notes release clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -208,6 +208,9 @@ audit: $(READY) $(if $(OFFLINE),,$(AUDIT)) sbom ## Look for vulnerabilities, lic
 
 dist: $(VENV) $(DIST) ## Build what is published into dist/: Tagstream, and its default model (REPOSITORY_URL=address)
 	@.venv/bin/python -m release
+
+dist-test: $(VENV) $(DIST) ## Install what make dist builds on each Python of this machine, with each extra, and use it
+	$(PYTEST) $(PARALLEL) -m dist tests/dist
 
 notes: $(VENV) ## Write what the changelog says of a version into build/notes.md (TAG=v1.2.0)
 	@.venv/bin/python -m release.notes "$(TAG)"

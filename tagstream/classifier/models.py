@@ -14,6 +14,7 @@ docs/models.md.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
@@ -257,9 +258,11 @@ def installed_models() -> Mapping[str, Path]:
 
     found = {}
     for point in entry_points(group=_ENTRY_POINTS):
-        spec = find_spec(point.value)
-        for place in (spec.submodule_search_locations if spec else None) or ():
-            found[point.name] = Path(place)
+        # Of a package that was not wholly removed, say, no model is found.
+        with contextlib.suppress(ImportError, ValueError):
+            spec = find_spec(point.value)
+            for place in (spec.submodule_search_locations if spec else None) or ():
+                found[point.name] = Path(place)
     return found
 
 

@@ -75,7 +75,8 @@ class Aws:
         return found
 
     def _outputs(self, capability: str) -> dict[str, str]:
-        from botocore.exceptions import ClientError
+        with needs("catalog"):
+            from botocore.exceptions import ClientError
 
         name = f"tagstream-{self.stage}-{capability}"
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import subprocess
 import sys
@@ -43,6 +44,62 @@ def test_every_class_gets_a_score_and_they_sum_to_one(tmp_path: Path) -> None:
     assert sum(scores.values()) == pytest.approx(1, abs=1e-9)
     assert all(0 <= score <= 1 for score in scores.values())
     assert run_image_recognition(str(tmp_path / "photo.png")) == scores
+
+
+def test_a_photo_may_be_a_path_bytes_or_an_open_file(tmp_path: Path) -> None:
+    photo = tmp_path / "photo.png"
+    Image.new("RGB", (300, 200), "orange").save(photo)
+    scores, content = run_image_recognition(photo), photo.read_bytes()
+    for given in (content, bytearray(content), memoryview(content), io.BytesIO(content)):
+        assert run_image_recognition(given) == scores
+    with photo.open("rb") as file:
+        assert run_image_recognition(file) == scores
+        assert not file.closed
+        with pytest.raises(ImageRejected, match="empty"):
+            run_image_recognition(file)
+
+    class Socket(io.RawIOBase):
+        """Gives a few bytes at a time."""
+
+        rest = memoryview(content)
+
+        def readinto(self, buffer: memoryview) -> int:
+            count = min(len(buffer), 7, len(self.rest))
+            buffer[:count], self.rest = self.rest[:count], self.rest[count:]
+            return count
+
+        def readable(self) -> bool:
+            return True
+
+    assert run_image_recognition(Socket()) == scores
+
+
+def test_what_is_no_photo_at_all_is_told_from_a_bad_one(tmp_path: Path) -> None:
+    for given in (None, 7, ["drum.jpg"]):
+        with pytest.raises(TypeError, match="a path, bytes or an open file"):
+            run_image_recognition(given)
+    (tmp_path / "notes.jpg").write_text("notes")
+    with (tmp_path / "notes.jpg").open() as file, pytest.raises(TypeError, match='open\\(path, "rb"\\)'):
+        run_image_recognition(file)
+    with pytest.raises(ImageRejected, match="no image that can be read"):
+        run_image_recognition(b"notes")
+    with pytest.raises(FileNotFoundError):
+        run_image_recognition("none.jpg")
+
+
+def test_a_file_without_an_end_is_rejected_and_not_kept() -> None:
+    class Endless(io.RawIOBase):
+        given = 0
+
+        def read(self, size: int = -1) -> bytes:
+            assert 0 < size <= 1 << 20
+            self.given += size
+            return bytes(size)
+
+    file = Endless()
+    with pytest.raises(ImageRejected, match=r"more than the [0-9,]+ bytes that are allowed"):
+        run_image_recognition(file)
+    assert file.given == Limits().max_bytes + 1
 
 
 def test_a_drawn_traffic_light_is_one(classifier: Classifier, tmp_path: Path) -> None:

@@ -20,7 +20,16 @@ from tagstream.classifier.build import _published_weights as published_weights
 from tagstream.classifier.build import build_model, variant_name
 from tagstream.classifier.classifier import normalise
 from tagstream.classifier.int8 import Int8Net, published_ranges
-from tagstream.classifier.models import MODELS, built_models, find_model, load_classes, load_info, sha256
+from tagstream.classifier.models import (
+    MODELS,
+    built_models,
+    find_model,
+    installed_models,
+    load_classes,
+    load_info,
+    of_ones_own,
+    sha256,
+)
 from tagstream.classifier.nets import Weights, efficientnet_lite
 from tagstream.classifier.tflite import TfliteNet
 from tagstream.classifier.weights import read_checkpoint
@@ -110,6 +119,57 @@ def test_a_model_that_is_not_there_says_how_to_get_it(name: str, message: str, t
 
 def test_a_model_is_found_by_name_or_folder(lite0: Path) -> None:
     assert find_model(str(lite0)) == lite0
+
+
+@pytest.fixture
+def packaged(lite0: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A package with a model called lawn, and others that are broken, as pip leaves them."""
+    site = tmp_path / "site-packages"
+    folder = site / "model_of_a_lawn"
+    shutil.copytree(lite0, folder)
+    (folder / "__init__.py").touch()
+    about = site / "model_of_a_lawn-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: model-of-a-lawn\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text(
+        "[tagstream.models]\nlawn = model_of_a_lawn\ngone = no_such_package\nworse = no_such.package.at_all\n"
+    )
+    monkeypatch.syspath_prepend(site)
+    return folder
+
+
+def test_a_model_of_a_package_is_found_unless_one_was_built(packaged: Path, lite0: Path, tmp_path: Path) -> None:
+    built = tmp_path / "built"
+    assert dict(installed_models())["lawn"] == packaged
+    assert find_model("lawn", built) == packaged
+    for name in ("gone", "worse"):
+        with pytest.raises(ModelError, match="there is no model"):
+            find_model(name, built)
+    shutil.copytree(lite0, built / "lawn")
+    assert find_model("lawn", built) == built / "lawn"
+
+
+def test_a_package_is_never_written_to(packaged: Path, lite0: Path, tmp_path: Path) -> None:
+    built = tmp_path / "built"
+    assert of_ones_own(lite0, built) == lite0
+    copy = of_ones_own(packaged, built)
+    assert copy == find_model("lawn", built) == built / "lawn"
+    assert sorted(path.name for path in copy.iterdir()) == sorted(path.name for path in lite0.iterdir())
+    assert load_info(copy) == load_info(packaged)
+
+
+def test_a_folder_with_the_name_of_a_package_does_not_come_before_it(
+    packaged: Path, lite0: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(lite0, "lawn")
+    assert find_model("lawn", tmp_path / "built") == packaged
+    assert find_model("./lawn", tmp_path / "built") == Path("lawn")
+
+
+def test_where_it_was_installed_the_list_names_models_of_packages(packaged: Path) -> None:
+    rows = {row["model"]: row for row in map(json.loads, run("models", "list", "--json").output.splitlines())}
+    assert (rows["lawn"]["status"], rows["lawn"]["path"]) == ("ready", str(packaged))
 
 
 def test_damage_is_noticed_and_named(lite0: Path, tmp_path: Path) -> None:
