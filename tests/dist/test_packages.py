@@ -84,7 +84,7 @@ def test_the_command_line_works_outside_of_a_checkout_and_builds_models_with_the
     assert rows["efficientnet-lite2"]["status"] == "not built"
     tags = json.loads(tagstream("images", "classify", str(photo), "--json"))["tags"]
     assert tags[0]["tag"] == "drum"
-    assert "drum.jpg" in tagstream("images", "search", "drum", "--stage", "dev")
+    assert "drum.jpg" in tagstream("images", "search", "drum", "--json", "--stage", "dev")
     topic = f"cli-{version.replace('.', '-')}"
     tagstream("topics", "create", topic)
     assert topic in tagstream("topics", "list")
@@ -132,7 +132,7 @@ def test_the_lowest_versions_that_are_allowed_will_do(
     for arguments in (
         ("--help",),
         ("images", "classify", str(photo)),
-        ("images", "search", "drum", "--stage", "dev"),
+        ("images", "search", "drum", "--json", "--stage", "dev"),
         ("topics", "create", "lowest"),
         ("topics", "list"),
         ("models", "list"),
