@@ -19,6 +19,8 @@ from stacks.settings import Function, Settings
 __all__ = ["Reconciliation"]
 
 _LONGEST_SECONDS = 900
+_UNDER_WAY_SECONDS = 3600
+"""Photos that are younger have not had the time to be missing; on one's own machine nothing takes that long."""
 
 
 class Reconciliation(Stack):
@@ -53,6 +55,7 @@ class Reconciliation(Stack):
                 "INGEST_QUEUE_URL": queue.queue_url,
                 "CLASSIFY_FUNCTION": ingest.classify.function.function_name,
                 "SEARCH_FUNCTION": search.search.function.function_name,
+                "UNDER_WAY_SECONDS": str(0 if settings.local else _UNDER_WAY_SECONDS),
                 # S3's sequencers begin with the time; the emulator's count on from its start.
                 "SEQUENCERS_DATED": str(not settings.local).lower(),
             },

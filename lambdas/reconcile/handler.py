@@ -25,8 +25,6 @@ _SECONDS_TO_END = 120.0
 """Of the function's time: for the last page, and for calling the next slice."""
 _MOST_SLICES = 15
 """Lambda itself ends functions that call themselves, after sixteen calls."""
-_UNDER_WAY = timedelta(hours=1)
-"""What was uploaded within that time has its own notification, which may be on its way yet."""
 
 
 @cache
@@ -60,7 +58,8 @@ def handler(event: Event, context: LambdaContext) -> Event:
         os.environ["BUCKET"],
         lambda: Looked.of(called("CLASSIFY_FUNCTION", {"action": "describe"})),
         _RATE,
-        datetime.now(UTC) - _UNDER_WAY,
+        # What was uploaded within that time has its own notification, which may be on its way yet.
+        datetime.now(UTC) - timedelta(seconds=int(os.environ["UNDER_WAY_SECONDS"])),
         only=DIFFERENCES,
         dated=os.environ["SEQUENCERS_DATED"] == "true",
     )

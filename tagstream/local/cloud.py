@@ -18,7 +18,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -149,12 +149,14 @@ class LocalCloud:
         self._connection = Connection(**{name: answer[name] for name in ("port", "search_port", "certificate")})
         return self._connection
 
-    def deploy(self) -> None:
+    def deploy(self, settings: Mapping[str, str] | None = None) -> None:
         """Bootstrap the account and deploy every stack; raises :class:`LocalCloudError` with the CDK's reason.
 
-        Who may sign in to the gallery is :data:`tagstream.local.gallery.USER`.
+        ``settings`` are those of the stage that are to differ from its own. Who may sign in to the gallery is
+        :data:`tagstream.local.gallery.USER`.
         """
-        deploy(self.connection.environment(), self._directory / "private", self._logs, self._report, self._watch)
+        environment, private = self.connection.environment(), self._directory / "private"
+        deploy(environment, private, self._logs, self._report, self._watch, settings=settings)
         make_user(self.connection)
 
     def _watch(self, pid: int) -> None:

@@ -46,11 +46,13 @@ def deploy(
     logs: Path,
     report: Callable[[str], None],
     watch: Callable[[int], None] = _nobody_watches,
+    *,
+    settings: Mapping[str, str] | None = None,
 ) -> None:
     """Bootstrap the account and deploy every stack; raises :class:`LocalCloudError` with the CDK's reason.
 
     ``target`` are the environment variables that lead to the cloud; ``private`` is its directory for temporary
-    files; ``watch`` is told the pid of every command.
+    files; ``watch`` is told the pid of every command. ``settings`` are those of the stage that are to differ.
     """
     if not (ROOT / "node_modules" / ".bin" / "cdk").exists():
         raise LocalCloudError("the CDK CLI is not installed: run 'make setup' first.")
@@ -66,7 +68,8 @@ def deploy(
     # The CLI by way of stacks/__main__.py: a banner about the Node version would be all that a newcomer sees.
     cdk = [sys.executable, "-m", "stacks"]
     common = ["--no-notices", "--no-color", "--no-version-reporting"]
-    synth = [*cdk, "synth", "--quiet", "--context", f"stage={STAGE}", "--output", str(assembly), *common]
+    contexts = [f"--context={name}={value}" for name, value in ({"stage": STAGE} | dict(settings or {})).items()]
+    synth = [*cdk, "synth", "--quiet", *contexts, "--output", str(assembly), *common]
     # From a directory without a cdk.json, for it to need no app: so it can go on beside the synthesis.
     bootstrap = [*cdk, "bootstrap", f"aws://{_ACCOUNT}/{_REGION}", *common]
     deployment = [*cdk, "deploy", "--all", "--app", str(assembly), "--require-approval", "never", *common]

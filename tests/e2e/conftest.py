@@ -192,13 +192,18 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory, least_privilege: bool) ->
 
 
 def deployed(
-    tmp_path_factory: pytest.TempPathFactory, name: str, *, least_privilege: bool = False
+    tmp_path_factory: pytest.TempPathFactory,
+    name: str,
+    *,
+    least_privilege: bool = False,
+    settings: Mapping[str, str] | None = None,
 ) -> Iterator[Pipeline]:
-    """A cloud with the stacks in it; what the functions say is kept in ``build/local/logs-<name>``."""
+    """A cloud with the stacks in it, with these ``settings`` of the stage; what the functions say is kept in
+    ``build/local/logs-<name>``."""
     logs = ROOT / "build" / "local" / f"logs-{name}{'-least-privilege' if least_privilege else ''}"
     directory = tmp_path_factory.mktemp(name)
     with LocalCloud(directory, logs=logs, least_privilege=least_privilege) as cloud:
-        cloud.deploy()
+        cloud.deploy(settings)
         pipeline = Pipeline(cloud.connection, cloud.pids, logs / "cloud.log", directory / "private")
         yield pipeline
         pipeline.close()

@@ -10,6 +10,7 @@ from stacks.settings import ROOT, settings_for
 from tagstream.plan.money import ALARM_METRICS, CUSTOM_METRICS
 from tests.infra.templates import Resource, Stage, synthesise, synthesised
 from tests.infra.test_queues import dead_letters, mappings
+from tests.runbook import NOT_TRIED, TRIED
 
 
 def watched(stage: Stage, metric: str) -> dict[frozenset[str], Resource]:
@@ -144,6 +145,14 @@ def test_every_alarm_hurries_so_much_and_has_an_entry_in_the_runbook(stage: Stag
         place, _, anchor = str(alarm.properties["AlarmDescription"]).rpartition(" ")[2].partition("#")
         assert place == "docs/runbook.md"
         assert anchor in anchors
+
+
+def test_every_entry_of_the_runbook_is_tried_or_has_a_reason_why_not() -> None:
+    assert set(entries()) == TRIED.keys() | NOT_TRIED.keys()
+    assert not TRIED.keys() & NOT_TRIED.keys()
+    for place in TRIED.values():
+        file, _, test = place.partition("::")
+        assert f"\ndef {test}(" in (ROOT / "tests" / "e2e" / file).read_text(), place
 
 
 def test_the_runbook_has_no_entry_without_an_alarm_and_says_how_much_it_hurries() -> None:

@@ -50,7 +50,7 @@ def test_it_lists_the_bucket_fills_its_queue_and_asks_three_functions() -> None:
     stage = with_schedule()
     function = stage.function("reconcile")
     environment = function.properties["Environment"]["Variables"]
-    assert environment["SEQUENCERS_DATED"] == "true"
+    assert (environment["SEQUENCERS_DATED"], environment["UNDER_WAY_SECONDS"]) == ("true", "3600")
     bucket, queue = stage.bucket("Photos").arn, stage.mapping_of("classify").properties["EventSourceArn"]
     logs = {"logs:CreateLogStream", "logs:PutLogEvents", "xray:PutTelemetryRecords", "xray:PutTraceSegments"}
     role = stage.by_arn(function.properties["Role"])

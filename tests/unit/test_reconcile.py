@@ -184,6 +184,7 @@ def clients(monkeypatch: pytest.MonkeyPatch) -> Clients:
         ("CLASSIFY_FUNCTION", "classify"),
         ("SEARCH_FUNCTION", "search"),
         ("SEQUENCERS_DATED", "true"),
+        ("UNDER_WAY_SECONDS", "3600"),
         ("POWERTOOLS_SERVICE_NAME", "reconcile"),
         ("POWERTOOLS_METRICS_NAMESPACE", "Tagstream"),
     ):
