@@ -55,9 +55,9 @@ def rebuild(*, from_photos: bool, abandon: bool, rate: float, as_json: bool, aws
         click.echo("The index is made: going on with the photos.", err=True)
     else:
         index = moved(aws, "rebuild")
-        click.echo(f"The catalog is in {index}.", err=True)
         # That it is there says that the index is made: the same command goes on from here.
         topics.create(topic, exist_ok=True, max_receives=1000, visibility_timeout=DEADLINE)
+        click.echo(f"The catalog is in {index}.", err=True)
     before = begun(sqs, topics.url(topic), "all", started) if from_photos else None
     run, photos = compared(aws, topics, topic, rate, looked_before=before)
     sent, tally, _ = rounds(run, photos, queues_of(aws), wait=True)
