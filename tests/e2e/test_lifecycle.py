@@ -92,7 +92,7 @@ def test_an_account_is_prepared_a_stage_deployed_tried_and_removed(cloud: LocalC
 
 
 def test_jobs_with_their_roles_hand_on_an_assembly_and_go_back_to_it(tmp_path: Path) -> None:
-    """As the workflows do it: IAM is enforced, each job may what its role may, and all roles are bounded."""
+    """As the workflows do it: IAM is enforced, and each job may what its role may."""
     with LocalCloud(tmp_path / "cloud", logs=ROOT / "build" / "local" / "logs-delivery", least_privilege=True) as cloud:
         administrator = clean_environment(**cloud.connection.environment(), NO_COLOR="1")
         iam = cloud.connection.client("iam")
@@ -167,10 +167,3 @@ def test_jobs_with_their_roles_hand_on_an_assembly_and_go_back_to_it(tmp_path: P
         steps = {"uploaded", "classified", "found", "removed"}
         assert steps <= {line.split()[0] for line in said.splitlines() if line.strip()}
         assert log_days() == {3}
-        roles = [role["RoleName"] for role in iam.list_roles()["Roles"]]
-        bounds = {
-            iam.get_role(RoleName=name)["Role"]["PermissionsBoundary"]["PermissionsBoundaryArn"].rpartition("/")[2]
-            for name in roles
-            if name.startswith("tagstream-local-")
-        }
-        assert bounds == {"delivery-tagstream-boundary-us-east-1"}
