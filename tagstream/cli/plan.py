@@ -52,7 +52,7 @@ class _Amount(click.FloatRange):
 @click.option(
     "--months", type=_Amount(1e-3, 1200), default=12.0, show_default=True, metavar="N", help="How long photos are kept."
 )
-@click.option("--model", help="What classifies.  [default: the stage's, or efficientnet-lite0]")
+@click.option("--model", help="What classifies.  [default: the stage's, or what prod has]")
 @click.option(
     "--photo-milliseconds",
     type=_Amount(1, 900_000),

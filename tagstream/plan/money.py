@@ -20,7 +20,7 @@ _SQS_BYTES = 64 * 1024
 ALARM_METRICS = 49
 """Of stage prod: a test counts them in its template."""
 CUSTOM_METRICS = 18
-"""That the functions write themselves: a test counts them in the code."""
+"""That the functions of stage prod write themselves: a test counts them in the code."""
 _LOG_MONTHS = 3
 """That prod keeps logs."""
 _POLLS = 5 * 3 * 60 * 24 * DAYS

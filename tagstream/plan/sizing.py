@@ -45,6 +45,8 @@ _SHARD_GIB = 30
 _LUCENE_ROOM = 0.8
 """Of Lucene's documents: deleted ones count until their segments are merged."""
 _ZONES = 3
+MODEL = "efficientnet-lite2-int8"
+"""What stages on AWS classify with, unless they are told otherwise."""
 OTHERS = 4
 """Functions at a time beside those two: the steps' has two at least, and what people ask takes two more."""
 
@@ -62,7 +64,7 @@ class Workload:
     peak_per_hour: float | None = None
     searches_per_day: float = 0.0
     months: float = 12.0
-    model: str = "efficientnet-lite0"
+    model: str = MODEL
     photo_milliseconds: float | None = None
     zones: int = _ZONES
 
@@ -109,7 +111,7 @@ class Size:
     """Data nodes that disk and processors take: a domain has one at least, and one in each zone."""
 
 
-def photo_cpu_seconds(photo_mb: float, model: str = "efficientnet-lite0") -> float:
+def photo_cpu_seconds(photo_mb: float, model: str = MODEL) -> float:
     """Seconds of one of Lambda's vCPUs for a photo, on the line through what was measured.
 
     A model that was not measured is taken for the slowest that was.
@@ -125,7 +127,7 @@ def batch_seconds(
     *,
     photo_mb: float,
     memory_mb: int = VCPU_MB,
-    model: str = "efficientnet-lite0",
+    model: str = MODEL,
     photo_milliseconds: float | None = None,
 ) -> float:
     """Seconds of an invocation of classify: the CPU of each photo, and once the wait for S3 and SQS.

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.sizes import PAGE, filled
-from stacks.settings import STAGES, SettingsError, settings_for
+from stacks.settings import MODELS, STAGES, SettingsError, settings_for
 from tagstream.catalog import mapping
 from tagstream.cli import main
 from tagstream.plan import (
@@ -244,6 +244,11 @@ def test_settings_that_do_not_carry_what_they_declare_fail_the_synth(context: di
 )
 def test_settings_that_carry_what_they_declare_do_not(context: dict[str, str]) -> None:
     settings_for(context)
+
+
+def test_a_load_is_classified_by_what_prod_has() -> None:
+    assert Workload(1).model == STAGES["prod"].model
+    assert set(FIGURES["measured"]["model_cpu_ms"]["value"]) >= set(MODELS)
 
 
 def test_without_a_declared_load_nothing_is_said_of_it() -> None:
