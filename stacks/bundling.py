@@ -166,6 +166,11 @@ class Target:
         return [pin for pin in locks.read_lock(lock) if pin.holds(self.environment)]
 
     @property
+    def label(self) -> str:
+        """As bundles' names have it: ``arm64-py3.13``."""
+        return f"{self.name}-py{self.python}"
+
+    @property
     def environment(self) -> dict[str, str]:
         """What markers ask for, as far as it is another than in this interpreter."""
         environment = {"python_version": self.python, "python_full_version": f"{self.python}.0"}
@@ -256,7 +261,7 @@ class Bundle:
 
     def build(self) -> Path:
         """The finished zip: the one at hand, or a new one. Raises :class:`BundlingError`."""
-        finished = self._bundles / f"{self.name}-{self.target.name}-py{self.target.python}-{self.digest[:20]}.zip"
+        finished = self._bundles / f"{self.name}-{self.target.label}-{self.digest[:20]}.zip"
         if finished.exists():
             finished.touch()
             return finished
@@ -337,7 +342,7 @@ class Bundle:
 
     @property
     def _packages_directory(self) -> Path:
-        return self._bundles / f"packages-{self.target.name}-py{self.target.python}-{self._packages_digest[:20]}"
+        return self._bundles / f"packages-{self.target.label}-{self._packages_digest[:20]}"
 
     def _packages(self) -> Path:
         """The directory with the installed packages; functions that require the same share it."""

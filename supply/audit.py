@@ -22,7 +22,7 @@ from typing import Any
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from stacks.bundling import ROOT, aws
+from stacks.bundling import ROOT, aws, this_machine
 from stacks.locks import LockError, Pin, read_lock
 from supply.licences import allowed, licence_of
 
@@ -203,9 +203,16 @@ def bills(root: Path, folder: Path) -> Findings:
     for path in written:
         name = path.name.removesuffix(".cdx.json")
         lock = root / "lambdas" / name / "requirements.lock"
-        locked = {pin.name: pin for pin in aws().pins(lock.read_text(encoding="utf-8"))}
-        bill = json.loads(path.read_text(encoding="utf-8"))["components"]
-        there = {entry["name"]: entry for entry in bill if entry.get("purl", "").startswith("pkg:pypi/")}
+        if not lock.exists():
+            found.problems.append(f"{path.name} is of a function that is not there: run 'make sbom'")
+            continue
+        bill = json.loads(path.read_text(encoding="utf-8"))
+        properties = {entry["name"]: entry["value"] for entry in bill["metadata"]["component"].get("properties", [])}
+        target = next(
+            (made() for made in (aws, this_machine) if made().label == properties.get("tagstream:platform")), aws()
+        )
+        locked = {pin.name: pin for pin in target.pins(lock.read_text(encoding="utf-8"))}
+        there = {entry["name"]: entry for entry in bill["components"] if entry.get("purl", "").startswith("pkg:pypi/")}
         found.looked_at += len(there)
         for package in sorted(there.keys() ^ locked.keys()):
             found.problems.append(f"{package} is only in one of {path.name} and lambdas/{name}/requirements.lock")

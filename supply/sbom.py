@@ -33,6 +33,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from stacks.bundling import ROOT, Bundle, BundlingError
+from stacks.settings import SettingsError
 from supply.licences import LIBRARIES, licence_of
 
 __all__ = ["SbomError", "bundles_of", "main", "sbom"]
@@ -81,7 +82,7 @@ def sbom(bundle: Bundle) -> str:
             hashes=[HashType(alg=HashAlgorithm.SHA_256, content=hashlib.sha256(path.read_bytes()).hexdigest())],
             properties=[
                 Property(name="tagstream:asset", value=bundle.digest),
-                Property(name="tagstream:platform", value=f"{bundle.target.name}-py{bundle.target.python}"),
+                Property(name="tagstream:platform", value=bundle.target.label),
             ],
         )
         if strays := sorted(rest - set(_places(ours))):
@@ -262,16 +263,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         given.output.mkdir(parents=True, exist_ok=True)
+        # Those of a function that is no more, or of another stage, would be taken for this one's.
+        for old in given.output.glob("*.cdx.json*"):
+            old.unlink()
         for bundle in bundles_of(given.stage):
             path = given.output / f"{bundle.name}.cdx.json"
             text = sbom(bundle)
-            path.write_text(text, encoding="utf-8")
+            unfinished = path.with_name(f"{path.name}.part")
+            unfinished.write_text(text, encoding="utf-8")
+            unfinished.replace(path)
             listed = json.loads(text)["components"]
             print(f"{path}: {len(listed)} components, the bundle {bundle.digest[:12]}")
+    except SettingsError as error:
+        print("\n".join(f"Error: {problem}" for problem in error.problems), file=sys.stderr)
+        return 1
     except (SbomError, BundlingError, OSError) as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
+        print("Interrupted: not all bills are written.", file=sys.stderr)
         return 130
     return 0
 

@@ -235,7 +235,7 @@ def test_the_exit_code_and_the_last_line_say_what_became_of_it(
     assert audit.main(["--offline"]) == 3
     assert "there are none, run 'make sbom'" in capsys.readouterr().err
     (project / "build/sbom").mkdir(parents=True)
-    (project / "build/sbom/f.cdx.json").write_text(json.dumps({"components": []}))
+    (project / "build/sbom/f.cdx.json").write_text(json.dumps({"metadata": {"component": {}}, "components": []}))
     (project / "lambdas/f").mkdir(parents=True)
     for name in ("requirements.txt", "requirements.lock"):
         (project / "lambdas/f" / name).write_text("")

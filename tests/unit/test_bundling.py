@@ -179,6 +179,16 @@ def test_its_platform_changes_its_hash(project: Path) -> None:
     assert len({here.digest, *(other.digest for other in others)}) == 4
 
 
+def test_the_release_of_its_compiler_changes_its_hash(project: Path, tmp_path: Path) -> None:
+    digests = set()
+    for release in ("3.13.0", "3.13.1"):
+        compiler = tmp_path / f"python-{release}"
+        compiler.write_text(f"#!/bin/sh\necho {release}\n")
+        compiler.chmod(0o755)
+        digests.add(replace(bundle(project), target=replace(HERE, compiler=compiler)).digest)
+    assert len(digests) == 2
+
+
 def test_without_a_compiler_it_still_runs(project: Path) -> None:
     path = replace(bundle(project), target=replace(HERE, compiler=None)).build()
     with zipfile.ZipFile(path) as archive:
