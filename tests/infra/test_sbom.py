@@ -20,6 +20,9 @@ from supply.audit import bills
 from supply.licences import allowed
 from supply.sbom import SbomError, bundles_of, sbom
 
+# The first one builds what no other test has built yet.
+pytestmark = pytest.mark.timeout(900)
+
 
 @pytest.fixture(scope="module")
 def bundles() -> dict[str, Bundle]:
