@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
-from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools import Logger, Metrics, single_metric
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
@@ -41,6 +41,19 @@ class Frame:
         for name, value in counts.items():
             self._metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
 
+    def failed(self, count: int = 1) -> None:
+        """Count, by the function's version, what failed and was answered: a new version that does it is taken back."""
+        with single_metric(
+            name="Failures",
+            unit=MetricUnit.Count,
+            value=count,
+            default_dimensions={
+                "stage": os.environ.get("STAGE", "local"),
+                "version": os.environ.get("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+            },
+        ):
+            pass
+
     def took(self, name: str, milliseconds: Iterable[float | None]) -> None:
         """Add the times that are known to the metric of this name, which has percentiles."""
         for value in milliseconds:
@@ -62,6 +75,9 @@ class Frame:
             process_partial_response,
         )
         from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+
+        if errors:
+            self.failed(len(errors))
 
         def settle(record: SQSRecord) -> None:
             if record.message_id in errors:

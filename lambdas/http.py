@@ -65,6 +65,7 @@ def resolver(frame: Frame) -> APIGatewayHttpResolver:
     def away(error: CatalogError) -> Response[str]:
         frame.logger.error("the catalog is away", extra={"error": str(error)})
         frame.count(Failures=1)
+        frame.failed()
         return _problem(Problem(503, "The catalog does not answer: try again in some seconds."))
 
     def nowhere(_: NotFoundError) -> Response[str]:
@@ -74,6 +75,7 @@ def resolver(frame: Frame) -> APIGatewayHttpResolver:
         # Answered, not raised: a raised error costs the warm worker, and its caller gets no document.
         frame.logger.error("the request failed", exc_info=error)
         frame.count(Failures=1)
+        frame.failed()
         return _problem(Problem(500, "Something is wrong here, not with the request: its log says what."))
 
     app.exception_handler(Problem)(_problem)

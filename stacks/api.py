@@ -127,7 +127,7 @@ class Api(Stack):
         if self.gallery is not None:
             self._attach(web, self.gallery, PAGE, authorizer)
         CfnOutput(self, "ApiUrl", value=address)
-        CfnOutput(self, "ApiFunctionName", value=self.api.function.function_name)
+        CfnOutput(self, "ApiFunctionName", value=self.api.called.function_name)
 
     def _client(self, web: Web, users: cognito.UserPool, address: str) -> cognito.UserPoolClient:
         """The gallery, as the pool knows it: a page can keep no secret, so it proves itself by PKCE."""
@@ -210,7 +210,7 @@ class Api(Stack):
     ) -> None:
         # One permission for all of the function's routes.
         integration = integrations.HttpLambdaIntegration(
-            f"{function.node.id}Integration", function.function, scope_permission_to_route=False
+            f"{function.node.id}Integration", function.called, scope_permission_to_route=False
         )
         for route in routes:
             scopes = [web.scopes[route.scope].scope_name] if route.scope and web.scopes else None

@@ -30,6 +30,12 @@ BOUNDARY: Sequence[tuple[Sequence[str], Sequence[str]]] = (
     (("s3:DeleteObject*", "s3:GetObject*", "s3:ListBucket*", "s3:PutObject"), ("s3:tagstream-*",)),
     (("es:ESHttp*",), ("es:domain/tagstream-*",)),
     (("lambda:InvokeFunction",), ("lambda:function:tagstream-*",)),
+    # How CodeDeploy moves an alias, and what makes it stop.
+    (
+        ("lambda:GetAlias", "lambda:GetProvisionedConcurrencyConfig", "lambda:UpdateAlias"),
+        ("lambda:function:tagstream-*",),
+    ),
+    (("cloudwatch:DescribeAlarms",), ("*",)),
     (("logs:CreateLogStream", "logs:PutLogEvents"), ("logs:log-group:tagstream-*",)),
     # What Lambda does in their name: traces, and addresses in the network.
     (

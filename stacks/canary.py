@@ -50,21 +50,21 @@ class Canary(Stack):
             environment={
                 "BUCKET": ingest.bucket.bucket_name,
                 "OBJECT_KEY": key,
-                "SEARCH_FUNCTION": search.search.function.function_name,
+                "SEARCH_FUNCTION": search.search.called.function_arn,
             },
         )
         self.canary.allow(
             "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:PutObject", on=[ingest.bucket.arn_for_objects(key)]
         )
-        self.canary.allow("lambda:InvokeFunction", on=[search.search.function.function_arn])
+        self.canary.allow("lambda:InvokeFunction", on=[search.search.called.function_arn])
         # The next run is the second try.
-        self.canary.function.configure_async_invoke(retry_attempts=0, max_event_age=Duration.minutes(1))
+        self.canary.called.configure_async_invoke(retry_attempts=0, max_event_age=Duration.minutes(1))
         rule = events.Rule(
             self,
             "Often",
             description="Tries the pipeline every few minutes",
             schedule=events.Schedule.rate(Duration.minutes(settings.canary_minutes)),
-            targets=[targets.LambdaFunction(self.canary.function, retry_attempts=0)],
+            targets=[targets.LambdaFunction(self.canary.called, retry_attempts=0)],
         )
         for construct in (self.canary, rule):
             accept(
@@ -73,4 +73,4 @@ class Canary(Stack):
                 "Serverless-LambdaAsyncFailureDestination",
                 "Serverless-EventBusDLQ",
             )
-        CfnOutput(self, "CanaryFunctionName", value=self.canary.function.function_name)
+        CfnOutput(self, "CanaryFunctionName", value=self.canary.called.function_name)

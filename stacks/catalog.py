@@ -124,13 +124,13 @@ class Catalog(Stack):
         self.purge.allow("s3:DeleteObject", on=[self.thumbnails.arn_for_objects("*")])
         self.purge.allow("s3:ListBucket", on=[self.thumbnails.bucket_arn])
         # What one day leaves, the next one purges: late tries are of no use.
-        self.purge.function.configure_async_invoke(retry_attempts=2, max_event_age=Duration.hours(6))
+        self.purge.called.configure_async_invoke(retry_attempts=2, max_event_age=Duration.hours(6))
         daily = events.Rule(
             self,
             "Daily",
             description="Purges tombstones once a day",
             schedule=events.Schedule.cron(minute="17", hour="3"),
-            targets=[targets.LambdaFunction(self.purge.function, retry_attempts=2, max_event_age=Duration.hours(6))],
+            targets=[targets.LambdaFunction(self.purge.called, retry_attempts=2, max_event_age=Duration.hours(6))],
         )
         for construct in (self.purge, daily):
             accept(
@@ -143,8 +143,8 @@ class Catalog(Stack):
 
         CfnOutput(self, "CatalogQueueUrl", value=self.queue.queue.queue_url)
         CfnOutput(self, "CatalogDeadLetterQueueUrl", value=self.queue.dead_letters.queue_url)
-        CfnOutput(self, "CatalogFunctionName", value=self.catalog.function.function_name)
-        CfnOutput(self, "PurgeFunctionName", value=self.purge.function.function_name)
+        CfnOutput(self, "CatalogFunctionName", value=self.catalog.called.function_name)
+        CfnOutput(self, "PurgeFunctionName", value=self.purge.called.function_name)
         CfnOutput(self, "DomainEndpoint", value=self.endpoint)
 
     def _thumbnails(self, settings: Settings) -> s3.Bucket:

@@ -269,6 +269,8 @@ class Delivery(Stack):
             "cloudformation:stack/": ("cloudformation", "DescribeStacks"),
             "cloudwatch:alarm:": ("cloudwatch", "DeleteAlarms DescribeAlarms PutMetricAlarm *Tag*"),
             "cloudwatch::dashboard/": ("cloudwatch", "DeleteDashboards GetDashboard PutDashboard *Tag*"),
+            "codedeploy:application:": ("codedeploy", "*Application* RegisterApplicationRevision *Tag*"),
+            "codedeploy:deploymentgroup:": ("codedeploy", "*Deployment* *Tag*"),
             "es:domain/": (
                 "es",
                 "AddTags CreateDomain DeleteDomain Describe* List* RemoveTags UpdateDomain* UpgradeDomain",
@@ -299,6 +301,8 @@ class Delivery(Stack):
             conditions={"ArnLike": {"lambda:FunctionArn": self._arn(f"lambda:function:{_OURS}")}},
         )
         yield self._allow("lambda:GetEventSourceMapping", "lambda:*Tag*", on=["lambda:event-source-mapping:*"])
+        # How CodeDeploy shifts: AWS' own ways of it.
+        yield self._allow("codedeploy:GetDeploymentConfig", on=["codedeploy:deploymentconfig:*"])
         # The code of functions, and the version of the bootstrap.
         assets = f"cdk-{DefaultStackSynthesizer.DEFAULT_QUALIFIER}-assets-{Aws.ACCOUNT_ID}-{Aws.REGION}"
         yield self._allow("s3:GetObject", "s3:GetObjectVersion", on=[f"s3:{assets}/*"])
@@ -371,7 +375,9 @@ class Delivery(Stack):
             on=[roles],
         )
         yield self._allow(
-            "iam:PassRole", on=[roles], conditions={"StringEquals": {"iam:PassedToService": "lambda.amazonaws.com"}}
+            "iam:PassRole",
+            on=[roles],
+            conditions={"StringEquals": {"iam:PassedToService": ["codedeploy.amazonaws.com", "lambda.amazonaws.com"]}},
         )
         # Whom they are attached to is an administrator's matter.
         yield self._allow(

@@ -16,6 +16,7 @@ from stacks import bundling
 from stacks.queues import QueueWithDeadLetters
 from stacks.rules import accept
 from stacks.settings import Consumer, Function, Settings
+from stacks.shifts import ALIAS, shift
 
 __all__ = ["PythonFunction", "function_role", "log_group"]
 
@@ -58,10 +59,13 @@ class PythonFunction(Construct):
     """The function ``lambdas/<name>`` with its bundle, its log group and a role that allows only what is said.
 
     ``role`` may come from another stack; what this function needs is attached to it from here.
+    ``called`` is what everybody calls and is given the right to call: the alias of the version that is live, where the
+    stage has versions, and otherwise the function.
     """
 
     function: lambda_.Function
     bundle: bundling.Bundle
+    called: lambda_.IFunction
     role: iam.IRole
     mapping: lambda_.EventSourceMapping | None
 
@@ -132,6 +136,7 @@ class PythonFunction(Construct):
             "is made good by its next run: there is no event that only a further queue would keep.",
             "Serverless-LambdaDLQ",
         )
+        self.called = self._alias(name, settings) if settings.has_versions else self.function
 
     def allow(self, *actions: str, on: Sequence[str]) -> None:
         """Let the function do ``actions`` on the resources with these ARNs."""
@@ -145,7 +150,7 @@ class PythonFunction(Construct):
         self.mapping = lambda_.EventSourceMapping(
             self,
             "Mapping",
-            target=self.function,
+            target=self.called,
             event_source_arn=queue.queue_arn,
             batch_size=consumer.batch_size,
             max_batching_window=Duration.seconds(window) if window else None,
@@ -161,6 +166,14 @@ class PythonFunction(Construct):
         )
         # Lambda refuses a mapping whose function may not read the queue yet.
         self.mapping.node.add_dependency(self._policy)
+
+    def _alias(self, name: str, settings: Settings) -> lambda_.Alias:
+        """A name for the version that is made of the function whenever its code or its configuration changes."""
+        version = self.function.current_version
+        alias = lambda_.Alias(self, "Live", alias_name=ALIAS, version=version)
+        if settings.gradual_minutes and not settings.local:
+            shift(self, name=name, alias=alias, version=version, settings=settings)
+        return alias
 
     def _code(self, bundle: bundling.Bundle) -> lambda_.Code:
         if Stack.of(self).bundling_required:

@@ -95,7 +95,7 @@ class Ingest(Stack):
         CfnOutput(self, "ThumbnailsBucketName", value=catalog.thumbnails.bucket_name)
         CfnOutput(self, "IngestQueueUrl", value=self.queue.queue.queue_url)
         CfnOutput(self, "IngestDeadLetterQueueUrl", value=self.queue.dead_letters.queue_url)
-        CfnOutput(self, "ClassifyFunctionName", value=self.classify.function.function_name)
+        CfnOutput(self, "ClassifyFunctionName", value=self.classify.called.function_name)
 
     def _bucket(self, settings: Settings, gallery_address: str | None) -> s3.Bucket:
         """Private, encrypted, versioned, over TLS only; it tells the queue of what comes and goes.

@@ -45,7 +45,7 @@ class People(Stack):
     ) -> None:
         super().__init__(scope, construct_id, **kwargs)
         photos = ingest.bucket
-        searching = _allow("lambda:InvokeFunction", on=[search.search.function.function_arn])
+        searching = _allow("lambda:InvokeFunction", on=[search.search.called.function_arn])
         self._policy(
             "MayUpload",
             "Put photos into the bucket, and wait until they can be searched",
@@ -93,7 +93,7 @@ class People(Stack):
             # Purging and reindexing; what photos are looked at with; which are in the catalog.
             _allow(
                 "lambda:InvokeFunction",
-                on=[one.function.function_arn for one in (catalog.purge, ingest.classify, search.search)],
+                on=[one.called.function_arn for one in (catalog.purge, ingest.classify, search.search)],
             ),
             # Pausing and resuming.
             _allow("lambda:ListEventSourceMappings", on=["*"]),

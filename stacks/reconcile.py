@@ -42,7 +42,7 @@ class Reconciliation(Stack):
         **kwargs: Any,
     ) -> None:
         super().__init__(scope, construct_id, **kwargs)
-        queue, asked = ingest.queue.queue, (ingest.classify.function, search.search.function)
+        queue, asked = ingest.queue.queue, (ingest.classify.called, search.search.called)
         self.reconcile = PythonFunction(
             self,
             "Reconcile",
@@ -53,8 +53,8 @@ class Reconciliation(Stack):
             environment={
                 "BUCKET": ingest.bucket.bucket_name,
                 "INGEST_QUEUE_URL": queue.queue_url,
-                "CLASSIFY_FUNCTION": ingest.classify.function.function_name,
-                "SEARCH_FUNCTION": search.search.function.function_name,
+                "CLASSIFY_FUNCTION": ingest.classify.called.function_arn,
+                "SEARCH_FUNCTION": search.search.called.function_arn,
                 "UNDER_WAY_SECONDS": str(0 if settings.local else _UNDER_WAY_SECONDS),
                 # S3's sequencers begin with the time; the emulator's count on from its start.
                 "SEQUENCERS_DATED": str(not settings.local).lower(),
@@ -66,17 +66,15 @@ class Reconciliation(Stack):
         # Of its own: the function comes after its other policy.
         goes_on = iam.Policy(self, "GoesOn", roles=[self.reconcile.role])
         goes_on.add_statements(
-            iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[self.reconcile.function.function_arn])
+            iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[self.reconcile.called.function_arn])
         )
-        self.reconcile.function.configure_async_invoke(retry_attempts=2, max_event_age=Duration.hours(6))
+        self.reconcile.called.configure_async_invoke(retry_attempts=2, max_event_age=Duration.hours(6))
         rule = events.Rule(
             self,
             "Days",
             description="Holds the catalog against the bucket every some days",
             schedule=events.Schedule.rate(Duration.days(settings.reconcile_days)),
-            targets=[
-                targets.LambdaFunction(self.reconcile.function, retry_attempts=2, max_event_age=Duration.hours(6))
-            ],
+            targets=[targets.LambdaFunction(self.reconcile.called, retry_attempts=2, max_event_age=Duration.hours(6))],
         )
         for construct in (self.reconcile, rule):
             accept(
@@ -86,4 +84,4 @@ class Reconciliation(Stack):
                 "Serverless-LambdaAsyncFailureDestination",
                 "Serverless-EventBusDLQ",
             )
-        CfnOutput(self, "ReconcileFunctionName", value=self.reconcile.function.function_name)
+        CfnOutput(self, "ReconcileFunctionName", value=self.reconcile.called.function_name)

@@ -36,4 +36,4 @@ class Search(Stack):
             vpc=catalog.vpc,
             security_group=catalog.client_security_group,
         )
-        CfnOutput(self, "SearchFunctionName", value=self.search.function.function_name)
+        CfnOutput(self, "SearchFunctionName", value=self.search.called.function_name)

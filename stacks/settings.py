@@ -51,6 +51,8 @@ _LOG_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096
 # For searches, purges and whatever else is invoked by people and schedules, beside what the queues take.
 _CONCURRENCY_LEFT = 2
 _DOMAIN_NAME_LENGTH = 28
+# AWS CodeDeploy's own configurations for Lambda, "LambdaCanary10Percent…Minutes".
+_GRADUAL_MINUTES = (0, 5, 10, 15, 30)
 _API_AUTH = ("cognito", "iam")
 # Amazon Cognito developer guide, "Using the Amazon Cognito prefix domain".
 _NOT_IN_SIGN_IN = ("amazon", "aws", "cognito")
@@ -156,6 +158,7 @@ class Settings:
     ``store_location``: keep in the catalog where a photo was taken, if the photo tells; that is personal.
     The load that the stage is for, 0 where nothing is said of it: ``peak_images_per_hour`` photos in its busiest hour,
     of ``photo_mb`` MB each, and ``images`` in the catalog at last. What does not carry it fails the synth.
+    ``gradual_minutes``: how long a new version of a function gets a tenth of the calls before it gets all; 0: none.
     ``canary_minutes``: how often the pipeline is tried with a photo of its own; 0 for never.
     ``reconcile_days``: how often catalog and bucket are held against one another, and repaired; 0 for never.
     Alarms: ``queue_age_alarm_seconds`` that the oldest message waits beyond two failed tries; the part of the disk that
@@ -201,6 +204,7 @@ class Settings:
     rejections_alarm_percent: int = 20
     latency_objective_seconds: int = 60
     runbook_url: str = "docs/runbook.md"
+    gradual_minutes: int = 0
     canary_minutes: int = 0
     reconcile_days: int = 0
     name: str | None = None
@@ -220,6 +224,12 @@ class Settings:
         """Every function that a queue feeds, by the name of its settings."""
         found = {item.name: getattr(self, item.name) for item in fields(self)}
         return {name: value for name, value in found.items() if isinstance(value, Consumer)}
+
+    @property
+    def has_versions(self) -> bool:
+        """Everywhere on AWS, so that :attr:`gradual_minutes` changes no name that others call; the emulator follows
+        an alias, and does not shift."""
+        return not self.local or self.gradual_minutes > 0
 
     @property
     def has_distribution(self) -> bool:
@@ -282,6 +292,9 @@ STAGES = {
         log_days=90,
         log_level="INFO",
         log_personal=False,
+        # The shortest that there is: two failing minutes ring within it, also when their metrics come late, and stacks
+        # shift one after another, each of them so long.
+        gradual_minutes=5,
     ),
 }
 
@@ -440,6 +453,9 @@ def _problems(s: Settings) -> Iterator[str]:
 
 
 def _schedule_problems(s: Settings) -> Iterator[str]:
+    if s.gradual_minutes not in _GRADUAL_MINUTES:
+        offered = _listed(_GRADUAL_MINUTES)
+        yield f"gradual_minutes {s.gradual_minutes} is nothing that CodeDeploy offers: use one of {offered}."
     for name, shortest, longest in (("canary_minutes", 2, 1440), ("reconcile_days", 1, 365)):
         if getattr(s, name) != 0:
             yield from _range_problems(name, getattr(s, name), shortest, longest)

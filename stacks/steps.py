@@ -66,4 +66,4 @@ class Steps(Stack):
 
         CfnOutput(self, "InputTopicName", value=self.input.queue.queue_name)
         CfnOutput(self, "OutputTopicName", value=self.output.queue.queue_name)
-        CfnOutput(self, "StepFunctionName", value=self.step.function.function_name)
+        CfnOutput(self, "StepFunctionName", value=self.step.called.function_name)

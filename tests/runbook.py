@@ -26,6 +26,7 @@ TRIED: Mapping[str, str] = {
 _ONE_PROCESS = "OpenSearch is one process on this machine, that keeps everything in memory"
 NOT_TRIED: Mapping[str, str] = {
     "FunctionThrottles": "the emulator runs as many functions at a time as it is asked to",
+    "NewVersion": "the emulator has no CodeDeploy, and its aliases have no weights",
     "DomainYellow": f"{_ONE_PROCESS}: there are no copies of shards",
     "DomainNodes": f"{_ONE_PROCESS}: there are no other nodes",
     "DomainStorage": f"{_ONE_PROCESS}: there is no disk to fill",

@@ -25,8 +25,10 @@ _SECONDS_TO_END = 15.0
 def handler(event: Event, context: LambdaContext) -> Event:
     """Purges, whatever the event. ``{"action": "reindex", "progress"?}`` does a step of a reindex instead, "rebuild"
     one to an index of the next generation; "abandon" deletes what was begun of either, and "inspect" tells what state
-    the index is in.
+    the index is in. To another action, of a newer command line, it answers ``{"error": sentence}``.
     """
+    if event.get("action") not in (None, "abandon", "inspect", *_MOVES):
+        return {"error": f"the purge function does not know the action {event['action']!r:.100}"}
     connection = Connection.from_environment(timeout=_SECONDS)
     if event.get("action") == "inspect":
         return condition(connection.client, connection.index, shards=connection.shards)

@@ -79,7 +79,8 @@ def handler(event: Event, context: LambdaContext) -> Event:
         raise TagstreamError(f"{number} slices were not enough: 'tagstream images reconcile --repair' does the rest")
     else:
         client("lambda").invoke(
-            FunctionName=context.function_name,
+            # With the alias by which it was called itself.
+            FunctionName=context.invoked_function_arn,
             InvocationType="Event",
             Payload=json.dumps({"after": after, "slice": number + 1}).encode(),
         )

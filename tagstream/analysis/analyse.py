@@ -10,7 +10,7 @@ from tagstream.analysis import brightness, colors, origin, phash, sharpness
 from tagstream.analysis.analyser import Analyser, Decoded, Photo
 from tagstream.analysis.fields import Field
 
-__all__ = ["ANALYSERS", "FIELDS", "Analysis", "analyse", "check_facts"]
+__all__ = ["ANALYSERS", "FIELDS", "Analysis", "analyse", "check_facts", "known_facts"]
 
 ANALYSERS: tuple[Analyser, ...] = (
     brightness,
@@ -50,6 +50,13 @@ def analyse(decoded: Decoded, *, without: Collection[str] = (), analysers: Seque
             continue
         facts |= found
     return Analysis(facts, tuple(notes))
+
+
+def known_facts(facts: object) -> object:
+    """``facts`` without those of which nothing is known here: a newer version has analysers more."""
+    if not isinstance(facts, Mapping):
+        return facts
+    return {name: value for name, value in facts.items() if name in FIELDS}
 
 
 def check_facts(facts: object) -> None:

@@ -7,10 +7,11 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from dataclasses import fields as dataclass_fields
 from datetime import datetime
 from typing import Any, Literal
 
-from tagstream.analysis.analyse import check_facts
+from tagstream.analysis.analyse import check_facts, known_facts
 from tagstream.catalog.order import MAX_SEQUENCER
 from tagstream.errors import ConfigurationError
 from tagstream.tags import Tag
@@ -92,14 +93,17 @@ class CatalogUpdate:
     def from_json(cls, text: str) -> CatalogUpdate:
         """Read what :meth:`to_json` wrote; raises :class:`ConfigurationError` for anything else.
 
-        Updates may be in flight while the functions are updated: what newer ones say besides has a default.
+        Updates may be in flight while the functions are updated, there and back: what an older function does not say
+        has a default, and what a newer one says besides is passed over, as it would not have been said by this one.
         """
         try:
-            fields = json.loads(text)
-            fields["tags"] = tuple(Tag(**tag) for tag in fields["tags"])
+            fields = _known(json.loads(text), cls)
+            fields["tags"] = tuple(Tag(**_known(tag, Tag)) for tag in fields["tags"])
+            if "facts" in fields:
+                fields["facts"] = known_facts(fields["facts"])
             update = cls(**fields)
             update._check()
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise ConfigurationError(f"not a catalog update: {error!r}") from error
         return update
 
@@ -129,6 +133,11 @@ class CatalogUpdate:
             raise ValueError(f"sequencer is {self.sequencer[: MAX_SEQUENCER + 1]!r}")
         if self.processed_at is not None:
             datetime.fromisoformat(self.processed_at)
+
+
+def _known(said: dict[str, Any], kind: type[CatalogUpdate] | type[Tag]) -> dict[str, Any]:
+    names = {item.name for item in dataclass_fields(kind)}
+    return {name: value for name, value in said.items() if name in names}
 
 
 def _check_tag(tag: Tag) -> None:

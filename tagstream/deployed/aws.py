@@ -113,6 +113,21 @@ class Aws:
             raise CatalogError(f"function {name} answered nothing of use: {answer!r}")
         return answer
 
+    def manage(self, action: str, says: str, **more: Any) -> dict[str, Any]:
+        """Have the purge function do ``action``; its answer, which ``says`` must be a field of.
+
+        Raises :class:`ConfigurationError` where the function is of a version that does not know the action (the first
+        ones purged then), and :class:`CatalogError` if it failed.
+        """
+        answer = self.invoke("catalog", "PurgeFunctionName", {"action": action, **more})
+        if says not in answer or "tombstones" in answer:
+            deploy = "tagstream local up" if self.is_local else f"make deploy STAGE={self.stage}"
+            raise ConfigurationError(
+                f"the purge function of stage {self.stage} is older than this version and knows no {action!r}: deploy "
+                f"the stage again ('{deploy}')."
+            )
+        return answer
+
 
 def in_words(error: Exception) -> str | None:
     """An error of boto3's as a sentence that says what to do; None for any other error."""

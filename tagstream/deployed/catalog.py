@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
@@ -17,6 +18,13 @@ Image: TypeAlias = dict[str, Any]
 
 _PAGE = 100
 _VERSIONS = 2000
+
+# What functions of every version say of a request that they know nothing of.
+_UNKNOWN = re.compile(r"A query by \w+ has no field .+|'query' must be one of .+")
+_OLDER = (
+    " Where this is spelt right, the stage's functions are older than the Tagstream that asks them: deploy the stage "
+    "again with this version ('make deploy', or 'tagstream local up'), or ask with the version that it has."
+)
 
 
 class Invoker(Protocol):
@@ -172,5 +180,5 @@ class Catalog:
         with errors_in_words():
             answer = self._invoker.invoke("search", "SearchFunctionName", request)
         if "error" in answer:
-            raise QueryError(answer["error"])
+            raise QueryError(answer["error"] + (_OLDER if _UNKNOWN.fullmatch(answer["error"]) else ""))
         return answer

@@ -57,7 +57,7 @@ class Stage:
     @functools.cached_property
     def catalog(self) -> Mapping[str, Any]:
         """What the purge function says of the index: :func:`tagstream.catalog.condition.condition`."""
-        return self.aws.invoke("catalog", "PurgeFunctionName", {"action": "inspect"})
+        return self.aws.manage("inspect", "alias")
 
 
 Check = Callable[[Stage], Iterator[tuple[str, str]]]

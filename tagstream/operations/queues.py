@@ -37,7 +37,8 @@ class Queue:
         return topics.url(aws.output(self.capability, self.output))
 
     def function_name(self, aws: Aws) -> str | None:
-        return None if self.function is None else aws.output(self.capability, self.function)
+        """The function's own name, which metrics and logs go by; the output may call an alias of it, ``name:live``."""
+        return None if self.function is None else aws.output(self.capability, self.function).partition(":")[0]
 
 
 QUEUES = (

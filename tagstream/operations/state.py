@@ -126,7 +126,7 @@ def _images(aws: Aws, problems: list[str], *, photos_expected: bool) -> Mapping[
     from tagstream.errors import CatalogError
 
     try:
-        state = aws.invoke("catalog", "PurgeFunctionName", {"action": "inspect"})
+        state = aws.manage("inspect", "alias")
     except CatalogError as error:
         problems.append(f"the catalog does not answer: {error}")
         return None

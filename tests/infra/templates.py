@@ -71,6 +71,24 @@ class Stage:
         (resource,) = (f for f in self.of_type("AWS::Lambda::Function") if self.service(f) == name)
         return resource
 
+    def alias(self, function: Resource) -> Resource | None:
+        """The alias that others call instead of the function, where there is one."""
+        found = [a for a in self.of_type("AWS::Lambda::Alias") if a.properties["FunctionName"] == function.ref]
+        assert len(found) <= 1
+        return found[0] if found else None
+
+    def called_arn(self, name: str) -> str:
+        """The ARN by which others call a function; an alias' reference is its ARN."""
+        function = self.function(name)
+        alias = self.alias(function)
+        return alias.ref if alias else function.arn
+
+    def called_name(self, name: str) -> str:
+        """The name by which others call a function: with an alias, its seventh part and what comes behind."""
+        function = self.function(name)
+        alias = self.alias(function)
+        return f"{alias.ref}[:6]:{alias.properties['Name']}" if alias else function.ref
+
     @staticmethod
     def service(function: Resource) -> str:
         name = function.properties["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"]
@@ -82,9 +100,9 @@ class Stage:
         return resource
 
     def mapping_of(self, name: str) -> Resource:
-        function = self.function(name)
+        called = self.called_name(name)
         (mapping,) = (
-            m for m in self.of_type("AWS::Lambda::EventSourceMapping") if m.properties["FunctionName"] == function.ref
+            m for m in self.of_type("AWS::Lambda::EventSourceMapping") if m.properties["FunctionName"] == called
         )
         return mapping
 

@@ -27,7 +27,7 @@ def test_it_runs_every_few_minutes_one_at_a_time() -> None:
     (rule,) = (r for r in stage.of_type("AWS::Events::Rule") if r.id.startswith("canary."))
     assert rule.properties["ScheduleExpression"] == "rate(5 minutes)"
     (target,) = rule.properties["Targets"]
-    assert target["Arn"] == f"<{function.id}.Arn>"
+    assert target["Arn"] == stage.called_arn("canary")
     assert target["RetryPolicy"] == {"MaximumRetryAttempts": 0}
     assert function.properties["Timeout"] < 5 * 60
     (tries,) = (
@@ -48,14 +48,13 @@ def test_it_touches_its_own_photo_only_and_asks_the_search_function() -> None:
     assert environment["OBJECT_KEY"] == "photos/tagstream-canary.jpg"
     role = stage.by_arn(function.properties["Role"])
     bucket = stage.by_arn(f"{environment['BUCKET'][:-1]}.Arn>")
-    search = stage.function("search")
-    assert environment["SEARCH_FUNCTION"] == search.ref
+    assert environment["SEARCH_FUNCTION"] == stage.called_arn("search")
     logs = {"logs:CreateLogStream", "logs:PutLogEvents", "xray:PutTelemetryRecords", "xray:PutTraceSegments"}
     assert {pair for pair in stage.allowed(role) if pair[0] not in logs} == {
         ("s3:PutObject", f"{bucket.arn}/photos/tagstream-canary.jpg"),
         ("s3:DeleteObject", f"{bucket.arn}/photos/tagstream-canary.jpg"),
         ("s3:DeleteObjectVersion", f"{bucket.arn}/photos/tagstream-canary.jpg"),
-        ("lambda:InvokeFunction", search.arn),
+        ("lambda:InvokeFunction", stage.called_arn("search")),
     }
 
 

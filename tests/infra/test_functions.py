@@ -89,7 +89,9 @@ def test_a_role_allows_exactly_what_its_function_does(stage: Stage, name: str) -
 def test_no_function_shares_its_role_and_no_role_lacks_its_function(stage: Stage) -> None:
     roles = [function.properties["Role"] for function in stage.of_type("AWS::Lambda::Function")]
     assert len(roles) == len(set(roles))
-    assert set(roles) == {role.arn for role in stage.of_type("AWS::IAM::Role")}
+    shifting = {group.properties["ServiceRoleArn"] for group in stage.of_type("AWS::CodeDeploy::DeploymentGroup")}
+    assert set(roles) | shifting == {role.arn for role in stage.of_type("AWS::IAM::Role")}
+    assert not shifting & set(roles)
 
 
 def test_nothing_is_allowed_on_everything_without_a_reason(stage: Stage) -> None:
@@ -99,10 +101,12 @@ def test_nothing_is_allowed_on_everything_without_a_reason(stage: Stage) -> None
             assert resource != "*" or action in WILDCARDS, f"{role.id} may {action} on everything"
 
 
-def test_only_lambda_takes_on_the_roles(stage: Stage) -> None:
+def test_only_lambda_takes_on_the_roles_and_codedeploy_its_own(stage: Stage) -> None:
+    shifting = {group.properties["ServiceRoleArn"] for group in stage.of_type("AWS::CodeDeploy::DeploymentGroup")}
     for role in stage.of_type("AWS::IAM::Role"):
         (statement,) = role.properties["AssumeRolePolicyDocument"]["Statement"]
-        assert statement["Principal"] == {"Service": "lambda.amazonaws.com"}
+        service = "codedeploy" if role.arn in shifting else "lambda"
+        assert statement["Principal"] == {"Service": f"{service}.amazonaws.com"}
         assert statement["Action"] == "sts:AssumeRole"
 
 
@@ -162,10 +166,9 @@ def test_nothing_is_made_by_a_custom_resource(stage: Stage) -> None:
 def test_the_purge_is_scheduled_and_gives_up_in_time(stage: Stage) -> None:
     function = stage.function("purge")
     rule = stage.one("AWS::Events::Rule")
-    assert [target["Arn"] for target in rule.properties["Targets"]] == [function.arn]
-    (permission,) = (
-        p for p in stage.of_type("AWS::Lambda::Permission") if p.properties["FunctionName"] == function.arn
-    )
+    called = stage.called_arn("purge")
+    assert [target["Arn"] for target in rule.properties["Targets"]] == [called]
+    (permission,) = (p for p in stage.of_type("AWS::Lambda::Permission") if p.properties["FunctionName"] == called)
     assert permission.properties["Principal"] == "events.amazonaws.com"
     assert permission.properties["SourceArn"] == rule.arn
     (retries,) = stage.of_type("AWS::Lambda::EventInvokeConfig")

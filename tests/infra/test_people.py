@@ -56,7 +56,7 @@ def test_what_each_allows_is_named(stage: Stage) -> None:
 def test_who_searches_may_call_one_function_and_who_uploads_may_put_besides(stage: Stage) -> None:
     found, photos = policies(stage), stage.bucket("Photos").arn
     stacks = {action for action in allowed(found["MaySearch"]) if action[0] == "cloudformation:DescribeStacks"}
-    searching = stacks | {("lambda:InvokeFunction", stage.function("search").arn)}
+    searching = stacks | {("lambda:InvokeFunction", stage.called_arn("search"))}
     assert allowed(found["MaySearch"]) == searching
     putting = {(action, f"{photos}/*") for action in ("s3:AbortMultipartUpload", "s3:PutObject")}
     assert allowed(found["MayUpload"]) == searching | putting
@@ -94,6 +94,7 @@ def test_the_longest_policy_fits_whatever_the_region_and_the_name_of_the_stage()
     kinds = {
         "AWS::SQS::Queue": (f"arn:aws:sqs:{where}:", 80),
         "AWS::Lambda::Function": (f"arn:aws:lambda:{where}:function:", 64),
+        "AWS::Lambda::Alias": (f"arn:aws:lambda:{where}:function:", 69),
         "AWS::Lambda::EventSourceMapping": (f"arn:aws:lambda:{where}:event-source-mapping:", 36),
         "AWS::S3::Bucket": ("arn:aws:s3:::", 63),
         "AWS::Logs::LogGroup": (f"arn:aws:logs:{where}:log-group:", 80),

@@ -28,7 +28,11 @@ def mappings(stage: Stage) -> list[tuple[Resource, Resource, Resource]]:
     """Every event-source mapping with its queue and its function."""
     found = []
     for mapping in stage.of_type("AWS::Lambda::EventSourceMapping"):
-        (function,) = (f for f in stage.of_type("AWS::Lambda::Function") if f.ref == mapping.properties["FunctionName"])
+        (function,) = (
+            function
+            for function in stage.of_type("AWS::Lambda::Function")
+            if stage.called_name(stage.service(function)) == mapping.properties["FunctionName"]
+        )
         found.append((mapping, stage.by_arn(mapping.properties["EventSourceArn"]), function))
     assert found
     return found

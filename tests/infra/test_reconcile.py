@@ -27,7 +27,7 @@ def test_it_runs_every_some_days_for_as_long_as_a_function_may() -> None:
     (rule,) = (r for r in stage.of_type("AWS::Events::Rule") if r.id.startswith("reconcile."))
     assert rule.properties["ScheduleExpression"] == "rate(7 days)"
     (target,) = rule.properties["Targets"]
-    assert target["Arn"] == f"<{function.id}.Arn>"
+    assert target["Arn"] == stage.called_arn("reconcile")
     assert function.properties["Timeout"] == 900
     (one,) = (
         r
@@ -59,5 +59,5 @@ def test_it_lists_the_bucket_fills_its_queue_and_asks_three_functions() -> None:
         ("s3:ListBucket", bucket),
         ("sqs:GetQueueAttributes", queue),
         ("sqs:SendMessage", queue),
-        *(("lambda:InvokeFunction", stage.function(name).arn) for name in ("classify", "search", "reconcile")),
+        *(("lambda:InvokeFunction", stage.called_arn(name)) for name in ("classify", "search", "reconcile")),
     }

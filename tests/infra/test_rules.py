@@ -29,6 +29,7 @@ CONTEXTS: Mapping[str, Mapping[str, str]] = {
         "name": "all",
         "canary_minutes": "5",
         "reconcile_days": "7",
+        "gradual_minutes": "30",
         "api.cloudfront": "true",
         "alarm_email": "someone@example.com",
     },
@@ -106,6 +107,7 @@ def test_the_rules_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
         "canary",
         "people",
         "reconcile",
+        "shifts",
     ):
         monkeypatch.setattr(f"stacks.{module}.accept", lambda *_: None)
     findings, _ = checked.__wrapped__("dev")

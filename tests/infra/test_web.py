@@ -53,7 +53,7 @@ def test_there_is_a_route_for_each_of_the_table_and_none_that_takes_everything(s
         for route in listed:
             target = made[f"{route.method} {route.path}"].properties["Target"].removeprefix("integrations/")
             integration = integrations[target].properties
-            assert integration["IntegrationUri"] == stage.function(name).arn
+            assert integration["IntegrationUri"] == stage.called_arn(name)
             assert (integration["IntegrationType"], integration["PayloadFormatVersion"]) == ("AWS_PROXY", "2.0")
 
 
@@ -186,7 +186,7 @@ def test_each_function_may_be_invoked_by_this_api_only(stage: Stage) -> None:
         (permission,) = (
             p
             for p in stage.of_type("AWS::Lambda::Permission")
-            if p.properties["FunctionName"] == stage.function(name).arn
+            if p.properties["FunctionName"] == stage.called_arn(name)
         )
         assert permission.properties["Principal"] == "apigateway.amazonaws.com"
         source = f"arn:<AWS::Partition>:execute-api:<AWS::Region>:<AWS::AccountId>:{api.ref}/*/*/*"

@@ -67,7 +67,6 @@ def test_facts_survive_the_queue_and_reach_the_document() -> None:
     [
         None,
         [1],
-        {"mood": 1},
         {"sharpness": 2},
         {"brightness": "dark"},
         {"phash": "0F" * 8},
@@ -98,7 +97,6 @@ def test_another_vocabulary_says_something_else() -> None:
         '"text"',
         "[" * 100_000,
         '{"tags": null}',
-        body(unknown=1),
         body(kind="created"),
         body(kind=[]),
         body(event_kind="moved"),

@@ -38,7 +38,7 @@ class Inspected:
     def __init__(self, state: Mapping[str, Any]) -> None:
         self.state = state
 
-    def invoke(self, *_: Any) -> Mapping[str, Any]:
+    def manage(self, *_: Any) -> Mapping[str, Any]:
         return self.state
 
 

@@ -151,6 +151,9 @@ def test_a_search_that_refuses_is_no_empty_catalog() -> None:
         list(documents(lambda _: {"error": "too long"}, "photos"))
 
 
+SELF = "arn:aws:lambda:eu-west-1:111122223333:function:reconcile:live"
+
+
 class Clients:
     """What the handler asks of AWS, in the place of its clients."""
 
@@ -164,7 +167,8 @@ class Clients:
 
     def invoke(self, *, FunctionName: str, Payload: bytes, InvocationType: str = "") -> dict[str, Any]:
         request = json.loads(Payload)
-        if FunctionName == "reconcile":
+        # By the alias through which it was called.
+        if FunctionName == SELF:
             assert InvocationType == "Event"
             self.next.append(request)
             return {"StatusCode": 202}
@@ -200,7 +204,7 @@ def called(event: dict[str, Any], *, seconds: float) -> dict[str, Any]:
     context = SimpleNamespace(
         function_name="reconcile",
         memory_limit_in_mb=512,
-        invoked_function_arn="arn:aws:lambda:eu-west-1:111122223333:function:reconcile",
+        invoked_function_arn=SELF,
         aws_request_id="1",
         get_remaining_time_in_millis=lambda: seconds * 1000,
     )

@@ -45,7 +45,7 @@ def rebuild(*, from_photos: bool, abandon: bool, rate: float, as_json: bool, aws
 
     topics, sqs, topic = client_of(aws), aws.client("sqs"), f"tagstream-{aws.stage}-rebuild"
     if abandon:
-        left = aws.invoke("catalog", "PurgeFunctionName", {"action": "abandon"})["indexes"]
+        left = aws.manage("abandon", "indexes")["indexes"]
         left += topics.delete_all([topic, f"{topic}-dead-letter"])
         click.echo(f"Taken away: {', '.join(left)}." if left else "Nothing was left of a rebuild.", err=True)
         return
@@ -80,7 +80,7 @@ def moved(aws: Aws, action: str) -> str:
     with progress("Copying", total=1.0) as advance:
         while done is None or done["state"] != "done":
             before = 0 if done is None else done["slice"]
-            done = aws.invoke("catalog", "PurgeFunctionName", {"action": action, "progress": done})
+            done = aws.manage(action, "slices", progress=done)
             # What was written meanwhile is copied from the beginning.
             advance(max(0, done["slice"] - before) / done["slices"])
     return str(done["index"])
