@@ -230,7 +230,8 @@ class Delivery(Stack):
             "sts:AssumeRole",
             on=[
                 f"iam:role/cdk-{qualifier}-{kind}-role-{Aws.ACCOUNT_ID}-{Aws.REGION}"
-                for kind in ("deploy", "file-publishing", "lookup")
+                # Not for looking things up: that one may read nearly everything in an account.
+                for kind in ("deploy", "file-publishing")
             ],
         )
         # Looking ahead (lifecycle.py).
@@ -240,7 +241,9 @@ class Delivery(Stack):
         linked = "opensearchservice.amazonaws.com/AWSServiceRoleForAmazonOpenSearchService"
         yield self._allow("iam:GetRole", on=[f"iam:role/aws-service-role/{linked}"])
         # Trying what was deployed, with a photo of its own.
-        yield self._allow("cloudformation:DescribeStacks", on=[f"cloudformation:stack/{_OURS}"])
+        yield self._allow(
+            "cloudformation:DescribeStacks", "cloudformation:GetTemplate", on=[f"cloudformation:stack/{_OURS}"]
+        )
         yield self._allow("lambda:InvokeFunction", on=["lambda:function:tagstream-*-search-*"])
         yield self._allow("s3:GetBucketNotification", on=["s3:tagstream-*-ingest-*"])
         yield self._allow(

@@ -151,6 +151,14 @@ def test_jobs_with_their_roles_hand_on_an_assembly_and_go_back_to_it(tmp_path: P
         code, said = make(looking, "diff", "STAGE=local", assembly, f"OUTPUT={told}")
         assert code == 0, said
         assert told.read_text().endswith("\nNothing.\n")
+        # The emulator enforces a boundary, but its CloudFormation gives none to a role.
+        account = cloud.connection.client("sts").get_caller_identity()["Account"]
+        roles = [role["RoleName"] for role in iam.list_roles()["Roles"]]
+        bounded = [name for name in roles if name.startswith("tagstream-local-")]
+        assert bounded
+        for name in bounded:
+            boundary = f"arn:aws:iam::{account}:policy/delivery-tagstream-boundary-us-east-1"
+            iam.put_role_permissions_boundary(RoleName=name, PermissionsBoundary=boundary)
 
         # Something else is deployed, which is not kept; the way back undoes it.
         def log_days() -> set[int]:

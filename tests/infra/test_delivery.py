@@ -19,7 +19,13 @@ from tests.infra.templates import ROOT, Resource, Stage, synthesise
 
 # With everything that settings switch on.
 STAGES = (
-    {"stage": "prod", "canary_minutes": "5", "alarm_email": "someone@example.com", "bounded": "true"},
+    {
+        "stage": "prod",
+        "canary_minutes": "5",
+        "reconcile_days": "7",
+        "alarm_email": "someone@example.com",
+        "bounded": "true",
+    },
     {"stage": "dev", "api.cloudfront": "true"},
 )
 # What AWS says that these types of resources may need, and needs only for what is not in the templates.
@@ -322,7 +328,7 @@ def test_looking_at_differences_changes_nothing() -> None:
 def test_deploying_goes_through_the_cdks_roles_and_tries_what_it_has_made() -> None:
     may = allowed(role("Deploy"))
     assert {resource.rpartition("/")[2] for action, resource in may if action == "sts:AssumeRole"} == {
-        f"cdk-hnb659fds-{kind}-role-<AWS::AccountId>-<AWS::Region>" for kind in ("deploy", "file-publishing", "lookup")
+        f"cdk-hnb659fds-{kind}-role-<AWS::AccountId>-<AWS::Region>" for kind in ("deploy", "file-publishing")
     }
     assert {action.partition(":")[0] for action, _ in may} == {
         *("cloudformation", "es", "iam", "lambda", "s3", "ssm", "sts"),

@@ -31,11 +31,11 @@ CONTEXTS: Mapping[str, Mapping[str, str]] = {
         "reconcile_days": "7",
         "gradual_minutes": "30",
         "api.cloudfront": "true",
+        "bounded": "true",
         "alarm_email": "someone@example.com",
     },
     "dev for machines": {"stage": "dev", "api.auth": "iam"},
     "prod": {"stage": "prod"},
-    "prod within the boundary": {"stage": "prod", "bounded": "true"},
     "delivery": {"repository": "acme/tagstream"},
 }
 REGIONS = ("us-east-1", "us-west-2", "eu-west-1", "eu-central-1", "ap-southeast-2", "ap-northeast-1", "sa-east-1")
