@@ -27,7 +27,10 @@ BOUNDARY: Sequence[tuple[Sequence[str], Sequence[str]]] = (
         ),
         ("sqs:tagstream-*",),
     ),
-    (("s3:DeleteObject*", "s3:GetObject*", "s3:ListBucket*", "s3:PutObject"), ("s3:tagstream-*",)),
+    (
+        ("s3:DeleteObject*", "s3:GetBucketNotification", "s3:GetObject*", "s3:ListBucket*", "s3:PutObject"),
+        ("s3:tagstream-*",),
+    ),
     (("es:ESHttp*",), ("es:domain/tagstream-*",)),
     (("lambda:InvokeFunction",), ("lambda:function:tagstream-*",)),
     # How CodeDeploy moves an alias, and what makes it stop.
