@@ -93,7 +93,11 @@ def sbom(bundle: Bundle) -> str:
             components=components,
         )
         _relate(bom, ours, {component.name: component for component in components}, _metadata(archive), bundle)
-    text = str(JsonV1Dot6(bom).output_as_string(indent=2))
+    written = json.loads(JsonV1Dot6(bom).output_as_string())
+    # The library gives them in another order each time.
+    for component in [written["metadata"]["component"], *written.get("components", [])]:
+        component["evidence"]["occurrences"].sort(key=lambda occurrence: occurrence["location"])
+    text = json.dumps(written, indent=2)
     if problem := JsonStrictValidator(SchemaVersion.V1_6).validate_str(text):
         raise SbomError(f"the bill of {bundle.name} is not CycloneDX 1.6: {problem}")
     return text + "\n"
