@@ -31,6 +31,8 @@ _WELL = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE", "UPDATE_ROLLBA
 _STACKS = ("catalog", "web", "ingest", "search", "api", "steps", "operations")
 _EVENTS = ("s3:ObjectCreated:*", "s3:ObjectRemoved:*")
 _OLDEST_NODE = 20
+_MODELS = ("efficientnet-lite0", "efficientnet-lite2-int8")
+"""Those that stages have without another setting: here, and on AWS."""
 _NODE_SECONDS = 10.0
 
 
@@ -103,8 +105,9 @@ def _machine(_stage: Stage) -> Iterator[tuple[str, str]]:
         )
     elif not (root / "node_modules" / ".bin" / "cdk").exists():
         yield "the CDK CLI is not installed", "make setup"
-    if not (root / "build" / "models" / "efficientnet-lite0" / "model.json").exists():
-        yield "the default model is not built", "make setup"
+    for model in _MODELS:
+        if not (root / "build" / "models" / model / "model.json").exists():
+            yield f"the model {model} is not built", "make setup"
 
 
 def _node() -> int:
