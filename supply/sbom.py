@@ -267,10 +267,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         given.output.mkdir(parents=True, exist_ok=True)
+        bundles = bundles_of(given.stage)
         # Those of a function that is no more, or of another stage, would be taken for this one's.
         for old in given.output.glob("*.cdx.json*"):
             old.unlink()
-        for bundle in bundles_of(given.stage):
+        for bundle in bundles:
             path = given.output / f"{bundle.name}.cdx.json"
             text = sbom(bundle)
             unfinished = path.with_name(f"{path.name}.part")
