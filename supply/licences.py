@@ -62,7 +62,7 @@ REVIEWED = {
     "python-dateutil": "Apache-2.0 OR BSD-3-Clause",
     "sympy": "BSD-3-Clause",
 }
-"""Packages whose metadata does not say it, or not all of it; what the licences that lie in them say was read."""
+"""Packages whose metadata does not say it, or not all of it; set down by hand, as their projects say it."""
 
 LIBRARIES = {
     "libXau": "X11",
@@ -84,7 +84,7 @@ LIBRARIES = {
     "libzstd": "BSD-3-Clause",
     "libyaml": "MIT",
 }
-"""Libraries that wheels bring along in their ``*.libs`` folders, by how their names begin: under what they are."""
+"""Libraries that wheels bring along in their ``*.libs`` folders, by how their names begin; set down by hand."""
 
 # What metadata says in words.
 _NAMES = {
