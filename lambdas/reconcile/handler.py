@@ -43,6 +43,13 @@ def called(function: str, request: dict[str, Any]) -> dict[str, Any]:
     return answer
 
 
+def waiting() -> int:
+    """Messages in the queue that nobody has taken."""
+    name = "ApproximateNumberOfMessages"
+    told = client("sqs").get_queue_attributes(QueueUrl=os.environ["INGEST_QUEUE_URL"], AttributeNames=[name])
+    return int(told["Attributes"][name])
+
+
 @frame.handler
 def handler(event: Event, context: LambdaContext) -> Event:
     """A slice of it, from the beginning, or ``{"after": key, "slice": number}``; calls itself for the next one.
@@ -67,6 +74,7 @@ def handler(event: Event, context: LambdaContext) -> Event:
         run,
         client("s3"),
         lambda request: called("SEARCH_FUNCTION", request),
+        waiting,
         after=event.get("after", ""),
         seconds=context.get_remaining_time_in_millis() / 1000 - _SECONDS_TO_END,
     )

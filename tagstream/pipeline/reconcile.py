@@ -43,14 +43,16 @@ def reconcile_slice(
     run: Retag,
     s3: Any,
     ask: Callable[[dict[str, Any]], Mapping[str, Any]],
+    waiting: Callable[[], int],
     *,
     after: str = "",
     seconds: float,
 ) -> str | None:
     """Bring together what differs behind the key ``after``, for about ``seconds`` and a page of 1,000 keys.
 
-    Returns the key to go on behind; None when all is done. ``run.tally`` says what was found and sent. While
-    :data:`tagstream.pipeline.retag.MOST_WAITING` messages wait in the queue none is added: uploads come first.
+    Returns the key to go on behind; None when all is done. ``run.tally`` says what was found and sent. While more than
+    :data:`tagstream.pipeline.retag.MOST_WAITING` messages are ``waiting`` in the queue none is added: uploads come
+    first.
     Raises :class:`tagstream.errors.TagstreamError`; the same slice may be done again.
     """
     deadline = run.clock() + seconds
@@ -58,7 +60,7 @@ def reconcile_slice(
     for page in pages:
         if not page:
             continue
-        while run.topics.counts(run.queue).visible > MOST_WAITING:
+        while waiting() > MOST_WAITING:
             if run.clock() >= deadline:
                 return after
             run.sleep(_LOOK_SECONDS)

@@ -94,19 +94,6 @@ def test_many_photos_are_rejected(pipeline: Pipeline) -> None:
     eventually(lambda: pipeline.run("images", "rejected").returncode == 3, "nothing is rejected any more")
 
 
-def test_a_photo_is_found_late(pipeline: Pipeline, photos: dict[str, Path]) -> None:
-    """S3 tells of it months after its upload."""
-    catalog = function_of(pipeline, "catalog", "CatalogFunctionName")
-    objective = 1000 * SETTINGS.latency_objective_seconds
-    cataloged(pipeline, photos, "late/first.jpg")
-    pipeline.notify(pipeline.record("late/first.jpg", "F" * 16))
-    eventually(lambda: max(measured(pipeline, catalog, "UploadToIndexed"), default=0) > objective, "it is counted")
-    state = rows(pipeline.run("status", "--json"))[0]
-    assert {queue["queue"]: queue["waiting"] for queue in state["queues"]}["catalog"] == 0
-    cataloged(pipeline, photos, "late/second.jpg")
-    eventually(lambda: measured(pipeline, catalog, "UploadToIndexed")[-1] < objective, "the next one is in time")
-
-
 def test_writes_are_blocked(pipeline: Pipeline, photos: dict[str, Path]) -> None:
     """As OpenSearch does where its disk is full."""
     catalog = function_of(pipeline, "catalog", "CatalogFunctionName")

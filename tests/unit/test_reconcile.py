@@ -64,6 +64,9 @@ class World:
         after = [found[-1]["key"], "0123"] if len(found) == request["limit"] else None
         return {"images": found, "after": after}
 
+    def waiting(self) -> int:
+        return self.topics.counts("ingest").visible
+
     def run(self) -> Retag:
         return Retag(
             self.topics,
@@ -114,7 +117,7 @@ def test_every_difference_is_sent_once_however_many_slices_it_takes(seconds: flo
     while after is not None:
         assert slices < 10
         run, before = world.run(), after
-        after = reconcile_slice(run, world, world.ask, after=after, seconds=seconds)
+        after = reconcile_slice(run, world, world.ask, world.waiting, after=after, seconds=seconds)
         assert after is None or after > before
         assert run.tally.sent == run.tally.outdated
         sent += world.sent()
@@ -130,7 +133,7 @@ def test_nothing_is_added_to_a_full_queue_and_the_slice_ends_where_it_was() -> N
         world.topics.publish_all("ingest", [Outgoing("upload")] * 10)
     waiting = world.topics.counts("ingest").visible
     run = world.run()
-    assert reconcile_slice(run, world, world.ask, after="00010.jpg", seconds=300) == "00010.jpg"
+    assert reconcile_slice(run, world, world.ask, world.waiting, after="00010.jpg", seconds=300) == "00010.jpg"
     assert world.clock.now() >= 300
     assert (run.tally.sent, world.topics.counts("ingest").visible) == (0, waiting)
 
@@ -140,7 +143,7 @@ def test_it_is_not_faster_than_its_rate() -> None:
     world.known.clear()
     del world.keys[900:]
     run = world.run()
-    assert reconcile_slice(run, world, world.ask, seconds=1000) is None
+    assert reconcile_slice(run, world, world.ask, world.waiting, seconds=1000) is None
     assert run.tally.sent == 900 == len(world.sent())
     assert 8 <= world.clock.now() < 12
 
