@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+from boto3.exceptions import Boto3Error
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -42,6 +43,8 @@ ENGINE = "OpenSearch_3.7"
 _INTERRUPTED = 128 + signal.SIGINT
 _PARAMETER = "/cdk-bootstrap/hnb659fds/version"
 _GONE = ("DELETE_COMPLETE",)
+_OPTIONAL = ("canary", "gallery", "reconcile")
+"""Stacks that are there if a setting says so."""
 _DELIVERY = "delivery-tagstream"
 """The stack of ``stacks/delivery.py``, which has a bucket for the way back."""
 # What the CDK CLI says of a role that may read templates by itself, and so needs not become another one for it.
@@ -253,14 +256,53 @@ def destroy(
     if not agree("all of this is deleted, and cannot be brought back"):
         report("Nothing was done.")
         return 1
+    # The CLI knows the stacks of today's settings only. These are the ones that a setting takes away; the canary would
+    # also go on to put photos into a bucket that is emptied.
+    for stack in stacks:
+        if stack.name.rpartition("-")[2] in _OPTIONAL:
+            _delete(place, stack.name, report)
     for bucket in buckets:
         empty(place, bucket, report)
     code = cdk(["destroy", "--all", "--force"])
+    left = find_stacks(settings, place) if code == 0 else []
+    for stack in left:
+        report(f"Still there: {stack.name}. {_to_delete(place, stack.name)}")
+    if left:
+        return 1
     if code == 0:
         for thing in stays:
             report(f"Kept: {thing}")
         report("Kept: CDKToolkit, the CDK's own stack, which other stages may use.")
     return code
+
+
+def unwanted(settings: Settings, place: Place) -> Iterator[str]:
+    """Stacks of the stage that its settings have no more, each with what removes it, in words."""
+    wanted = {
+        "canary": settings.canary_minutes,
+        "gallery": settings.has_distribution,
+        "reconcile": settings.reconcile_days,
+    }
+    client = place.client("cloudformation")
+    for name in (f"tagstream-{settings.system}-{kind}" for kind in _OPTIONAL if not wanted[kind]):
+        try:
+            client.describe_stacks(StackName=name)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ValidationError":
+                yield f"Whether there is a stack {name}, which no setting asks for, could not be seen: {error}"
+        else:
+            yield f"Stack {name} is still there, and no setting asks for it. {_to_delete(place, name)}"
+
+
+def _delete(place: Place, name: str, report: Callable[[str], None]) -> None:
+    client = place.client("cloudformation")
+    report(f"  deleting {name} ...")
+    client.delete_stack(StackName=name)
+    client.get_waiter("stack_delete_complete").wait(StackName=name)
+
+
+def _to_delete(place: Place, name: str) -> str:
+    return f"To delete it: aws cloudformation delete-stack --region {place.region} --stack-name {name}"
 
 
 def keep(place: Place, assembly: Path, system: str) -> str | None:
@@ -405,13 +447,19 @@ def _act(given: argparse.Namespace) -> int:
         )
     code = _deploy(settings, place, _source(given.assembly, context), given.yes)
     if code == 0 and given.assembly is not None:
-        kept = keep(place, given.assembly, settings.system)
-        _say(
-            f"Kept as the way back: {kept}"
-            if kept
-            else f"Not kept as the way back: the account has no stack {_DELIVERY} here ('make delivery' makes one)."
-        )
+        _say(_kept(place, given.assembly, settings.system))
     return code
+
+
+def _kept(place: Place, assembly: Path, system: str) -> str:
+    """In words, whether the assembly is kept. That it could not be is no reason to take back what is good."""
+    try:
+        where = keep(place, assembly, system)
+    except (Boto3Error, BotoCoreError, ClientError, OSError) as error:
+        return f"Not kept as the way back, which stays the one before: {error}"
+    if where is None:
+        return f"Not kept as the way back: the account has no stack {_DELIVERY} here ('make delivery' makes one)."
+    return f"Kept as the way back: {where}"
 
 
 @dataclass(frozen=True)
@@ -436,6 +484,8 @@ def _deploy(settings: Settings, place: Place, source: Source, yes: bool) -> int:
     if code == 0:
         _say(f"\nA photo in, found, and out again, in stage {settings.system}:")
         code = _call([str(ROOT / ".venv" / "bin" / "tagstream"), "smoke", "--stage", settings.system], ROOT)
+        for line in unwanted(settings, place):
+            _say(line)
     return code
 
 

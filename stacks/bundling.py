@@ -256,7 +256,7 @@ class Bundle:
         """Changes with anything that the bundle is made from, this builder included."""
         digest = hashlib.sha256(f"{self.name}\0{self._packages_digest}\n".encode())
         for place, path in sorted(self.files()):
-            digest.update(f"{place}\0{_checksum(path)}\n".encode())
+            digest.update(f"{place}\0{checksum(path)}\n".encode())
         return digest.hexdigest()
 
     def build(self) -> Path:
@@ -323,7 +323,7 @@ class Bundle:
             self.target.platforms,
             self.target.compiler and _release_of(self.target.compiler),
             machine,
-            [_checksum(Path(module)) for module in (__file__, locks.__file__)],
+            [checksum(Path(module)) for module in (__file__, locks.__file__)],
         )
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
@@ -419,7 +419,7 @@ def _files_below(root: Path) -> list[Path]:
     return sorted(path for path in root.rglob("*") if path.is_file())
 
 
-def _checksum(path: Path) -> str:
+def checksum(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "missing"
 
 

@@ -184,9 +184,11 @@ class PythonFunction(Construct):
                     "but cold starts compile its modules each time, 1.5 s more for classify. Install that version.",
                 )
             path = bundle.build()
+            # Of the bytes, not of what they are made from: Lambda refuses a version whose code is that of the last.
+            key = bundling.checksum(path)
         else:
-            path = bundle.source
-        return lambda_.Code.from_asset(str(path), asset_hash=bundle.digest, asset_hash_type=AssetHashType.CUSTOM)
+            path, key = bundle.source, bundle.digest
+        return lambda_.Code.from_asset(str(path), asset_hash=key, asset_hash_type=AssetHashType.CUSTOM)
 
 
 def _architecture(target: bundling.Target) -> lambda_.Architecture:

@@ -57,7 +57,7 @@ def _alarms(
 ) -> Sequence[cloudwatch.Alarm]:
     """On calls that fail altogether, and on what the function says itself: messages that it gives back, requests that
     it answers with an error of its own."""
-    minute = Duration.minutes(1)
+    minute, stack = Duration.minutes(1), Stack.of(scope).stack_name
     metrics = {
         "NewVersionErrors": cloudwatch.Metric(
             namespace="AWS/Lambda",
@@ -82,6 +82,8 @@ def _alarms(
         cloudwatch.Alarm(
             scope,
             construct_id,
+            # Of its own for each version: an alarm that is changed keeps its state, and would stop its own remedy.
+            alarm_name=f"{stack}-{name}-{version.version}-{construct_id}",
             metric=metric,
             alarm_description=f"ticket: The new version of the {name} function fails, and the old one comes back. "
             f"Runbook: {settings.runbook_url}#newversion",

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from stacks.application import application
-from stacks.bundling import BundlingError
+from stacks.bundling import Bundle, BundlingError
 from stacks.settings import MODELS, STAGES
 from tagstream.classifier import models
 from tests.infra.templates import ROOT, synthesise
@@ -73,3 +73,24 @@ def test_another_model_is_another_bundle(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         (tmp_path / name / "model.tflite").write_text(name)
     assert asset(f"{tmp_path}/a") != asset(f"{tmp_path}/b")
+
+
+def test_the_same_bytes_are_the_same_asset_whatever_they_were_made_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lambda makes no second version of the same code, and the deploy that asks for one fails."""
+
+    def key(digest: str, content: str) -> str:
+        built = tmp_path / f"{digest}.zip"
+        built.write_text(content)
+        monkeypatch.setattr(Bundle, "digest", digest)
+        monkeypatch.setattr(Bundle, "build", lambda _: built)
+        outdir = tmp_path / f"out-{digest}"
+        application(
+            context={"stage": "dev", "aws:cdk:bundling-stacks": ["tagstream-dev-search"]}, outdir=str(outdir)
+        ).synth()
+        resources = json.loads((outdir / "tagstream-dev-search.template.json").read_text())["Resources"].values()
+        (function,) = (r for r in resources if r["Type"] == "AWS::Lambda::Function")
+        return str(function["Properties"]["Code"]["S3Key"])
+
+    assert key("one", "same") == key("two", "same") != key("three", "other")

@@ -49,7 +49,8 @@ def test_classify_is_small(target: Target) -> None:
     path = bundle("classify", target)
     with zipfile.ZipFile(path) as archive:
         assert sum(entry.file_size for entry in archive.infolist()) <= 95 * 1024 * 1024
-    assert path.stat().st_size <= 38_000_000
+    # What stays on this machine is not compressed.
+    assert path.stat().st_size <= 35_000_000 or not target.platforms
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

@@ -169,6 +169,8 @@ def test_alarms_on_the_new_version_alone_turn_it_back(name: str) -> None:
             "Failures": {"service": stage.service(function), "stage": name, "version": version},
         }
         for alarm in watched:
+            # One that was only changed would still ring for the version before.
+            assert f"-{version}-" in alarm.properties["AlarmName"]
             assert alarm.properties["TreatMissingData"] == "notBreaching", "a new version has said nothing yet"
             # Within the time that it has, and a failing minute for metrics that come late.
             minutes = alarm.properties["DatapointsToAlarm"] * alarm.properties["Period"] / 60

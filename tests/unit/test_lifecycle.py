@@ -13,7 +13,20 @@ import pytest
 from botocore.exceptions import ClientError, NoCredentialsError
 
 import lifecycle
-from lifecycle import LifecycleError, Place, check, destroy, empty, fetch, find_stacks, keep, main, place_of, told
+from lifecycle import (
+    LifecycleError,
+    Place,
+    check,
+    destroy,
+    empty,
+    fetch,
+    find_stacks,
+    keep,
+    main,
+    place_of,
+    told,
+    unwanted,
+)
 from stacks.assembly import made_with, record
 from stacks.settings import Settings, SettingsError, settings_for
 
@@ -95,8 +108,21 @@ class Account:
         self.objects[Bucket] = [one for one in self.objects[Bucket] if (one["Key"], one["VersionId"]) not in gone]
         return {}
 
+    def delete_stack(self, StackName: str) -> None:
+        del self.stacks[StackName]
+
+    def get_waiter(self, name: str) -> Account:
+        assert name == "stack_delete_complete"
+        return self
+
+    def wait(self, StackName: str) -> None:
+        assert StackName not in self.stacks
+
     def describe_stacks(self, StackName: str) -> dict[str, Any]:
-        assert StackName == "delivery-tagstream"
+        if StackName in self.stacks:
+            return {"Stacks": [{}]}
+        if StackName != "delivery-tagstream":
+            raise refusal("ValidationError")
         if self.bucket_of_assemblies is None:
             raise refusal("ValidationError")
         output = {"OutputKey": "AssembliesBucketName", "OutputValue": str(self.bucket_of_assemblies)}
@@ -232,6 +258,7 @@ def test_destroying_asks_empties_every_version_and_says_what_stays(account: Acco
     def cdk(arguments: Sequence[str]) -> int:
         assert account.objects["photos"] == []
         ran.append(arguments)
+        del account.stacks["tagstream-dev-ingest"]
         return 0
 
     assert destroy(dev(), at(account), agree=agree, cdk=cdk, report=said.append) == 0
@@ -240,6 +267,32 @@ def test_destroying_asks_empties_every_version_and_says_what_stays(account: Acco
     assert len(account.objects["logs"]) == 7, "what stays keeps what is in it"
     assert "Kept: AWS::S3::Bucket logs" in said
     assert any("photos, with every version" in line for line in said)
+
+
+def test_what_a_setting_of_another_day_had_made_goes_first(account: Account) -> None:
+    account.add("tagstream-dev-ingest", buckets=["photos"])
+    account.add("tagstream-dev-canary")
+    account.add("tagstream-dev-steps")
+    said: list[str] = []
+
+    def cdk(_arguments: Sequence[str]) -> int:
+        assert list(account.stacks) == ["tagstream-dev-ingest", "tagstream-dev-steps"]
+        del account.stacks["tagstream-dev-ingest"]
+        return 0
+
+    assert destroy(dev(), at(account), agree=lambda _: True, cdk=cdk, report=said.append) == 1
+    assert said[-1] == (
+        "Still there: tagstream-dev-steps. To delete it: aws cloudformation delete-stack --region eu-west-1 "
+        "--stack-name tagstream-dev-steps"
+    )
+
+
+def test_a_stack_that_no_setting_asks_for_any_more_is_named(account: Account) -> None:
+    account.add("tagstream-dev-canary")
+    account.add("tagstream-dev-reconcile")
+    (said,) = unwanted(dev(reconcile_days="7"), at(account))
+    assert said.startswith("Stack tagstream-dev-canary is still there")
+    assert list(unwanted(dev(reconcile_days="7", canary_minutes="5"), at(account))) == []
 
 
 def test_without_agreement_nothing_is_done(account: Account) -> None:
@@ -408,6 +461,19 @@ def test_the_way_back_deploys_what_was_kept_and_tries_it(
     assert cdk[8] == "--app"
     assert cdk[9] != str(assembly)
     assert smoke[1:] == ["smoke", "--stage", "dev-mine"]
+
+
+def test_what_could_not_be_kept_is_no_failed_deploy(
+    account: Account,
+    assembly: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    account.bucket_of_assemblies = tmp_path / "not there"
+    called_by(monkeypatch, account, 0)
+    assert main(["deploy", "dev-mine", "--yes", "--assembly", str(assembly)]) == 0
+    assert "Not kept as the way back, which stays the one before: " in capsys.readouterr().out
 
 
 def test_where_there_is_no_way_back_it_is_said(

@@ -156,6 +156,8 @@ def test_what_staging_was_good_with_goes_to_production_as_it_is() -> None:
             f"make rollback STAGE={stage} YES=1",
         ]
         deploy, rollback = job["steps"][-2:]
+        # What the job has left is enough for the way back.
+        assert job["timeout-minutes"] - deploy["timeout-minutes"] >= 45
         assert rollback["if"] == f"failure() && steps.{deploy['id']}.outcome == 'failure'"
     # The same commit everywhere, in the tools as in the stacks.
     (commit,) = {checkout["ref"] for job in (made, staging, production) for checkout in uses(job, "actions/checkout")}
