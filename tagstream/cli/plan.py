@@ -60,7 +60,7 @@ class _Amount(click.FloatRange):
     help="Of an invocation with one photo, as the REPORT lines of your logs have it, instead of an estimate.",
 )
 @click.option(
-    "--zones", type=click.Choice(["1", "3"]), default="3", show_default=True, help="1: one node, which may be lost."
+    "--zones", type=click.Choice(["1", "3"]), help="1: one node, which may be lost.  [default: the stage's, or 3]"
 )
 @click.option("--stage", metavar="STAGE", help="Hold the settings of this stage against the load.")
 @click.option("-c", "given", multiple=True, metavar="NAME=VALUE", help="A setting of the stage, as for its deploy.")
@@ -70,7 +70,7 @@ def plan(
     stage: str | None,
     given: tuple[str, ...],
     as_json: bool,
-    zones: str,
+    zones: str | None,
     model: str | None,
     images_per_day: float,
     peak_per_hour: float | None,
@@ -98,14 +98,14 @@ def plan(
         raise click.UsageError("-c is a setting of a stage: name it with --stage.")
     work = Workload(
         images_per_day,
-        zones=int(zones),
+        zones=int(zones or 3),
         peak_per_hour=peak_per_hour,
         # As a setting of a stage has it.
         **load | ({} if model is None else {"model": model.strip()}),
     )
     held = None
     if stage is not None:
-        held = _held(stage, given, work, model_given=model is not None)
+        held = _held(stage, given, work, model_given=model is not None, zones_given=zones is not None)
         work = held.work
     found = _Plan.of(work, held)
     if as_json:
@@ -126,7 +126,7 @@ class _Held:
     work: Workload
 
 
-def _held(stage: str, given: tuple[str, ...], work: Workload, *, model_given: bool) -> _Held:
+def _held(stage: str, given: tuple[str, ...], work: Workload, *, model_given: bool, zones_given: bool) -> _Held:
     from dataclasses import replace
 
     from tagstream.deployed.settings import settings_of
@@ -146,7 +146,8 @@ def _held(stage: str, given: tuple[str, ...], work: Workload, *, model_given: bo
             )
         context[name.strip()] = value
     has = settings_of(stage, context)
-    return _Held(stage, context, has, replace(work, model=has.values["model"]))
+    zones = work.zones if zones_given else has.values["domain.zones"]
+    return _Held(stage, context, has, replace(work, model=has.values["model"], zones=zones))
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from tagstream.plan.figures import measured, quota
-from tagstream.plan.sizing import GIB, OTHERS, Size, Workload, documents_an_image
+from tagstream.plan.sizing import GIB, OTHERS, Size, Workload, documents_an_image, shards_for
 
 __all__ = ["Limit", "limits"]
 
@@ -51,7 +51,7 @@ def limits(load: Workload, planned: Size, *, region: str = "us-east-1") -> list[
         ),
         Limit(
             "shards of one index",
-            load.images * measured("image_bytes") / GIB / quota("shard_gib"),
+            shards_for(load.images),
             quota("shards_an_index"),
             "shards",
             "give a part of the keys to a second stage (prefix)",

@@ -138,13 +138,16 @@ def batch_seconds(
     >>> one = batch_seconds(1, photo_mb=3)
     >>> 9 * one < batch_seconds(10, photo_mb=3) + 10 * 0.06 < 11 * one
     True
+    >>> batch_seconds(1, photo_mb=3, memory_mb=2 * VCPU_MB) == one
+    True
     """
     wait = measured("classify_wait_ms") / 1000
     cpu = photo_cpu_seconds(photo_mb, model)
     if photo_milliseconds is not None:
         wait = min(wait, photo_milliseconds / 1000 / 2)
         cpu = photo_milliseconds / 1000 - wait
-    cpu *= VCPU_MB / memory_mb
+    # A photo has one thread, and no use of a second vCPU.
+    cpu *= VCPU_MB / min(memory_mb, VCPU_MB * max(1, photos))
     return float(wait + photos * cpu)
 
 
@@ -208,7 +211,7 @@ def size(load: Workload) -> Size:
         catalog_visibility_seconds=6 * catalog_timeout,
         catalog_max_concurrency=catalog,
         account_concurrency=max(10, classify + catalog + OTHERS),
-        shards=shards_for(load.images),
+        shards=min(shards_for(load.images), int(quota("shards_an_index"))),
         instance_type=kind.name,
         data_nodes=nodes,
         zones=load.zones,

@@ -400,3 +400,17 @@ def test_loads_beyond_all_quotas_are_planned_too(load: Workload) -> None:
     planned = size(load)
     assert all(limit.needs >= 0 for limit in limits(load, planned))
     assert sum(line.dollars for line in costs(load, planned)) > 0
+
+
+def test_a_stage_is_reckoned_with_its_own_zones() -> None:
+    done = CliRunner().invoke(main, ["plan", "--images-per-day", "300", "--stage", "dev", "--json"])
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert (told["settings"]["domain.zones"], told["settings"]["domain.data_nodes"]) == (1, 1)
+
+
+def test_no_more_shards_are_advised_than_an_index_may_have() -> None:
+    load = Workload(60_000_000)
+    assert size(load).shards == figures.quota("shards_an_index")
+    (of_index,) = (one for one in limits(load, size(load)) if one.name == "shards of one index")
+    assert of_index.share > 1
