@@ -295,6 +295,7 @@ $(NODE): package.json package-lock.json
 	@npm ci --no-audit --no-fund --loglevel=error > /dev/null
 	@touch $@
 
-$(MODEL): build/models/%/model.json: | $(VENV)
+$(MODEL): build/models/%/model.json: tagstream/classifier/ranges.json | $(VENV)
 	@echo "Building the model $* …"
 	@.venv/bin/tagstream models build $*
+	@touch $@

@@ -72,6 +72,7 @@ def pipeline(settings: Settings, outages: tuple[tuple[float, float], ...] = ()) 
 
     def consumer(name: str, seconds: Callable[[float], float], deployed: Deployed, **more: Any) -> Consumer:
         wait = seconds(0)
+        # Of one photo: that two of a batch may share more than one vCPU is left out.
         return Consumer(
             Lognormal(wait, seconds(1) - wait, SPREAD),
             most=min(deployed.max_concurrency, quota("mapping_concurrency")),

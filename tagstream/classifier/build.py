@@ -77,11 +77,13 @@ def build_model(
         raise ModelError(f"there are no weights in {weights}" if not random_weights else "weights are given or random")
     spec = MODELS[name]
     folder = root / variant_name(name, quantize, random_weights=random_weights)
-    if not force and _ready(folder, weights):
+    integers = quantize == "int8" and spec.package is not None
+    ranges = _digest_of_ranges(name) if integers and not (samples or weights or random_weights) else None
+    # What samples give is not known before they are looked at.
+    if not force and not (integers and samples) and _ready(folder, weights, ranges):
         report(f"{folder} stands ready")
         return folder
     vocabulary = load_tree()
-    integers = quantize == "int8" and spec.package is not None
     calibration = _calibration(spec, samples) if integers and (samples or weights or random_weights) else None
     tf = _tensorflow(report) if spec.package is None else None
     source: Path | None = None
@@ -123,7 +125,9 @@ def build_model(
             tflite_sha256=sha256(made / "model.tflite"),
             labels_sha256=sha256(made / "labels.txt"),
             weights_sha256=None if source is None else sha256(source),
-            built_with={package: version(package) for package in packages} | {"vocabulary": vocabulary.version},
+            built_with={package: version(package) for package in packages}
+            | {"vocabulary": vocabulary.version}
+            | ({} if ranges is None else {"ranges": ranges}),
         )
         (made / "model.json").write_text(info.to_json())
         if folder.exists():
@@ -132,14 +136,20 @@ def build_model(
     return folder
 
 
-def _ready(folder: Path, weights: Path | None) -> bool:
-    """Is the model there, whole, and made from these weights?"""
+def _digest_of_ranges(name: str) -> str:
+    from tagstream.classifier.int8 import published_ranges
+
+    return hashlib.sha256(repr(published_ranges(name)).encode()).hexdigest()
+
+
+def _ready(folder: Path, weights: Path | None, ranges: str | None) -> bool:
+    """Is the model there, whole, and made from these weights and ranges?"""
     try:
         info = load_info(folder)
     except ModelError:
         return False
     if weights is None:
-        return info.weights != "file"
+        return info.weights != "file" and (ranges is None or info.built_with.get("ranges") == ranges)
     return info.weights_sha256 == sha256(weights)
 
 

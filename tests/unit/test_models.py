@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from PIL import Image
 
 from tagstream.classifier.build import _published_weights as published_weights
 from tagstream.classifier.build import build_model, variant_name
@@ -407,6 +408,18 @@ def test_int8_of_other_weights_than_the_published_asks_for_photos(tmp_path: Path
 
 def run(*arguments: str) -> Result:
     return CliRunner().invoke(main, arguments)
+
+
+def test_int8_of_photos_of_ones_own_does_not_stand_in_for_the_published_one(tmp_path: Path) -> None:
+    def built(*samples: Path) -> bytes:
+        folder = build_model("efficientnet-lite0", quantize="int8", samples=samples, root=tmp_path)
+        return (folder / "model.tflite").read_bytes()
+
+    published = built()
+    photo = tmp_path / "grey.png"
+    Image.new("RGB", (300, 300), "grey").save(photo)
+    assert built(photo) != published
+    assert built() == published
 
 
 def test_int8_can_be_built_by_its_name() -> None:

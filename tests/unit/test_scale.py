@@ -32,8 +32,8 @@ def test_a_stage_is_simulated_with_its_own_settings() -> None:
         assert simulated.visibility_seconds == deployed.visibility == 6 * simulated.timeout_seconds
         assert (simulated.batch_size, simulated.max_receives) == (deployed.batch_size, deployed.max_receives)
     assert (found.catalog.fifo, found.classify.fifo) == (True, False)
-    twice = replace(settings, classify=replace(settings.classify, memory_mb=2 * settings.classify.memory_mb))
-    assert pipeline(twice).classify.seconds != found.classify.seconds
+    half = replace(settings, classify=replace(settings.classify, memory_mb=settings.classify.memory_mb // 2))
+    assert pipeline(half).classify.seconds != found.classify.seconds
 
 
 def test_what_a_simulated_photo_costs_is_what_a_plan_counts_for_it() -> None:
