@@ -88,7 +88,11 @@ class People(Stack):
                 on=[self._stack(f"tagstream-{settings.system}-*")],
             ),
             _allow("ssm:GetParameter", on=[bootstrap]),
-            _allow("lambda:GetFunctionConfiguration", on=[one.function.function_arn for one in (*fed, catalog.purge)]),
+            _allow(
+                "lambda:GetFunctionConfiguration",
+                *(["lambda:GetAlias"] if settings.has_versions else []),
+                on=[one.function.function_arn for one in (*fed, catalog.purge)],
+            ),
             _allow("lambda:GetAccountSettings", on=["*"]),
             # Purging and reindexing; what photos are looked at with; which are in the catalog.
             _allow(

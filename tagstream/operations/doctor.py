@@ -158,6 +158,8 @@ def _queues(stage: Stage) -> Iterator[tuple[str, str]]:
                 yield from _queue(aws, topics, physical[logical], properties)
             elif resource["Type"] == "AWS::Lambda::Function":
                 yield from _function(aws, physical[logical], properties)
+            elif resource["Type"] == "AWS::Lambda::Alias":
+                yield from _alias(aws, physical[logical], physical[properties["FunctionVersion"]["Fn::GetAtt"][0]])
 
 
 def _queue(aws: Aws, topics: Topics, url: str, properties: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -203,6 +205,22 @@ def _function(aws: Aws, name: str, properties: Mapping[str, Any]) -> Iterator[tu
             f"function {name} has other values than its stack's in its environment: {', '.join(sorted(others))}",
             _deploy_again(aws),
         )
+
+
+def _alias(aws: Aws, alias: str, version: str) -> Iterator[tuple[str, str]]:
+    """Where calls go: ``alias`` and ``version`` are ARNs, the version the one that the stack made last."""
+    _, function, name = alias.rsplit(":", 2)
+    wanted = version.rpartition(":")[2]
+    there = aws.client("lambda").get_alias(FunctionName=function, Name=name)
+    shares = (there.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {}
+    if there["FunctionVersion"] == wanted and not shares:
+        return
+    parts = [f"version {there['FunctionVersion']}", *(f"{share:.0%} to version {one}" for one, share in shares.items())]
+    yield (
+        f"calls of function {function} go to {', '.join(parts)}, and its stack made version {wanted}",
+        f"aws lambda update-alias --function-name {function} --name {name} --function-version {wanted} "
+        "--routing-config AdditionalVersionWeights={} brings it back, unless somebody wants it so.",
+    )
 
 
 def _template(aws: Aws, capability: str) -> tuple[Mapping[str, Any], Mapping[str, str]]:

@@ -170,6 +170,32 @@ def test_an_environment_that_was_changed_is_found(there: dict[str, str], found: 
     assert said == ([f"function classify {found}"] if found else [])
 
 
+@pytest.mark.parametrize(
+    ("there", "found"),
+    [
+        ({"FunctionVersion": "7"}, ""),
+        ({"FunctionVersion": "7", "RoutingConfig": {"AdditionalVersionWeights": {}}}, ""),
+        ({"FunctionVersion": "6"}, "go to version 6, and its stack made version 7"),
+        (
+            {"FunctionVersion": "6", "RoutingConfig": {"AdditionalVersionWeights": {"7": 0.1}}},
+            "go to version 6, 10% to version 7, and its stack made version 7",
+        ),
+    ],
+)
+def test_calls_that_go_to_another_version_are_found(there: dict[str, Any], found: str) -> None:
+    class Functions:
+        def client(self, _: str) -> Any:
+            return self
+
+        def get_alias(self, FunctionName: str, Name: str) -> dict[str, Any]:
+            assert (FunctionName, Name) == ("classify", "live")
+            return there
+
+    arn = "arn:aws:lambda:eu-west-1:123456789012:function:classify"
+    said = [what for what, _ in doctor._alias(cast(Aws, Functions()), f"{arn}:live", f"{arn}:7")]
+    assert said == ([f"calls of function classify {found}"] if found else [])
+
+
 class Measured:
     """CloudWatch and Lambda with numbers of their own."""
 
