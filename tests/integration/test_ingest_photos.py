@@ -56,7 +56,7 @@ def test_the_written_net_agrees_with_keras_and_with_the_converter(
     spec = MODELS[name]
     net = keras_net(spec, published_weights(spec))
     shutil.copytree(find_model(name, tmp_path), tmp_path / "converted")
-    (tmp_path / "converted" / "model.tflite").write_bytes(converted(tensorflow, net, "fp16", None))
+    (tmp_path / "converted" / "model.tflite").write_bytes(converted(tensorflow, net, "fp16"))
     wanted_halved = Classifier(tmp_path / "converted", verify=False)
     for path in photos[:5]:
         pixels = plain.decode(path, fast=False).pixels
