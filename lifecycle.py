@@ -374,11 +374,15 @@ def _cdk(arguments: Sequence[str], context: Sequence[str]) -> list[str]:
 def _call(command: Sequence[str], cwd: str | os.PathLike[str]) -> int:
     process = subprocess.Popen(command, cwd=cwd, env=os.environ | {"PYTHONPATH": str(ROOT)})
     try:
-        return process.wait()
+        code = process.wait()
     except KeyboardInterrupt:
         # It was interrupted as well, and removes what it was writing.
         process.wait()
         raise
+    if code == -signal.SIGINT:
+        # Ctrl-C is for both, and this program may hear of it by the other's end alone.
+        raise KeyboardInterrupt
+    return code if code >= 0 else 128 - code
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

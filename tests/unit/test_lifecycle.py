@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -558,3 +560,14 @@ def test_differences_do_not_tell_of_roles_that_are_not_needed(
     assert main(["diff", "dev", "--output", str(told_in)]) == 1
     assert role in capsys.readouterr().out
     assert not told_in.exists()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGKILL, 137)])
+def test_a_program_that_a_signal_ended_has_the_code_of_that(number: int, code: int) -> None:
+    assert lifecycle._call([sys.executable, "-c", f"import os; os.kill(os.getpid(), {int(number)})"], ".") == code
+
+
+def test_a_program_that_was_interrupted_interrupts_this_one() -> None:
+    ends = "import os, signal; signal.signal(signal.SIGINT, signal.SIG_DFL); os.kill(os.getpid(), signal.SIGINT)"
+    with pytest.raises(KeyboardInterrupt):
+        lifecycle._call([sys.executable, "-c", ends], ".")
