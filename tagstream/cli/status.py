@@ -12,8 +12,7 @@ import click
 from tagstream.cli.common import FAILED, aws_options, emit, json_option
 from tagstream.cli.next_steps import typed
 from tagstream.cli.topics.shared import client_of
-from tagstream.deployed.aws import Aws, in_words
-from tagstream.errors import TagstreamError
+from tagstream.deployed.aws import Aws, told
 
 if TYPE_CHECKING:
     from tagstream.operations.state import State
@@ -49,7 +48,7 @@ def status(*, watch: bool, every: float, as_json: bool, aws: Aws) -> None:
         try:
             state = look(aws, topics)
         except Exception as error:
-            said = str(error) if isinstance(error, TagstreamError) else in_words(error)
+            said = told(error)
             if not watch or said is None:
                 raise
             click.echo(f"Not to be seen now: {said}", err=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 from tagstream.errors import AwsError, CatalogError, ConfigurationError, TagstreamError, needs
 
-__all__ = ["Aws", "errors_in_words", "in_words"]
+__all__ = ["Aws", "errors_in_words", "in_words", "told"]
 
 
 @dataclass(frozen=True)
@@ -144,6 +144,11 @@ def in_words(error: Exception) -> str | None:
     if isinstance(error, exceptions.BotoCoreError | exceptions.ClientError):
         return str(error)
     return None
+
+
+def told(error: Exception) -> str | None:
+    """What to tell people of an error, this product's own included, where they go on after it; None for any other."""
+    return str(error) if isinstance(error, TagstreamError) else in_words(error)
 
 
 @contextmanager

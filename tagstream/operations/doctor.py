@@ -16,8 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tagstream.deployed.aws import Aws, in_words
-from tagstream.errors import TagstreamError
+from tagstream.deployed.aws import Aws, told
 from tagstream.operations.mappings import mapping_of
 from tagstream.operations.queues import QUEUES
 from tagstream.places import CHECKOUT
@@ -75,7 +74,7 @@ def examine(aws: Aws, *, on_check: Callable[[str], object] = str) -> list[Findin
             for what, then in check(stage):
                 findings.append(Finding(name, what, then))
         except Exception as error:
-            said = str(error) if isinstance(error, TagstreamError) else in_words(error)
+            said = told(error)
             if said is None:
                 raise
             findings.append(
