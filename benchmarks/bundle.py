@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
@@ -33,7 +34,10 @@ def bundle(rounds: int) -> Results:
 
     results = Results()
     say("  building the bundles that are missing ...")
-    here = bundling.Bundle("classify", bundling.this_machine(), _with(build(DEFAULT, "fp16"))).build()
+    here, as_there = (
+        bundling.Bundle("classify", bundling.this_machine(), _with(build(*model))).build()
+        for model in ((DEFAULT, "fp16"), (ON_AWS, "int8"))
+    )
     try:
         aws = bundling.Bundle("classify", bundling.aws(), _with(build(ON_AWS, "int8"))).build()
     except bundling.BundlingError as error:
@@ -41,13 +45,16 @@ def bundle(rounds: int) -> Results:
     else:
         _sizes(results, aws)
     with tempfile.TemporaryDirectory(prefix="tagstream-bench-") as scratch:
-        with zipfile.ZipFile(here) as zipped:
-            zipped.extractall(scratch)
         # Not the virtual environment's: the bundle has to bring all that it needs.
         python = str(Path(sys._base_executable).resolve())  # type: ignore[attr-defined]
-        program = [python, "-I", "-S", str(HERE / "deployed.py"), scratch]
-        _cold_start(results, program, rounds)
-        _memory(results, program)
+        programs = {}
+        for model, archive in ((DEFAULT, here), (f"{ON_AWS} in int8", as_there)):
+            place = Path(scratch, archive.stem)
+            with zipfile.ZipFile(archive) as zipped:
+                zipped.extractall(place)
+            programs[model] = [python, "-I", "-S", str(HERE / "deployed.py"), str(place)]
+        _cold_start(results, programs, rounds)
+        _memory(results, programs[DEFAULT])
     return results
 
 
@@ -79,7 +86,8 @@ def _sizes(results: Results, archive: Path, mib: float = 90.0, mb: float = 35.0)
     )
 
 
-def _cold_start(results: Results, program: list[str], rounds: int) -> None:
+def _cold_start(results: Results, programs: Mapping[str, list[str]], rounds: int) -> None:
+    """A row for each of the bundles, which are given with the model that is in them."""
     photo = enlarged(originals()[:1], 2)[0]
     classic = [sys.executable, str(HERE / "classic.py"), str(photo)]
     with storage({"photo.jpg": photo}) as endpoint:
@@ -99,10 +107,10 @@ def _cold_start(results: Results, program: list[str], rounds: int) -> None:
         about = {"bucket": {"name": "photos"}, "object": {"key": "photo.jpg", "sequencer": "0A"}}
         record = {"eventName": "ObjectCreated:Put", "eventTime": "2026-01-01T00:00:00Z", "s3": about}
         message = {"messageId": "1", "eventSource": "aws:sqs", "body": json.dumps({"Records": [record]})}
-        ours = [*program, "answer", json.dumps({"Records": [message]})]
+        event = json.dumps({"Records": [message]})
 
-        def start_ours(_: int) -> float:
-            seconds, answer = _first_answer(ours, environment)
+        def start_ours(program: list[str], _: int) -> float:
+            seconds, answer = _first_answer([*program, "answer", event], environment)
             if answer != {"batchItemFailures": []}:
                 raise RuntimeError(f"the function answered {answer}")
             return 1e3 * seconds
@@ -113,14 +121,16 @@ def _cold_start(results: Results, program: list[str], rounds: int) -> None:
         say(f"  {rounds} rounds of cold starts ...")
         # One core, about what Lambda grants the function. The first start reads from the disk.
         with pinned(1):
-            times = interleaved({"ours": start_ours, "classic": start_classic}, rounds, warm_ups=1)
-    results.rows.append(
+            ours = {model: functools.partial(start_ours, program) for model, program in programs.items()}
+            times = interleaved({**ours, "classic": start_classic}, rounds, warm_ups=1)
+    results.rows += (
         faster(
-            "cold start to first answer, 1 core, from the deployed bundle, against 2016's way",
-            times["ours"],
+            f"cold start to first answer, 1 core, from the deployed bundle with {model}, against 2016's way",
+            times[model],
             times["classic"],
-            target=13.0,
+            target=20.0,
         )
+        for model in programs
     )
 
 

@@ -6,6 +6,12 @@ already; the X-Ray SDK that it needs takes 30 ms of every cold start, and its su
 
 from __future__ import annotations
 
+import gc
+
+# Importing makes next to no garbage, and looking for it takes a sixth of a cold start: on again after the first event.
+gc.disable()
+
+import functools
 import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
@@ -33,7 +39,7 @@ class Frame:
 
     def handler(self, work: Handler) -> Handler:
         """``work`` as Lambda calls it: the log names the request, metrics are written at the end."""
-        framed: Handler = self.logger.inject_lambda_context(self._metrics.log_metrics(work))
+        framed: Handler = self.logger.inject_lambda_context(self._metrics.log_metrics(_collecting(work)))
         return framed
 
     def count(self, **counts: int) -> None:
@@ -68,6 +74,9 @@ class Frame:
         From a FIFO queue, the later messages of the same group come again as well. A raised error would fail the
         innocent messages of the batch too, and cost the warm worker: alarms are on the failures that are counted.
         """
+        if not errors:
+            # What says which messages failed takes 15 ms to import, for a cold start that has none.
+            return {"batchItemFailures": []}
         from aws_lambda_powertools.utilities.batch import (
             BatchProcessor,
             EventType,
@@ -76,8 +85,7 @@ class Frame:
         )
         from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
-        if errors:
-            self.failed(len(errors))
+        self.failed(len(errors))
 
         def settle(record: SQSRecord) -> None:
             if record.message_id in errors:
@@ -86,3 +94,21 @@ class Frame:
         processor = SqsFifoPartialProcessor(skip_group_on_error=True) if fifo else BatchProcessor(EventType.SQS)
         processor.raise_on_entire_batch_failure = False
         return dict(process_partial_response(event, settle, processor, context))
+
+
+def _collecting(work: Handler) -> Handler:
+    """``work``, after whose first event garbage is collected again.
+
+    What was made until then stays anyhow, and is never looked through: that would take 20 ms of the first answer.
+    """
+
+    @functools.wraps(work)
+    def collecting(event: Event, context: LambdaContext) -> Event:
+        try:
+            return work(event, context)
+        finally:
+            if not gc.isenabled():
+                gc.freeze()
+                gc.enable()
+
+    return collecting

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-
-# Importing makes next to no garbage, and looking for it takes a sixth of a cold start; on again after the first answer.
-gc.disable()
-
 import os
 from collections.abc import Mapping
 from functools import cache
@@ -185,7 +180,4 @@ def document() -> dict[str, Any]:
 def handler(event: Event, context: LambdaContext) -> Event:
     """Answers a request of API Gateway's HTTP API, payload version 2.0."""
     frame.count(Requests=1)
-    try:
-        return serve(app, event, context, free=frozenset({"/openapi.json"}))
-    finally:
-        gc.enable()
+    return serve(app, event, context, free=frozenset({"/openapi.json"}))

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-
-# Importing makes next to no garbage, and looking for it takes a sixth of a cold start; on again after the first batch.
-gc.disable()
-
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -137,7 +132,6 @@ def handler(event: Event, context: LambdaContext) -> Event:
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
         }
     results = outcomes(event["Records"], context)
-    gc.enable()
     kinds = [update.kind for outcome in results.values() for update in outcome.updates]
     errors = {message_id: outcome.error for message_id, outcome in results.items() if outcome.error is not None}
     frame.count(
