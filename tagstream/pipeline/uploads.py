@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import mimetypes
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from tagstream.errors import ConfigurationError
 
@@ -45,6 +47,10 @@ _HEAD = 64
 _MAX_KEY_BYTES = 1024
 _PART = 8 * 1024 * 1024
 """Bytes of a part of a large file: what the AWS CLI and SDKs take, so that ETags of theirs are recognised as well."""
+_WORTH_A_LISTING = 20
+"""Files: S3 takes for a page of a listing what it takes for 12.5 HEADs, and reading one of 1,000 keys takes longer."""
+_ASKS_FROM = 2 * 1024 * 1024
+"""Bytes from which S3 is asked before they are sent, as by AWS' SDKs for Go and Kotlin; botocore always asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,16 +171,29 @@ def etag_of(path: Path) -> str:
     return f"{hashlib.md5(b''.join(part.digest() for part in parts), usedforsecurity=False).hexdigest()}-{len(parts)}"
 
 
+@dataclass(frozen=True, slots=True)
+class _There:
+    """What is under a key already."""
+
+    etag: str
+    size: int
+
+
+_Look: TypeAlias = Callable[[], _There | None]
+
+
 def upload_all(
     client: Any, bucket: str, uploads: Sequence[Upload], *, workers: int = 8, again: bool = False
 ) -> Iterator[Outcome]:
     """Upload what is not there yet, ``workers`` files at a time; yields what became of each as it is done.
 
-    A file is there when the object under its key has its size and ETag: a HEAD for each file, so that the cost
-    grows with what is uploaded and not with the bucket, and nothing that only our own uploads would have left. An
-    object that another program uploaded in parts of another size looks different, and is replaced. ``again``
-    uploads everything. Large files go in parts. ``client`` is a boto3 S3 client whose connection pool has room for
-    ``workers``. Closing the iterator early drops what was not begun and waits for the rest.
+    A file is there when the object under its key has its size and ETag: nothing that only our own uploads would have
+    left. What is there is listed, as long as each page of the listing is about enough of the files, and asked for by
+    a HEAD for each of the others: what it costs grows with the files and not with the bucket. An object that another
+    program uploaded in parts of another size looks different, and is replaced. ``again`` uploads everything. Large
+    files go in parts. ``client`` is a boto3 S3 client whose connection pool has room for ``workers``; small objects,
+    it sends from now on without asking first. Closing the iterator early drops what was not begun and waits for the
+    rest.
     """
     from boto3.exceptions import Boto3Error
     from boto3.s3.transfer import TransferConfig
@@ -182,23 +201,20 @@ def upload_all(
 
     # The files go in parallel; their parts need not.
     config = TransferConfig(use_threads=False, multipart_threshold=_PART, multipart_chunksize=_PART)
+    # Last, and so after botocore's own.
+    client.meta.events.register_last("before-call.s3", _send_at_once, unique_id="tagstream-send-at-once")
 
-    def is_there(upload: Upload, etag: str) -> bool:
+    def send(upload: Upload, look: _Look) -> Outcome:
         try:
-            found = client.head_object(Bucket=bucket, Key=upload.key)
-        except ClientError as error:
-            # Who may put objects need not be allowed to look at them.
-            if error.response["ResponseMetadata"]["HTTPStatusCode"] in (403, 404):
-                return False
-            raise
-        return bool(found["ETag"].strip('"') == etag and found["ContentLength"] == upload.path.stat().st_size)
-
-    def send(upload: Upload) -> Outcome:
-        try:
-            etag = etag_of(upload.path)
-            if not again and is_there(upload, etag):
-                return Outcome(upload, "unchanged", etag)
-            extra = {"ContentType": content_type(upload.path)}
+            there, size = look(), upload.path.stat().st_size
+            if there and there.size == size and there.etag == etag_of(upload.path):
+                return Outcome(upload, "unchanged", there.etag)
+            kind = content_type(upload.path)
+            if size < _PART:
+                with upload.path.open("rb") as file:
+                    put = client.put_object(Bucket=bucket, Key=upload.key, Body=file, ContentType=kind)
+                return Outcome(upload, "uploaded", put["ETag"].strip('"'))
+            etag, extra = etag_of(upload.path), {"ContentType": kind}
             client.upload_file(str(upload.path), bucket, upload.key, ExtraArgs=extra, Config=config)
         except (Boto3Error, BotoCoreError, ClientError, OSError) as error:
             return Outcome(upload, "failed", error=error)
@@ -206,11 +222,73 @@ def upload_all(
 
     pool = ThreadPoolExecutor(workers)
     try:
-        running = {pool.submit(send, upload) for upload in uploads}
-        while running:
+        running: set[Future[Outcome]] = set()
+        looks = _looks(client, bucket, uploads, again=again)
+        more = True
+        while more or running:
+            # The next page is listed while the last files of this one go.
+            while more and len(running) < 2 * workers:
+                page = next(looks, None)
+                more = page is not None
+                running |= {pool.submit(send, upload, look) for upload, look in page or ()}
             # Not for ever at once: a signal that comes while a thread waits without a limit may not wake it.
             done, running = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
             for future in done:
                 yield future.result()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _nothing() -> None:
+    """Nobody looked."""
+
+
+def _looks(client: Any, bucket: str, uploads: Sequence[Upload], *, again: bool) -> Iterator[list[tuple[Upload, _Look]]]:
+    """All uploads, some at a time, each with what tells whether its object is there; ``again``: as if none were."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    if again:
+        yield [(upload, _nothing) for upload in uploads]
+        return
+    left, listed = sorted(uploads, key=lambda upload: upload.key), ""
+    while len(left) >= _WORTH_A_LISTING:
+        first, last = left[0].key, left[-1].key
+        try:
+            page = client.list_objects_v2(
+                Bucket=bucket,
+                Prefix=os.path.commonprefix([first, last]),  # noqa: RUF071 - keys are strings, not paths
+                StartAfter=max(listed, first[:-1]),  # both of which come before the first one
+            )
+        except (BotoCoreError, ClientError):
+            break  # who may put objects need not be allowed to list them; what else is wrong, each file tells
+        found = {one["Key"]: _There(one["ETag"].strip('"'), one["Size"]) for one in page.get("Contents", ())}
+        # Both sides are in the order of the keys' code points, which is that of their UTF-8.
+        listed = max(found, default="")
+        told = bisect_right(left, listed, key=lambda upload: upload.key) if page["IsTruncated"] else len(left)
+        yield [(upload, partial(found.get, upload.key)) for upload in left[:told]]
+        left = left[told:]
+        if told < _WORTH_A_LISTING:
+            break
+    yield [(upload, partial(_head, client, bucket, upload.key)) for upload in left]
+
+
+def _head(client: Any, bucket: str, key: str) -> _There | None:
+    from botocore.exceptions import ClientError
+
+    try:
+        found = client.head_object(Bucket=bucket, Key=key)
+    except ClientError as error:
+        # Who may put objects need not be allowed to look at them.
+        if error.response["ResponseMetadata"]["HTTPStatusCode"] in (403, 404):
+            return None
+        raise
+    return _There(found["ETag"].strip('"'), found["ContentLength"])
+
+
+def _send_at_once(params: dict[str, Any], **_: Any) -> None:
+    """To ask is a way to S3 and back (``Expect: 100-continue``), which spares sending in vain what is refused."""
+    from botocore.utils import determine_content_length
+
+    headers = params["headers"]
+    if "Expect" in headers and (determine_content_length(params["body"]) or 0) < _ASKS_FROM:
+        del headers["Expect"]

@@ -2,16 +2,19 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
+from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ClientError
 from moto import mock_aws
 from PIL import Image
+from urllib3 import HTTPResponse
 
 from tagstream.errors import ConfigurationError
 from tagstream.pipeline.uploads import Upload, etag_of, find_uploads, is_photo, upload_all
@@ -55,41 +58,136 @@ def test_names_that_make_no_key_are_refused(tmp_path: Path) -> None:
         find_uploads([latin])
 
 
-class Bucket:
-    """A client whose uploads of ``bad`` fail, and that notes how many run at once."""
-
-    def __init__(self, at_once: int) -> None:
-        self.sent: list[str] = []
-        self.barrier = threading.Barrier(at_once, timeout=60)
-
-    def head_object(self, **_: str) -> None:
-        refused = {"Error": {"Code": "403", "Message": "no"}, "ResponseMetadata": {"HTTPStatusCode": 403}}
-        raise ClientError(refused, "HeadObject")
-
-    def upload_file(self, *arguments: str, **_: Any) -> None:
-        _, _, key = arguments
-        self.barrier.wait()
-        if key == "bad":
-            raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "PutObject")
-        self.sent.append(key)
+def refused(request: Any, **_: Any) -> AWSResponse:
+    """What S3 answers whom it lets do nothing."""
+    told = BytesIO(b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>")
+    return AWSResponse(request.url, 403, {}, HTTPResponse(told, preload_content=False))
 
 
-def test_failures_are_reported_and_the_rest_goes_on(tmp_path: Path) -> None:
-    bucket = Bucket(at_once=4)
+def test_failures_are_reported_and_the_rest_goes_on(aws_bucket: Any, tmp_path: Path) -> None:
+    """Four of them at once: each waits in its request until the others are there."""
+    barrier = threading.Barrier(4, timeout=60)
+
+    def arrive(params: Any, **_: Any) -> Any:
+        barrier.wait()
+        parsed = {"Error": {"Code": "AccessDenied", "Message": "no"}, "ResponseMetadata": {"HTTPStatusCode": 403}}
+        return (AWSResponse("", 403, {}, None), parsed) if params["url_path"].endswith("/bad") else None
+
+    aws_bucket.meta.events.register_first("before-call.s3.PutObject", arrive)
     uploads = [Upload(write(tmp_path / key), key) for key in ("a", "bad", "b", "c")]
     gone = Upload(tmp_path / "gone", "gone")
-    outcomes = {outcome.upload.key: outcome for outcome in upload_all(bucket, "photos", [*uploads, gone], workers=4)}
+    outcomes = {
+        outcome.upload.key: outcome for outcome in upload_all(aws_bucket, "photos", [*uploads, gone], workers=4)
+    }
     assert isinstance(outcomes.pop("bad").error, ClientError)
     assert isinstance(outcomes.pop("gone").error, OSError)
     assert {key: (outcome.status, outcome.error) for key, outcome in outcomes.items()} == dict.fromkeys(
         ("a", "b", "c"), ("uploaded", None)
     )
-    assert sorted(bucket.sent) == ["a", "b", "c"]
+    assert [one["Key"] for one in aws_bucket.list_objects_v2(Bucket="photos")["Contents"]] == ["a", "b", "c"]
 
 
 def test_what_is_no_mistake_of_a_file_ends_the_upload(tmp_path: Path) -> None:
     with pytest.raises(AttributeError):
         list(upload_all(object(), "photos", [Upload(write(tmp_path / "a"), "a")]))
+
+
+def made(folder: Path, keys: Iterable[str]) -> list[Upload]:
+    """A file for each key, with the key in it."""
+    folder.mkdir(exist_ok=True)
+    uploads = [Upload(folder / str(number), key) for number, key in enumerate(keys)]
+    for upload in uploads:
+        upload.path.write_text(upload.key)
+    return uploads
+
+
+@pytest.fixture
+def asked(aws_bucket: Any) -> Counter[str]:
+    """How often each operation was asked for."""
+    counted: Counter[str] = Counter()
+    aws_bucket.meta.events.register("before-call.s3", lambda model, **_: counted.update([model.name]))
+    return counted
+
+
+@pytest.fixture
+def small_pages(aws_bucket: Any) -> None:
+    """S3 gives 50 keys to a page, and not 1,000."""
+    aws_bucket.meta.events.register(
+        "provide-client-params.s3.ListObjectsV2", lambda params, **_: params | {"MaxKeys": 50}
+    )
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_what_is_there_is_listed(aws_bucket: Any, asked: Counter[str], tmp_path: Path) -> None:
+    """Keys of every kind, in no order, and among others: a page tells of many, and no file is asked for."""
+    names = ["ö +&", "\U0001f600", "\uffee", "a/b?c", "A%20", "z"]
+    uploads = made(tmp_path, (f"p/{name}{number}" for number in range(10) for name in names))
+    for other in ("p", "o/0", "q/0", "p/A%200x", "p/zz"):
+        aws_bucket.put_object(Bucket="photos", Key=other, Body=b"")
+    asked.clear()
+    assert {one.status for one in upload_all(aws_bucket, "photos", uploads[::3])} == {"uploaded"}
+    assert asked == {"ListObjectsV2": 1, "PutObject": 20}
+    asked.clear()
+    statuses = {one.upload.key: one.status for one in upload_all(aws_bucket, "photos", uploads)}
+    assert [statuses[upload.key] for upload in uploads] == ["unchanged", "uploaded", "uploaded"] * 20
+    assert asked == {"ListObjectsV2": 1, "PutObject": 40}
+    asked.clear()
+    uploads[7].path.write_text("other")
+    statuses = {one.upload.key: one.status for one in upload_all(aws_bucket, "photos", uploads)}
+    assert {key for key, status in statuses.items() if status != "unchanged"} == {uploads[7].key}
+    assert asked["PutObject"] == 1
+    # Of the second page fewer are left than are worth one.
+    assert asked["ListObjectsV2"] == 1
+    assert asked["HeadObject"] < 20
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_pages_follow_one_another(aws_bucket: Any, asked: Counter[str], tmp_path: Path) -> None:
+    uploads = made(tmp_path, map(str, range(150)))
+    assert {one.status for one in upload_all(aws_bucket, "photos", uploads)} == {"uploaded"}
+    asked.clear()
+    assert {one.status for one in upload_all(aws_bucket, "photos", uploads)} == {"unchanged"}
+    assert asked == {"ListObjectsV2": 3}
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_few_files_among_many_objects_are_asked_for_one_by_one(
+    aws_bucket: Any, asked: Counter[str], tmp_path: Path
+) -> None:
+    for number in range(100):
+        aws_bucket.put_object(Bucket="photos", Key=f"{number:03}", Body=b"")
+    uploads = made(tmp_path, (f"{number:03}" for number in range(0, 300, 10)))
+    asked.clear()
+    assert {one.status for one in upload_all(aws_bucket, "photos", uploads)} == {"uploaded"}
+    assert asked == {"ListObjectsV2": 1, "HeadObject": 25, "PutObject": 30}
+    asked.clear()
+    assert {one.status for one in upload_all(aws_bucket, "photos", uploads[:19])} == {"unchanged"}
+    assert asked == {"HeadObject": 19}
+
+
+def test_who_may_not_list_asks_and_who_may_not_look_uploads(
+    aws_bucket: Any, asked: Counter[str], tmp_path: Path
+) -> None:
+    uploads = made(tmp_path, map(str, range(20)))
+    aws_bucket.meta.events.register_first("before-send.s3.ListObjectsV2", refused)
+    assert {one.status for one in upload_all(aws_bucket, "photos", uploads)} == {"uploaded"}
+    assert {one.status for one in upload_all(aws_bucket, "photos", uploads)} == {"unchanged"}
+    aws_bucket.meta.events.register_first("before-send.s3.HeadObject", refused)
+    assert {one.status for one in upload_all(aws_bucket, "photos", uploads)} == {"uploaded"}
+    assert asked["PutObject"] == 40
+
+
+def test_only_before_large_objects_s3_is_asked(aws_bucket: Any, tmp_path: Path) -> None:
+    expected: dict[str, str | None] = {}
+    aws_bucket.meta.events.register(
+        "before-sign.s3",
+        lambda request, **_: expected.update({request.url.rpartition("/")[2]: request.headers.get("Expect")}),
+    )
+    uploads = made(tmp_path, ("empty", "small", "large"))
+    for upload, size in zip(uploads, (0, 2 * 2**20 - 1, 2 * 2**20), strict=True):
+        upload.path.write_bytes(b"x" * size)
+    assert {one.status for one in upload_all(aws_bucket, "photos", uploads, again=True)} == {"uploaded"}
+    assert expected == {"empty": None, "small": None, "large": "100-continue"}
 
 
 @pytest.mark.parametrize("size", [0, 1, 8 * 2**20 - 1, 8 * 2**20, 8 * 2**20 + 1])
