@@ -22,6 +22,7 @@ GROUPS = {
     "bundle": ("benchmarks.bundle:bundle", "the classify function's bundle: size, cold start, memory"),
     "catalog": ("benchmarks.catalog:catalog", "the catalog function's requests"),
     "search": ("benchmarks.search:search", "searches, and what a document needs (OPENSEARCH_URL for a real one)"),
+    "uploads": ("benchmarks.uploads:uploads", "the CPU that uploading small photos takes"),
     "pipeline": ("benchmarks.pipeline:pipeline", "upload to searchable through the local cloud"),
     "simulation": ("benchmarks.replay:simulation", "the simulation's rates, against the local cloud's"),
     "web": ("benchmarks.web:web", "requests to the HTTP API through the local cloud (OPENSEARCH_URL for a real one)"),
