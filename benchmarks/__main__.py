@@ -83,6 +83,7 @@ def main(only: tuple[str, ...], rounds: int, check: bool, output: Path | None) -
     plot(results, about, path.with_suffix(".png"))
     print()
     print(f"{about['cpu']}, {about['cores']} cores, int8: {', '.join(about['int8_instructions']) or 'no instructions'}")
+    print(f"The default model here: {about['default_model']}")
     print(table(results))
     print(f"\nWritten: {path}, {path.with_suffix('.png')}")
     missed = any(row.met is False for row in results.rows)

@@ -13,13 +13,15 @@ from urllib.parse import quote_plus
 
 from benchmarks.measure import Contestant, cores, interleaved, say
 from benchmarks.photos import enlarged, originals
-from benchmarks.report import Results, Skipped, compared, faster, int8_instructions, noted
+from benchmarks.report import Results, Skipped, compared, faster, noted
 from tagstream.classifier.models import load_classes
+from tagstream.machine import int8_instructions
 
 __all__ = ["agreement", "batch", "single"]
 
+# Of which the targets are, whatever the default on this machine is.
 DEFAULT = "efficientnet-lite0"
-# That of the stages on AWS, built as int8.
+# The default on AWS, and wherever the processor has instructions for it, built as int8.
 ON_AWS = "efficientnet-lite2"
 MODELS = Path("build/models")
 # What only a benchmark needs stays out of the list of models: full precision, and random weights.
@@ -160,7 +162,7 @@ def single(rounds: int) -> Results:
                 target=0.9,
             )
         )
-    instructions = int8_instructions(Path("/proc/cpuinfo").read_text())
+    instructions = int8_instructions()
     for contestant, model, targets in (
         ("lite2 int8", f"{ON_AWS} int8", (11.0, 6.5)),
         ("inception int8", "inception-v3 int8", (6.0, 5.0)),

@@ -15,16 +15,11 @@ from typing import Any, Literal
 from rich.console import Console
 from rich.table import Table
 
+from tagstream.classifier.models import default_model
+from tagstream.machine import int8_instructions
+
 __all__ = ["Row", "Skipped", "compared", "document", "faster", "limited", "machine", "median", "noted", "plot", "table"]
 
-# Of these the int8 kernels of XNNPACK make use; without one of them int8 is no faster than fp32.
-_INT8_INSTRUCTIONS = {
-    "amx_int8": "AMX",
-    "avx512_vnni": "AVX-512 VNNI",
-    "avx_vnni": "AVX VNNI",
-    "asimddp": "dot product",
-    "i8mm": "i8mm",
-}
 _TIMES = "\N{MULTIPLICATION SIGN}"
 _PACKAGES = ("ai-edge-litert", "boto3", "keras", "numpy", "opensearch-py", "pillow", "tensorflow-cpu")
 
@@ -117,16 +112,6 @@ def noted(name: str, ours: float, *, unit: str, better: Literal["higher", "lower
     return Row(name, ours, None, unit, None, None, better)
 
 
-def int8_instructions(cpuinfo: str) -> list[str]:
-    """The instructions of this processor that make int8 worth it, by the text of ``/proc/cpuinfo``.
-
-    >>> int8_instructions("flags : fpu avx2 avx512_vnni")
-    ['AVX-512 VNNI']
-    """
-    flags = {word for line in cpuinfo.splitlines() if ":" in line for word in line.split(":", 1)[1].split()}
-    return [name for flag, name in _INT8_INSTRUCTIONS.items() if flag in flags]
-
-
 def machine() -> dict[str, Any]:
     """What the numbers were taken on; ``load`` above the number of cores means that others were at work, too."""
     cpuinfo = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
@@ -134,7 +119,8 @@ def machine() -> dict[str, Any]:
     return {
         "cpu": model or platform.processor() or platform.machine(),
         "cores": len(os.sched_getaffinity(0)),
-        "int8_instructions": int8_instructions(cpuinfo),
+        "int8_instructions": list(int8_instructions()),
+        "default_model": default_model(),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
         "load": [round(load, 1) for load in os.getloadavg()],
         "platform": platform.platform(),

@@ -1,8 +1,8 @@
 """Builds the packages that are published, into dist/: ``make dist``.
 
-The source distribution and the wheel of Tagstream, the wheel of its default model, and their checksums in the form
-that ``sha256sum --check`` reads. The same commit gives the same bytes, wherever and whenever it is built: times are
-those of the commit (or ``SOURCE_DATE_EPOCH``), and only what git knows of is looked at. The wheel is made from the
+The source distribution and the wheel of Tagstream, a wheel for each of its default models, and their checksums in the
+form that ``sha256sum --check`` reads. The same commit gives the same bytes, wherever and whenever it is built: times
+are those of the commit (or ``SOURCE_DATE_EPOCH``), and only what git knows of is looked at. The wheel is made from the
 source distribution, so that one can stand for the other. Nothing is left behind in the checkout but dist/.
 
 ``REPOSITORY_URL`` is where the links of the packages lead to, such as https://github.com/someone/tagstream.
@@ -22,10 +22,9 @@ import tomllib
 from pathlib import Path
 
 from tagstream.classifier.build import build_model
-from tagstream.classifier.models import DEFAULT_MODEL
+from tagstream.machine import DEFAULT_MODELS
 
 ROOT = Path(__file__).resolve().parents[1]
-MODEL_PACKAGE = f"tagstream_model_{DEFAULT_MODEL.replace('-', '_')}"
 
 _LINK = re.compile(r"\]\((?![a-z]+:|#)([^)]+)\)")
 
@@ -39,12 +38,13 @@ def main() -> None:
     os.environ["SOURCE_DATE_EPOCH"] = os.environ.get("SOURCE_DATE_EPOCH") or _git("log", "-1", "--format=%ct").strip()
     with tempfile.TemporaryDirectory(prefix="tagstream-dist-") as temporary:
         made = Path(temporary, "dist")
-        source, model = Path(temporary, "tagstream"), Path(temporary, "model")
+        source = Path(temporary, "tagstream")
         _copy_checkout(source)
         _say_where(source, os.environ.get("REPOSITORY_URL", "").rstrip("/"))
         _build(source, made)
-        _lay_model(model)
-        _build(model, made, "--wheel")
+        for name in DEFAULT_MODELS:
+            _lay_model(name, Path(temporary, name))
+            _build(Path(temporary, name), made, "--wheel")
         files = sorted(made.iterdir())
         sums = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
         (made / "SHA256SUMS").write_text("".join(f"{digest}  {name}\n" for name, digest in sums.items()))
@@ -96,13 +96,14 @@ def _from_docs(link: str) -> str:
     return os.path.normpath(f"docs/{link}")
 
 
-def _lay_model(project: Path) -> None:
-    """The project of the model's package, with the model in it, built anew from the published weights."""
-    shutil.copytree(ROOT / "release" / "model", project)
-    built = build_model(DEFAULT_MODEL, root=project.parent / "models")
-    package = project / MODEL_PACKAGE
+def _lay_model(name: str, project: Path) -> None:
+    """The project of a model's package, with the model in it, built anew from the published weights."""
+    shutil.copytree(ROOT / "release" / "models" / name, project)
+    base = name.removesuffix("-int8")
+    built = build_model(base, quantize="fp16" if name == base else "int8", root=project.parent / "models")
+    package = project / f"tagstream_model_{name.replace('-', '_')}"
     shutil.copytree(built, package)
-    (package / "__init__.py").write_text('"""EfficientNet-Lite0, as Tagstream finds it: data alone."""\n')
+    (package / "__init__.py").write_text(f'"""The model {name}, as Tagstream finds it: data alone."""\n')
     shutil.copyfile(ROOT / "LICENSE", project / "LICENSE")
     shutil.copyfile(ROOT / "tagstream" / "vocabulary" / "LICENCE-WordNet.txt", project / "LICENCE-WordNet.txt")
 

@@ -11,11 +11,11 @@ from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from stacks.buckets import private_bucket
-from stacks.bundling import ROOT, BundlingError
+from stacks.bundling import BundlingError
 from stacks.catalog import Catalog
 from stacks.functions import PythonFunction
 from stacks.queues import QueueWithDeadLetters
-from stacks.settings import Settings
+from stacks.settings import Settings, model_folder
 
 __all__ = ["Ingest", "model_files"]
 
@@ -165,7 +165,7 @@ class Ingest(Stack):
 
 def model_files(stack: Stack, settings: Settings) -> dict[str, Path]:
     """The files of the stage's model: their place in a bundle → where they are now."""
-    model = Path(settings.model).expanduser() if settings.is_own_model else ROOT / "build/models" / settings.model
+    model = model_folder(settings.model)
     missing = [name for name in _MODEL_FILES if not (model / name).is_file()]
     if missing and stack.bundling_required:
         if settings.is_own_model:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from tagstream.machine import default_model
 from tagstream.plan import Declared, problems
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Settings",
     "SettingsError",
     "configured",
+    "model_folder",
     "overloads",
     "own_context",
     "settings_for",
@@ -37,8 +39,8 @@ MODELS = (
     "efficientnet-lite2-int8",
     "inception-v3",
 )
-# As fast as efficientnet-lite0 and more often right, on processors that multiply bytes: AWS' Graviton does. On another
-# it takes twice the time, so what runs on any machine has efficientnet-lite0.
+# As fast as efficientnet-lite0 and more often right, on processors that multiply bytes: AWS' Graviton does. Stage local
+# runs on any, and asks which it is (tagstream/machine.py).
 _ON_GRAVITON = "efficientnet-lite2-int8"
 ROOT = Path(__file__).resolve().parent.parent
 DEAD_LETTER_DAYS = 14
@@ -151,7 +153,8 @@ class Settings:
     run at a time in the region: new accounts get 10, and more when they ask.
     ``bounded``: every role has the permissions boundary that ``make delivery`` has put into the account.
     ``model`` is the name of a model that ``tagstream models build`` made, or the path (with a ``/``) of a
-    directory that holds one's own ``model.tflite``, ``labels.txt`` and ``model.json``.
+    directory that holds one's own ``model.tflite``, ``labels.txt`` and ``model.json``. Stage ``local`` has the default
+    of this machine, which :func:`configured` asks for.
     ``step`` is what the step function runs: a step of ``tagstream/steps``, or the name of a program that lies
     beside its handler, in ``lambdas/step``.
     ``log_personal``: keys of photos, words of searches and what steps print stand in the logs; otherwise hashes do.
@@ -322,6 +325,11 @@ _OF_CDK = {"cli-telemetry", "acknowledged-issue-numbers"}
 _FIXED = {"stage", "local"}
 
 
+def model_folder(name: str) -> Path:
+    """Where the model of a stage is: where models are built, or the directory with this path."""
+    return Path(name).expanduser() if "/" in name else ROOT / "build" / "models" / name
+
+
 def own_context(context: Mapping[str, Any]) -> dict[str, Any]:
     """What of the CDK's context is a setting: its own keys hold ``:`` or ``/``, and are none of our business."""
     return {key: value for key, value in context.items() if ":" not in key and "/" not in key and key not in _OF_CDK}
@@ -351,6 +359,8 @@ def configured(context: Mapping[str, Any]) -> Settings:
     if stage not in STAGES:
         raise SettingsError([f"stage {stage!r} is not known: use one of {_listed(STAGES)}."])
     settings = STAGES[stage]
+    if settings.local:
+        settings = replace(settings, model=default_model(lambda name: (model_folder(name) / "model.json").is_file()))
     known = {name: kind for name, kind in _names(settings) if name not in _FIXED}
     found: list[str] = []
     for name, value in sorted(ours.items()):

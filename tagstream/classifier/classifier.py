@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tagstream.classifier.confined import PATIENCE
 from tagstream.classifier.decode import DEFAULT_LIMITS, Decoded, Limits, decode
-from tagstream.classifier.models import DEFAULT_MODEL, find_model, load_classes, load_info
+from tagstream.classifier.models import default_model, find_model, load_classes, load_info
 from tagstream.errors import ImageRejected, ModelError, needs
 from tagstream.tags import Tag
 from tagstream.vocabulary import load_tree
@@ -195,19 +195,20 @@ def best_tags(
 
 
 @functools.lru_cache(maxsize=1)
-def _classifier(model: str) -> Classifier:
-    return Classifier(find_model(model))
+def _classifier(model: str | None) -> Classifier:
+    return Classifier(find_model(default_model() if model is None else model))
 
 
 def run_image_recognition(
-    photo: str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO, *, model: str = DEFAULT_MODEL
+    photo: str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO, *, model: str | None = None
 ) -> dict[str, float]:
     """What a photo shows: tag to score, over all classes; the scores sum to one.
 
     ``photo`` is its path, its bytes, or a file that is open for reading bytes, which is read to its end from where it
-    stands and left open. ``model`` is a name or a model's folder; it is loaded on the first call. Raises
-    :class:`ImageRejected` if that is no photo, :class:`ModelError` if there is no such model, OSError if the file
-    cannot be read, TypeError for anything else, also a file that was opened as text.
+    stands and left open. ``model`` is a name or a model's folder, or else this machine's default
+    (:func:`tagstream.classifier.models.default_model`); it is loaded on the first call. Raises :class:`ImageRejected`
+    if that is no photo, :class:`ModelError` if there is no such model, OSError if the file cannot be read, TypeError
+    for anything else, also a file that was opened as text.
     """
     classifier = _classifier(model)
     return dict(classifier.recognise(_content(photo, classifier.limits)).scores)

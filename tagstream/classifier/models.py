@@ -25,18 +25,19 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from tagstream import machine
 from tagstream.errors import ModelError
 from tagstream.places import CHECKOUT, made
 from tagstream.vocabulary import load_tree
 
 __all__ = [
-    "DEFAULT_MODEL",
     "MODELS",
     "MODELS_DIR",
     "ModelInfo",
     "ModelSpec",
     "built_models",
     "checked",
+    "default_model",
     "find_model",
     "installed_models",
     "keep_temperature",
@@ -48,7 +49,6 @@ __all__ = [
 _SAME_NAMES = 950
 """With so many of ImageNet's names in their places, a model has ImageNet's thousand classes."""
 
-DEFAULT_MODEL = "efficientnet-lite0"
 MODELS_DIR = made() / "models"
 """Where models are built: in the checkout, or in the user's cache."""
 _ENTRY_POINTS = "tagstream.models"
@@ -266,6 +266,14 @@ def installed_models() -> Mapping[str, Path]:
     return found
 
 
+def default_model(root: Path = MODELS_DIR) -> str:
+    """The model that is used where none is named: ``TAGSTREAM_MODEL``, or what this processor runs best.
+
+    Where that is not there and the other default is, it is the other; :func:`find_model` says what to do if none is.
+    """
+    return machine.default_model(lambda name: (root / name / "model.json").is_file() or name in installed_models())
+
+
 def of_ones_own(folder: Path, root: Path = MODELS_DIR) -> Path:
     """The model itself, or, of one that a package has, a copy in ``root``, which is found before it from then on."""
     for name, place in installed_models().items():
@@ -291,7 +299,11 @@ def find_model(name: str, root: Path = MODELS_DIR) -> Path:
         how = f"'tagstream models build {base}{kind}'"
         if CHECKOUT is None:
             how += f", which pip install 'tagstream[cli,models]' makes possible; it builds into {root}"
-        if name == DEFAULT_MODEL and CHECKOUT is None:
+        if name in machine.DEFAULT_MODELS and CHECKOUT is None:
             how = f"pip install tagstream-model-{name}, or {how}"
         raise ModelError(f"model {name} has not been built: run {how}")
-    raise ModelError(f"there is no model {name!r}; known are {', '.join(MODELS)}, or the path of a model's folder")
+    # The only default where somebody has fixed it.
+    whence = ", which TAGSTREAM_MODEL names" if machine.default_models() == (name,) else ""
+    raise ModelError(
+        f"there is no model {name!r}{whence}; known are {', '.join(MODELS)}, or the path of a model's folder"
+    )

@@ -27,6 +27,7 @@ __all__ = [
     "columns_option",
     "emit",
     "json_option",
+    "model_option",
     "progress",
 ]
 
@@ -116,6 +117,9 @@ def aws_options(command: Callable[..., R]) -> Callable[..., R]:
 
 # Eager: what else was typed is looked at when this is known.
 json_option = click.option("--json", "as_json", is_flag=True, is_eager=True, help="One JSON object a line, for pipes.")
+model_option = click.option(
+    "--model", help="A model's name, or its folder.  [default: what suits this machine: 'tagstream models list']"
+)
 
 
 def columns_option(*known: str, default: Sequence[str]) -> Callable[[Callable[..., R]], Callable[..., R]]:

@@ -51,6 +51,11 @@ class _Shown:
         return self.image.get("status") == "rejected"
 
     @property
+    def guessed(self) -> bool:
+        """Whether whatever the model says of it is a guess: it has no word for what this photo shows."""
+        return self.expected is not None and not self.expected
+
+    @property
     def problem(self) -> str | None:
         """Why this photo fails the demo; None if it doesn't."""
         if self.seconds is None:
@@ -58,6 +63,8 @@ class _Shown:
         if self.expected is None and (self.rejected or not self.tags):
             # Somebody's own folder may hold what is no photo, or shows nothing that the model has a word for.
             return None
+        if self.guessed:
+            return f"is rejected: {self.image['reason']}" if self.rejected else None
         if self.found_by is None:
             wanted = " or ".join(sorted(self.expected)) if self.expected else self.tags[0]["tag"]
             return f"is not found by {wanted}" + (f": {self.image['reason']}" if self.rejected else "")
@@ -210,9 +217,9 @@ def _questions(photos: list[_Shown], *, own: bool) -> list[list[str]]:
             ["search", "food"],
             ["search", "vehicle"],
             ["search", "dalmation"],
-            ["search", "flower | building"],
+            ["search", "bird | building"],
             ["show", "coffee.png"],
-            ["search", "strawberry", "--min-score", "0.9"],
+            ["search", "strawberry", "--min-score", "0.8"],
         ]
     tagged = [shown for shown in photos if shown.tags]
     if not tagged:
@@ -254,7 +261,7 @@ def _ask(connection: Connection, questions: list[list[str]]) -> bool:
 
 def _summary(photos: list[_Shown]) -> str:
     rejected = sum(shown.rejected for shown in photos)
-    untagged = sum(not shown.tags and not shown.rejected for shown in photos)
+    untagged = sum((shown.guessed or not shown.tags) and not shown.rejected for shown in photos)
     parts = [f"{sum(shown.found_by is not None for shown in photos)} of {len(photos)} photos found by what they show"]
     parts += [f"{rejected} rejected"] if rejected else []
     parts += [f"{untagged} with nothing that the model has a word for"] if untagged else []

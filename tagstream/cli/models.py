@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from tagstream.cli.common import DONE_IN_PART, FAILED, emit, json_option, progress
+from tagstream.cli.common import DONE_IN_PART, FAILED, emit, json_option, model_option, progress
+from tagstream.machine import default_models, int8_instructions
 
 if TYPE_CHECKING:
     from tagstream.classifier.calibration import Bin, Calibration
@@ -22,6 +23,7 @@ def models() -> None:
     \b
     Examples:
       tagstream models list
+      tagstream models build
       tagstream models build efficientnet-lite2
       tagstream models build inception-v3 --weights inception_v3_weights_tf_dim_ordering_tf_kernels.h5
       tagstream models build efficientnet-lite0 --quantize int8 --samples ~/Pictures
@@ -32,8 +34,11 @@ def models() -> None:
 @models.command("list")
 @json_option
 def list_models(as_json: bool) -> None:
-    """List the models that are ready, checked against their checksums, and those that can be built."""
-    from tagstream.classifier.models import MODELS, built_models, checked, installed_models
+    """List the models that are ready, checked against their checksums, and those that can be built.
+
+    The last line says which is used where none is named: what the processor runs best, or what TAGSTREAM_MODEL says.
+    """
+    from tagstream.classifier.models import MODELS, built_models, checked, default_model, installed_models
     from tagstream.errors import ModelError
 
     rows: list[dict[str, Any]] = []
@@ -71,13 +76,27 @@ def list_models(as_json: bool) -> None:
     columns = ["model", "status", "input_size", "quantization", "size", "weights", "licence"]
     if any("reason" in row for row in rows):
         columns.append("reason")
-    if not as_json:
+    default = default_model()
+    if as_json:
+        rows = [row | {"default": row["model"] == default} for row in rows]
+    else:
         rows = [row | ({"size": f"{row['size'] / 1e6:.1f} MB"} if "size" in row else {}) for row in rows]
     emit(rows, as_json=as_json, columns=columns)
+    if not as_json:
+        click.echo(f"\nThe default on this machine is {default}: {_why(default)}.", err=True)
+
+
+def _why(default: str) -> str:
+    """Why a model is the default here, by all that decides it."""
+    names, instructions = default_models(), int8_instructions()
+    if len(names) == 1:
+        return "TAGSTREAM_MODEL says so"
+    able = f"the processor has {', '.join(instructions)}" if instructions else "the processor has nothing for int8"
+    return able if default == names[0] else f"{able}, but {names[0]} is not there"
 
 
 @models.command()
-@click.argument("name")
+@click.argument("name", required=False)
 @click.option(
     "--weights",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -96,8 +115,9 @@ def list_models(as_json: bool) -> None:
     help="A folder of photos that int8 is calibrated on; the published weights need none.",
 )
 @click.option("--force", is_flag=True, help="Build again what stands ready.")
-def build(name: str, weights: Path | None, quantize: str, samples: Path | None, force: bool) -> None:
-    """Build model NAME: efficientnet-lite0, efficientnet-lite2 or inception-v3, or one of these with -int8 behind it.
+def build(name: str | None, weights: Path | None, quantize: str, samples: Path | None, force: bool) -> None:
+    """Build model NAME: efficientnet-lite0, efficientnet-lite2 or inception-v3, or one of these with -int8 behind it;
+    without NAME, the default on this machine.
 
     It comes into build/models of the checkout, or, where Tagstream was installed, into ~/.cache/tagstream/models.
 
@@ -106,8 +126,18 @@ def build(name: str, weights: Path | None, quantize: str, samples: Path | None, 
     TensorFlow (pip install tensorflow); using a model never needs it.
     """
     from tagstream.classifier.build import Quantization, build_model
-    from tagstream.classifier.models import MODELS
+    from tagstream.classifier.models import MODELS, find_model
 
+    if name is None:
+        if weights or samples or quantize != "fp16":
+            raise click.UsageError(
+                "NAME is missing: --weights, --quantize and --samples are for a model that is named."
+            )
+        (name, *_) = default_models()
+        if name.removesuffix("-int8") not in MODELS:
+            # TAGSTREAM_MODEL names one of somebody's own, which has to be there.
+            click.echo(str(find_model(name)))
+            return
     if (plain := name.removesuffix("-int8")) in MODELS and plain != name:
         name, quantize = plain, "int8"
     made = build_model(
@@ -129,13 +159,13 @@ def build(name: str, weights: Path | None, quantize: str, samples: Path | None, 
     metavar="FOLDER|CSV",
     help="A folder with a folder of photos for each label, or a CSV file with the columns path and label.",
 )
-@click.option("--model", default="efficientnet-lite0", show_default=True, help="A model's name, or its folder.")
+@model_option
 @click.option("--diagram", type=click.Path(dir_okay=False, path_type=Path), help="Where the diagram goes, a .png.")
 @click.option("--dry-run", is_flag=True, help="Measure only: leave the model as it is.")
 @json_option
 @click.pass_context
 def calibrate(
-    ctx: click.Context, *, labelled: Path, model: str, diagram: Path | None, dry_run: bool, as_json: bool
+    ctx: click.Context, *, labelled: Path, model: str | None, diagram: Path | None, dry_run: bool, as_json: bool
 ) -> None:
     """Fit the temperature that makes a model's scores mean what they say, on photos whose label is known.
 
@@ -152,9 +182,9 @@ def calibrate(
     Exit codes: 4 if photos were left out, 1 if nothing was kept since it would not help.
     """
     from tagstream.classifier import calibration
-    from tagstream.classifier.models import find_model, keep_temperature, of_ones_own
+    from tagstream.classifier.models import default_model, find_model, keep_temperature, of_ones_own
 
-    folder = find_model(model)
+    folder = find_model(model or default_model())
     scores, right, left_out = _scored(folder, labelled)
     result = calibration.calibrate(scores, right)
     if as_json:

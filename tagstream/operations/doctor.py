@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tagstream.deployed.aws import Aws, told
+from tagstream.machine import default_model
 from tagstream.operations.mappings import mapping_of
 from tagstream.operations.queues import QUEUES
 from tagstream.places import CHECKOUT
@@ -30,8 +31,8 @@ _WELL = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE", "UPDATE_ROLLBA
 _STACKS = ("catalog", "web", "ingest", "search", "api", "steps", "operations")
 _EVENTS = ("s3:ObjectCreated:*", "s3:ObjectRemoved:*")
 _OLDEST_NODE = 20
-_MODELS = ("efficientnet-lite0", "efficientnet-lite2-int8")
-"""Those that stages have without another setting: here, and on AWS."""
+_ON_AWS = "efficientnet-lite2-int8"
+"""The model of the stages on AWS that have no other setting."""
 _NODE_SECONDS = 10.0
 
 
@@ -85,7 +86,7 @@ def examine(aws: Aws, *, on_check: Callable[[str], object] = str) -> list[Findin
     return findings
 
 
-def _machine(_stage: Stage) -> Iterator[tuple[str, str]]:
+def _machine(stage: Stage) -> Iterator[tuple[str, str]]:
     if not (3, 11) <= sys.version_info[:2] <= (3, 14):
         version = ".".join(map(str, sys.version_info[:2]))
         yield f"this is Python {version}, and 3.11 to 3.14 are tried", "make setup PYTHON=/path/to/python3.13"
@@ -104,9 +105,14 @@ def _machine(_stage: Stage) -> Iterator[tuple[str, str]]:
         )
     elif not (root / "node_modules" / ".bin" / "cdk").exists():
         yield "the CDK CLI is not installed", "make setup"
-    for model in _MODELS:
-        if not (root / "build" / "models" / model / "model.json").exists():
-            yield f"the model {model} is not built", "make setup"
+
+    def built(model: str) -> bool:
+        return (root / "build" / "models" / model / "model.json").exists()
+
+    model = default_model(built) if stage.aws.stage == "local" else _ON_AWS
+    # TAGSTREAM_MODEL may lead to a folder elsewhere.
+    if "/" not in model and not built(model):
+        yield f"the model {model} is not built", f"tagstream models build {model}"
 
 
 def _node() -> int:

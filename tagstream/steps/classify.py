@@ -11,7 +11,7 @@ A photo that can never be read has an ``error``; what may pass (throttling, a ne
 exit code 1, so that the whole input is tried again.
 
 Settings (YAML), all optional: ``model`` (a name or a model's folder; default: the environment's ``MODEL_DIR``,
-then efficientnet-lite0), ``max_tags`` (10, of the model's classes), ``min_score`` (0.01) and, for what classes
+then this machine's default), ``max_tags`` (10, of the model's classes), ``min_score`` (0.01) and, for what classes
 have in common ("cat"), ``min_ancestor_score`` (0.01).
 """
 
@@ -145,9 +145,9 @@ def _fetch(location: str, s3: Any, most: int) -> bytes:
 
 
 def _model_folder(settings: ClassifySettings, environment: Mapping[str, str]) -> Path:
-    from tagstream.classifier.models import DEFAULT_MODEL, find_model
+    from tagstream.classifier.models import default_model, find_model
 
-    return find_model(settings.model or environment.get("MODEL_DIR") or DEFAULT_MODEL)
+    return find_model(settings.model or environment.get("MODEL_DIR") or default_model())
 
 
 def _s3_client() -> Any:

@@ -67,8 +67,9 @@ class Published:
         return self.one("tagstream-*.whl")
 
     @property
-    def model(self) -> Path:
-        return self.one("tagstream_model_*.whl")
+    def models(self) -> list[Path]:
+        """The default ones, for each kind of processor."""
+        return sorted(self.folder.glob("tagstream_model_*.whl"))
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from tagstream.machine import DEFAULT_MODELS, default_models
 from tests.dist.conftest import PROGRAMS, ROOT, VERSIONS, Environment, Published, run
 
 HERE = "{}.{}".format(*sys.version_info)
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.dist
 
 def installed(at: Environment, published: Published, extra: str) -> Environment:
     wheel = str(published.wheel)
-    at.install(*([wheel] if extra == "base" else [f"{wheel}[{extra}]", str(published.model)]))
+    at.install(*([wheel] if extra == "base" else [f"{wheel}[{extra}]", *map(str, published.models)]))
     return at
 
 
@@ -80,10 +81,11 @@ def test_the_command_line_works_outside_of_a_checkout_and_builds_models_with_the
     for command in re.findall(r"^  (\w+)  ", tagstream("--help").partition("Commands:")[2], re.MULTILINE):
         assert "Usage: " in tagstream(command, "--help")
     rows = {row["model"]: row for row in map(json.loads, tagstream("models", "list", "--json").splitlines())}
-    assert rows["efficientnet-lite0"]["status"] == "ready"
+    assert {rows[name]["status"] for name in DEFAULT_MODELS} == {"ready"}
+    assert [name for name, row in rows.items() if row["default"]] == [default_models()[0]]
     assert rows["efficientnet-lite2"]["status"] == "not built"
-    tags = json.loads(tagstream("images", "classify", str(photo), "--json"))["tags"]
-    assert tags[0]["tag"] == "drum"
+    seen = json.loads(tagstream("images", "classify", str(photo), "--json"))
+    assert (seen["tags"][0]["tag"], seen["model"]) == ("drum", default_models()[0])
     assert "drum.jpg" in tagstream("images", "search", "drum", "--json", "--stage", "dev")
     topic = f"cli-{version.replace('.', '-')}"
     tagstream("topics", "create", topic)
@@ -148,7 +150,7 @@ def test_the_same_commit_gives_the_same_bytes(published: Published, tmp_path: Pa
     options = {"TZ": "Pacific/Auckland", "PYTHONHASHSEED": "1", "HOME": str(tmp_path)}
     run(sys.executable, "-m", "release", "--into", again.folder, cwd=ROOT, env=os.environ | options, umask=0o077)
     names = sorted(path.name for path in published.folder.iterdir())
-    assert len(names) == 4
+    assert len(names) == 3 + len(DEFAULT_MODELS)
     assert [path.name for path in sorted(again.folder.iterdir())] == names
     for name in names:
         assert (again.folder / name).read_bytes() == (published.folder / name).read_bytes(), name

@@ -57,8 +57,12 @@ def eventually(probe: Callable[[], T], what: str, *, seconds: float = 60) -> T:
 
 
 def clean_environment(**more: str) -> dict[str, str]:
-    """What a user's shell has, without whatever points to an account or to a cloud."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TAGSTREAM_"))}
+    """What a user's shell has, without whatever points to an account or to a cloud; the default model stays fixed."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("AWS_", "TAGSTREAM_")) or name == "TAGSTREAM_MODEL"
+    }
     return kept | more
 
 

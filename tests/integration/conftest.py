@@ -31,7 +31,7 @@ REAL = os.environ.get("OPENSEARCH_URL")
 def _no_real_account(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing in here may reach AWS, or a local cloud that happens to run."""
     for name in list(os.environ):
-        if name.startswith(("AWS_", "TAGSTREAM_")):
+        if name.startswith(("AWS_", "TAGSTREAM_")) and name != "TAGSTREAM_MODEL":
             monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")

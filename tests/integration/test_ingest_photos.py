@@ -23,6 +23,7 @@ from tagstream.classifier.classifier import normalise
 from tagstream.classifier.int8 import published_ranges
 from tagstream.classifier.models import MODELS, MODELS_DIR, find_model
 from tagstream.local.photos import PHOTOS, Photo, fetch
+from tagstream.machine import DEFAULT_MODELS
 
 FOLDER = MODELS_DIR.parent / "photos"
 
@@ -37,10 +38,11 @@ def fast() -> Classifier:
     return Classifier(find_model("efficientnet-lite0"))
 
 
-@pytest.mark.parametrize("photo", PHOTOS, ids=lambda photo: photo.name)
-def test_known_photos_get_the_right_tag(photos: list[Path], photo: Photo) -> None:
+@pytest.mark.parametrize("model", DEFAULT_MODELS)
+@pytest.mark.parametrize("photo", [photo for photo in PHOTOS if photo.tags], ids=lambda photo: photo.name)
+def test_known_photos_get_the_right_tag(photos: list[Path], photo: Photo, model: str) -> None:
     """A wrong weight, axis, normalisation or channel order would turn most of these into nonsense."""
-    scores = run_image_recognition(FOLDER / photo.name)
+    scores = run_image_recognition(FOLDER / photo.name, model=model)
     top = [tag.tag for tag in best_tags(scores, min_score=0, max_tags=3)]
     assert set(top) & photo.tags
 

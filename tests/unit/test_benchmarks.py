@@ -15,7 +15,6 @@ from benchmarks.report import (
     compared,
     document,
     faster,
-    int8_instructions,
     limited,
     noted,
     plot,
@@ -104,19 +103,6 @@ def test_the_table_says_what_was_reached_missed_and_not_measured() -> None:
     assert "not measured" in by_name["int8"]
     assert "no instructions" in "\n".join(lines)
     assert lines[-1] == "a note"
-
-
-@pytest.mark.parametrize(
-    ("cpuinfo", "expected"),
-    [
-        ("processor : 0\nflags\t\t: fpu sse2 avx2\n", []),
-        ("flags\t\t: fpu avx512_vnni avx_vnni amx_int8\n", ["AMX", "AVX-512 VNNI", "AVX VNNI"]),
-        ("Features\t: fp asimd asimddp i8mm\n", ["dot product", "i8mm"]),
-        ("", []),
-    ],
-)
-def test_int8_instructions_are_found_on_both_architectures(cpuinfo: str, expected: list[str]) -> None:
-    assert int8_instructions(cpuinfo) == expected
 
 
 def test_every_contestant_has_its_turn_in_every_round_and_none_is_always_first() -> None:

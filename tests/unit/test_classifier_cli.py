@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
+from tagstream.classifier.models import default_model
 from tagstream.cli.images.classify import classify
 from tests.documents import undocumented
 
@@ -37,7 +38,7 @@ def test_folders_are_searched(photos: Path) -> None:
         "2026/c.jpg",
     ]
     for row in rows:
-        assert (row["width"], row["height"], row["model"]) == (300, 200, "efficientnet-lite0")
+        assert (row["width"], row["height"], row["model"]) == (300, 200, default_model())
         assert row["vocabulary"]
         leaves = [tag for tag in row["tags"] if tag["kind"] == "leaf"]
         assert len(leaves) == 3

@@ -24,6 +24,7 @@ from tagstream.classifier.int8 import Int8Net, published_ranges
 from tagstream.classifier.models import (
     MODELS,
     built_models,
+    default_model,
     find_model,
     installed_models,
     load_classes,
@@ -36,6 +37,7 @@ from tagstream.classifier.tflite import TfliteNet
 from tagstream.classifier.weights import read_checkpoint
 from tagstream.cli import main
 from tagstream.errors import ModelError
+from tagstream.machine import DEFAULT_MODELS
 from tagstream.vocabulary import load_tree
 from tests.documents import undocumented
 
@@ -436,7 +438,50 @@ def test_the_list_has_what_is_built_and_what_can_be() -> None:
     assert undocumented(rows.values()) == set()
     assert rows["efficientnet-lite0"]["status"] == "ready"
     assert len(rows["efficientnet-lite0"]["sha256"]) == 64
+    assert [name for name, row in rows.items() if row["default"]] == [default_model()]
     assert "efficientnet-lite0" in run("models", "list").output
+
+
+@pytest.mark.parametrize("name", DEFAULT_MODELS)
+def test_the_default_is_listed_with_its_reason_and_built_without_a_name(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TAGSTREAM_MODEL", name)
+    assert run("models", "list").stderr.splitlines()[-1] == (
+        f"The default on this machine is {name}: TAGSTREAM_MODEL says so."
+    )
+    assert run("models", "build").stdout == f"{find_model(name)}\n"
+    folder = str(find_model(name).resolve())
+    monkeypatch.setenv("TAGSTREAM_MODEL", folder)
+    assert run("models", "build").stdout == f"{folder}\n"
+    done = run("models", "build", "--quantize", "int8")
+    assert (done.exit_code, "NAME is missing" in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("instructions", "there", "said"),
+    [
+        (("AMX",), DEFAULT_MODELS[0], "efficientnet-lite2-int8: the processor has AMX."),
+        (
+            ("AMX",),
+            DEFAULT_MODELS[1],
+            "efficientnet-lite0: the processor has AMX, but efficientnet-lite2-int8 is not there.",
+        ),
+        ((), DEFAULT_MODELS[1], "efficientnet-lite0: the processor has nothing for int8."),
+        (
+            (),
+            DEFAULT_MODELS[0],
+            "efficientnet-lite2-int8: the processor has nothing for int8, but efficientnet-lite0 is not there.",
+        ),
+    ],
+)
+def test_the_list_says_why_a_model_is_the_default(
+    instructions: tuple[str, ...], there: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TAGSTREAM_MODEL", raising=False)
+    monkeypatch.setattr("tagstream.machine._here", lambda: instructions)
+    monkeypatch.setattr("tagstream.machine.default_model", lambda _is_there: there)
+    assert run("models", "list").stderr.splitlines()[-1] == f"The default on this machine is {said}"
 
 
 def test_an_unknown_model_is_an_error() -> None:

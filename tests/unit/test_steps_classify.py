@@ -11,13 +11,13 @@ import pytest
 from botocore.exceptions import ClientError, ParamValidationError
 from PIL import Image
 
-from tagstream.classifier.models import DEFAULT_MODEL, MODELS_DIR
+from tagstream.classifier.models import default_model, find_model
 from tagstream.errors import ConfigurationError, ImageRejected
 from tagstream.steps import classify
 from tagstream.steps.classify import ClassifySettings
 from tagstream.topics.step import Step
 
-MODEL = MODELS_DIR / DEFAULT_MODEL
+MODEL = find_model(default_model())
 
 
 @pytest.fixture
@@ -42,20 +42,18 @@ class S3:
         return {"ContentLength": len(self.objects[Key]), "Body": io.BytesIO(self.objects[Key])}
 
 
-@pytest.mark.skipif(not (MODEL / "model.json").is_file(), reason="no model is built: tagstream models build")
 def test_each_line_has_its_answer_in_its_place(photo: Path) -> None:
     lines = ["s3://b/a key", str(photo), photo.as_uri().replace("%20", " "), "s3://b/missing", "s3://b", "", "/no/file"]
     s3 = S3({"a key": photo.read_bytes()})
     answers = classify.classify_lines(lines, ClassifySettings(max_tags=3), lambda: s3, folder=MODEL)
     assert [answer["location"] for answer in answers] == lines
     for answer in answers[:3]:
-        assert (answer["width"], answer["height"], answer["model"]) == (320, 240, DEFAULT_MODEL)
+        assert (answer["width"], answer["height"], answer["model"]) == (320, 240, MODEL.name)
         assert 1 <= [tag["kind"] for tag in answer["tags"]].count("leaf") <= 3
     assert answers[0]["tags"] == answers[1]["tags"]
     assert [("error" in answer) for answer in answers] == [False] * 3 + [True] * 4
 
 
-@pytest.mark.skipif(not (MODEL / "model.json").is_file(), reason="no model is built: tagstream models build")
 def test_it_runs_as_a_step(photo: Path, tmp_path: Path) -> None:
     settings = tmp_path / "settings.yaml"
     settings.write_text(f"model: {MODEL}\nmax_tags: 1\nmin_score: 0\nmin_ancestor_score: 0.999999\n")

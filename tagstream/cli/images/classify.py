@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tagstream.cli.common import DONE_IN_PART, FAILED, emit, json_option, progress
+from tagstream.cli.common import DONE_IN_PART, FAILED, emit, json_option, model_option, progress
 
 if TYPE_CHECKING:
     from tagstream.tags import Tag
@@ -21,7 +21,7 @@ __all__ = ["classify"]
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path), metavar="PATH...")
-@click.option("--model", default="efficientnet-lite0", show_default=True, help="A model's name, or its folder.")
+@model_option
 @click.option(
     "--top",
     type=click.IntRange(1, 1000),
@@ -33,7 +33,7 @@ __all__ = ["classify"]
 @json_option
 @click.pass_context
 def classify(
-    ctx: click.Context, paths: tuple[Path, ...], *, model: str, top: int, min_score: float, as_json: bool
+    ctx: click.Context, paths: tuple[Path, ...], *, model: str | None, top: int, min_score: float, as_json: bool
 ) -> None:
     """Say what photos show, on this machine alone. Folders are searched for files, hidden ones left out.
 
@@ -49,12 +49,12 @@ def classify(
     """
     from tagstream.analysis import analyse
     from tagstream.classifier import Classifier, best_tags, granted_cores
-    from tagstream.classifier.models import find_model
+    from tagstream.classifier.models import default_model, find_model
     from tagstream.classifier.quiet import quiet
     from tagstream.errors import ImageRejected
 
     with quiet():
-        classifier = Classifier(find_model(model))
+        classifier = Classifier(find_model(model or default_model()))
     files = list(_files(paths))
 
     def row(path: Path) -> dict[str, Any]:

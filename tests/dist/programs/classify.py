@@ -21,6 +21,14 @@ except tagstream.ImageRejected as error:
     assert "no image" in error.reason
 else:
     raise SystemExit("that was no photo")
+# The other default of the two was installed as well.
+by_name = {
+    name: tagstream.run_image_recognition(photo, model=name)
+    for name in ("efficientnet-lite0", "efficientnet-lite2-int8")
+}
+assert [max(each, key=lambda tag: each[tag]) for each in by_name.values()] == ["drum", "drum"]
+assert scores in by_name.values()
+
 try:
     tagstream.run_image_recognition(photo, model="efficientnet-lite2")
 except tagstream.ModelError as model_error:

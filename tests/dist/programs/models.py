@@ -7,8 +7,10 @@ from pathlib import Path
 import tagstream
 from tagstream.classifier.build import build_model
 from tagstream.classifier.models import find_model
+from tagstream.machine import DEFAULT_MODELS
 
-assert find_model("efficientnet-lite0").is_relative_to(sys.prefix), "it was installed"
+for name in DEFAULT_MODELS:
+    assert find_model(name).is_relative_to(sys.prefix), "it was installed"
 for name in ("efficientnet-lite0", "efficientnet-lite2"):
     folder: Path = build_model(name)
     assert folder == find_model(name) == Path(os.environ["XDG_CACHE_HOME"], "tagstream", "models", name)
