@@ -15,6 +15,8 @@ from __future__ import annotations
 import bz2
 from typing import Literal
 
+from tagstream.topics import zstd
+
 __all__ = ["BZ2", "SMALL_BYTES", "ZSTD", "Compression", "Packed", "compress", "decompress"]
 
 Compression = Literal["fast", "small", "none"]
@@ -33,6 +35,9 @@ Packed = tuple[str, bytes]
 def compress(content: bytes, how: Compression) -> Packed | None:
     """The content made smaller; None where that is not asked for, or does not make it smaller.
 
+    Where this Python has no zstd (see :mod:`tagstream.topics.zstd`), ``fast`` is bzip2 as well: slower, and read by
+    everybody.
+
     >>> compress(b"CCO\\n" * 1_000, "small")[0], compress(b"CCO\\n" * 1_000, "fast")[0]
     ('parcel-bz2', 'parcel-zstd')
     >>> compress(b"CCO\\n" * 1_000, "none"), compress(b"CCO\\n", "fast")
@@ -40,33 +45,22 @@ def compress(content: bytes, how: Compression) -> Packed | None:
     """
     if how == "none":
         return None
-    packed = (BZ2, bz2.compress(content, 9)) if how == "small" else (ZSTD, _zstd(content))
+    fast = zstd.found() if how == "fast" else None
+    packed = (BZ2, bz2.compress(content, 9)) if fast is None else (ZSTD, fast.compress(content))
     return packed if len(packed[1]) < len(content) else None
-
-
-def _zstd(content: bytes) -> bytes:
-    import zstandard
-
-    # Lines have little in common that is shorter than 6 bytes and worth a reference: on molecules, paths and JSON this
-    # is as fast as level 6 or faster, and on the first a twentieth smaller.
-    parameters = zstandard.ZstdCompressionParameters.from_level(
-        6, strategy=zstandard.STRATEGY_GREEDY, search_log=6, min_match=6, source_size=len(content)
-    )
-    # One for each parcel: none of its objects may be used by two threads at once.
-    packed = zstandard.ZstdCompressor(compression_params=parameters).compress(content)
-    # A copy, since what zstandard gives keeps all the memory that the worst case would have needed.
-    return bytes(memoryview(packed))
 
 
 def decompress(packed: Packed, most: int) -> bytes | None:
     """What was compressed; None if it is damaged or would have more than ``most`` bytes, which are never made.
+
+    Raises :class:`tagstream.errors.MissingPackage` for zstd where there is none.
 
     >>> decompress(compress(b"CCO\\n" * 1_000, "fast"), 4_000) == b"CCO\\n" * 1_000
     True
     >>> decompress(compress(b"CCO\\n" * 1_000, "fast"), 3_999)
     """
     attribute, data = packed
-    return _from_bz2(data, most) if attribute == BZ2 else _from_zstd(data, most)
+    return _from_bz2(data, most) if attribute == BZ2 else zstd.needed().decompress(data, most)
 
 
 def _from_bz2(data: bytes, most: int) -> bytes | None:
@@ -76,15 +70,3 @@ def _from_bz2(data: bytes, most: int) -> bytes | None:
     except OSError:
         return None
     return content if decompressor.eof and not decompressor.unused_data else None
-
-
-def _from_zstd(data: bytes, most: int) -> bytes | None:
-    import zstandard
-
-    try:
-        # What the frame says of its own size is what would be set aside for it.
-        if not 0 <= zstandard.frame_content_size(data) <= most:
-            return None
-        return zstandard.ZstdDecompressor().decompress(data, allow_extra_data=False)
-    except zstandard.ZstdError:
-        return None

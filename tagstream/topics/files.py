@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, cast
 
+from tagstream.topics import zstd
 from tagstream.topics.errors import MessageTooLarge, Misuse
 from tagstream.topics.parcels import MAX_PARCEL_BYTES
 
@@ -151,15 +152,12 @@ class _Owned(io.BufferedReader):
 
 
 class _Zstd(io.RawIOBase):
-    """Decompresses zstd frames; a file that ends within one is an error (zstandard's own reader says nothing)."""
+    """Decompresses zstd frames; a file that ends within one is an error (not every library says so itself)."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        import zstandard
-
         self._file = file
-        self._error = zstandard.ZstdError
-        self._decompressor = zstandard.ZstdDecompressor()
-        self._frame: Any = None
+        self._zstd = zstd.needed()
+        self._frame: zstd.Frame | None = None
         self._output = memoryview(b"")
         self._input = b""
 
@@ -176,10 +174,10 @@ class _Zstd(io.RawIOBase):
                     raise EOFError("the zstd data ends early")
                 return 0
             if self._frame is None:
-                self._frame = self._decompressor.decompressobj()
+                self._frame = self._zstd.frame()
             try:
                 self._output = memoryview(self._frame.decompress(data))
-            except self._error as error:
+            except self._zstd.error as error:
                 raise OSError(str(error)) from error
             if self._frame.eof:
                 self._input = self._frame.unused_data

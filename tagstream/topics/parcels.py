@@ -21,6 +21,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from tagstream.errors import MissingPackage
 from tagstream.topics.compression import BZ2, SMALL_BYTES, ZSTD, Compression, Packed, compress, decompress
 from tagstream.topics.errors import Misuse, ParcelDamaged
 from tagstream.topics.messages import (
@@ -295,7 +296,8 @@ def _text(content: bytes) -> str | None:
 def unpack(message: Message) -> Parcel | None:
     """The parcel in a message, or None for a message that others put there; their body is all there is to it.
 
-    Raises :class:`ParcelDamaged` when the message says that it is a parcel and its content does not match.
+    Raises :class:`ParcelDamaged` when the message says that it is a parcel and its content does not match, and
+    :class:`MissingPackage` when it was compressed by zstd, and there is none here.
     """
     upload, sequence = message.attributes.get(_UPLOAD), message.attributes.get(_SEQUENCE)
     lines, expected = message.attributes.get(_LINES), message.attributes.get(_CHECKSUM)
@@ -309,7 +311,14 @@ def unpack(message: Message) -> Parcel | None:
         return None
     packed, raw = packed_content(message), message.attributes.get(_BYTES)
     if packed is not None:
-        content = decompress(packed, MAX_PARCEL_BYTES)
+        try:
+            content = decompress(packed, MAX_PARCEL_BYTES)
+        except MissingPackage as error:
+            raise MissingPackage(
+                f"parcel {place} of upload {upload} (message {message.id}) is compressed by zstd, and stays "
+                f"unacknowledged: {error}",
+                name=error.name,
+            ) from None
     elif isinstance(raw, bytes):
         content = raw
     else:

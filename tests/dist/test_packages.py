@@ -14,6 +14,7 @@ from email.parser import Parser
 from pathlib import Path
 
 import pytest
+import zstandard
 from packaging.requirements import Requirement
 
 from tagstream.machine import DEFAULT_MODELS, default_models
@@ -61,6 +62,30 @@ def check_types(at: Environment, extra: str) -> None:
     """The program of an extra is one of somebody who checks types strictly."""
     mypy = [sys.executable, "-m", "mypy", "--strict", "--python-executable", at.python]
     run(*mypy, PROGRAMS / f"{extra}.py", cwd=at.folder.parent, env=at.variables(MYPY_CACHE_DIR=os.devnull))
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_topics_need_zstandard_for_zstd_alone_and_where_python_has_none(
+    version: str, environment: Callable[[str], Environment], published: Published
+) -> None:
+    at = installed(environment(version), published, "topics")
+    lines = b"CCO\nc1ccccc1\n" * 20_000
+    (at.folder.parent / "lines").write_bytes(lines)
+    (at.folder.parent / "packed").write_bytes(zstandard.compress(lines))
+    if version < "3.14":
+        code, said = at.fails("python", str(PROGRAMS / "zstd.py"))
+        assert (code, "run pip install 'tagstream[zstd]'" in said) == (1, True), said
+        # What Python 3.14 has, as those who made it publish it for older ones.
+        at.install("backports.zstd")
+        shim = at.folder.parent / "shim" / "compression"
+        shim.mkdir(parents=True)
+        (shim / "__init__.py").touch()
+        (shim / "zstd.py").write_text("from backports.zstd import *\n")
+        at.run(PROGRAMS / "zstd.py", PYTHONPATH=str(shim.parent))
+    else:
+        at.run(PROGRAMS / "zstd.py")
+    at = installed(at, published, "zstd")
+    at.run(PROGRAMS / "zstd.py")
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -127,7 +152,7 @@ def test_the_lowest_versions_that_are_allowed_will_do(
     environment: Callable[[str], Environment], published: Published, aws: Mapping[str, str], photo: Path
 ) -> None:
     at = environment(HERE)
-    at.install("--only-binary=:all:", *lowest(published.wheel, {*EXTRAS, "cli", "models"} - {"base"}))
+    at.install("--only-binary=:all:", *lowest(published.wheel, {*EXTRAS, "zstd", "cli", "models"} - {"base"}))
     installed(at, published, "cli,models")
     for extra in (*EXTRAS[1:], "models"):
         use(at, extra, aws, photo)
