@@ -6,12 +6,10 @@ from typing import Any
 
 from aws_cdk import CfnOutput, Duration, Stack
 from aws_cdk import aws_events as events
-from aws_cdk import aws_events_targets as targets
 from constructs import Construct
 
 from stacks.functions import PythonFunction
 from stacks.ingest import Ingest
-from stacks.rules import accept
 from stacks.search import Search
 from stacks.settings import Function, Settings
 
@@ -57,20 +55,13 @@ class Canary(Stack):
             "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:PutObject", on=[ingest.bucket.arn_for_objects(key)]
         )
         self.canary.allow("lambda:InvokeFunction", on=[search.search.called.function_arn])
-        # The next run is the second try.
-        self.canary.called.configure_async_invoke(retry_attempts=0, max_event_age=Duration.minutes(1))
-        rule = events.Rule(
-            self,
+        self.canary.run_by(
+            events.Schedule.rate(Duration.minutes(settings.canary_minutes)),
             "Often",
             description="Tries the pipeline every few minutes",
-            schedule=events.Schedule.rate(Duration.minutes(settings.canary_minutes)),
-            targets=[targets.LambdaFunction(self.canary.called, retry_attempts=0)],
+            # The next run is the second try.
+            retries=0,
+            max_age=Duration.minutes(1),
+            reason="The next run follows in minutes, and an alarm is on the errors; the event says nothing but when.",
         )
-        for construct in (self.canary, rule):
-            accept(
-                construct,
-                "The next run follows in minutes, and an alarm is on the errors; the event says nothing but when.",
-                "Serverless-LambdaAsyncFailureDestination",
-                "Serverless-EventBusDLQ",
-            )
         CfnOutput(self, "CanaryFunctionName", value=self.canary.called.function_name)

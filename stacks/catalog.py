@@ -19,7 +19,6 @@ from aws_cdk import (
 )
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_events as events
-from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_opensearchservice as opensearch
@@ -123,23 +122,16 @@ class Catalog(Stack):
         )
         self.purge.allow("s3:DeleteObject", on=[self.thumbnails.arn_for_objects("*")])
         self.purge.allow("s3:ListBucket", on=[self.thumbnails.bucket_arn])
-        # What one day leaves, the next one purges: late tries are of no use.
-        self.purge.called.configure_async_invoke(retry_attempts=2, max_event_age=Duration.hours(6))
-        daily = events.Rule(
-            self,
+        # Late tries are of no use.
+        self.purge.run_by(
+            events.Schedule.cron(minute="17", hour="3"),
             "Daily",
             description="Purges tombstones once a day",
-            schedule=events.Schedule.cron(minute="17", hour="3"),
-            targets=[targets.LambdaFunction(self.purge.called, retry_attempts=2, max_event_age=Duration.hours(6))],
+            retries=2,
+            max_age=Duration.hours(6),
+            reason="What one day's run leaves the next one purges, and an alarm is on the errors; the event says "
+            "nothing but when.",
         )
-        for construct in (self.purge, daily):
-            accept(
-                construct,
-                "What one day's run leaves the next one purges, and an alarm is on the errors; the event says nothing "
-                "but when.",
-                "Serverless-LambdaAsyncFailureDestination",
-                "Serverless-EventBusDLQ",
-            )
 
         CfnOutput(self, "CatalogQueueUrl", value=self.queue.queue.queue_url)
         CfnOutput(self, "CatalogDeadLetterQueueUrl", value=self.queue.dead_letters.queue_url)

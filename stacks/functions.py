@@ -7,6 +7,8 @@ from pathlib import Path
 
 from aws_cdk import Annotations, AssetHashType, Duration, RemovalPolicy, Stack
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
@@ -166,6 +168,32 @@ class PythonFunction(Construct):
         )
         # Lambda refuses a mapping whose function may not read the queue yet.
         self.mapping.node.add_dependency(self._policy)
+
+    def run_by(
+        self,
+        schedule: events.Schedule,
+        construct_id: str,
+        *,
+        description: str,
+        retries: int,
+        max_age: Duration,
+        reason: str,
+    ) -> None:
+        """Run the function by a schedule, for which ``reason`` says why an event that failed need not be kept.
+
+        An event is tried again so often, as long as it is not older than ``max_age``.
+        """
+        self.called.configure_async_invoke(retry_attempts=retries, max_event_age=max_age)
+        again = max_age if retries else None
+        rule = events.Rule(
+            Stack.of(self),
+            construct_id,
+            description=description,
+            schedule=schedule,
+            targets=[targets.LambdaFunction(self.called, retry_attempts=retries, max_event_age=again)],
+        )
+        for construct in (self, rule):
+            accept(construct, reason, "Serverless-LambdaAsyncFailureDestination", "Serverless-EventBusDLQ")
 
     def _alias(self, name: str, settings: Settings) -> lambda_.Alias:
         """A name for the version that is made of the function whenever its code or its configuration changes."""

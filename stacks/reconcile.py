@@ -6,13 +6,11 @@ from typing import Any
 
 from aws_cdk import CfnOutput, Duration, Stack
 from aws_cdk import aws_events as events
-from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from stacks.functions import PythonFunction
 from stacks.ingest import Ingest
-from stacks.rules import accept
 from stacks.search import Search
 from stacks.settings import Function, Settings
 
@@ -68,20 +66,13 @@ class Reconciliation(Stack):
         goes_on.add_statements(
             iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[self.reconcile.called.function_arn])
         )
-        self.reconcile.called.configure_async_invoke(retry_attempts=2, max_event_age=Duration.hours(6))
-        rule = events.Rule(
-            self,
+        self.reconcile.run_by(
+            events.Schedule.rate(Duration.days(settings.reconcile_days)),
             "Days",
             description="Holds the catalog against the bucket every some days",
-            schedule=events.Schedule.rate(Duration.days(settings.reconcile_days)),
-            targets=[targets.LambdaFunction(self.reconcile.called, retry_attempts=2, max_event_age=Duration.hours(6))],
+            retries=2,
+            max_age=Duration.hours(6),
+            reason="What one run leaves the next one finds, and an alarm is on the errors; the event says nothing but "
+            "where to go on.",
         )
-        for construct in (self.reconcile, rule):
-            accept(
-                construct,
-                "What one run leaves the next one finds, and an alarm is on the errors; the event says nothing but "
-                "where to go on.",
-                "Serverless-LambdaAsyncFailureDestination",
-                "Serverless-EventBusDLQ",
-            )
         CfnOutput(self, "ReconcileFunctionName", value=self.reconcile.called.function_name)

@@ -5,15 +5,12 @@ from __future__ import annotations
 import json
 import os
 from datetime import UTC, datetime, timedelta
-from functools import cache
-from typing import Any
 
-import botocore.session
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from botocore.config import Config
 
+from lambdas import aws
 from lambdas.frame import Event, Frame
-from tagstream.errors import CatalogError, TagstreamError
+from tagstream.errors import TagstreamError
 from tagstream.pipeline.reconcile import reconcile_slice
 from tagstream.pipeline.retag import DIFFERENCES, Looked, Retag
 from tagstream.topics import Topics
@@ -27,26 +24,10 @@ _MOST_SLICES = 15
 """Lambda itself ends functions that call themselves, after sixteen calls."""
 
 
-@cache
-def client(service: str) -> Any:
-    return botocore.session.get_session().create_client(
-        service, config=Config(connect_timeout=5, read_timeout=60, retries={"mode": "standard", "max_attempts": 3})
-    )
-
-
-def called(function: str, request: dict[str, Any]) -> dict[str, Any]:
-    """What a function answers; raises :class:`CatalogError` if it failed."""
-    response = client("lambda").invoke(FunctionName=os.environ[function], Payload=json.dumps(request).encode())
-    answer: dict[str, Any] = json.loads(response["Payload"].read())
-    if "FunctionError" in response:
-        raise CatalogError(f"{os.environ[function]} failed: {answer.get('errorMessage', answer)}")
-    return answer
-
-
 def waiting() -> int:
     """Messages in the queue that nobody has taken."""
     name = "ApproximateNumberOfMessages"
-    told = client("sqs").get_queue_attributes(QueueUrl=os.environ["INGEST_QUEUE_URL"], AttributeNames=[name])
+    told = aws.client("sqs").get_queue_attributes(QueueUrl=os.environ["INGEST_QUEUE_URL"], AttributeNames=[name])
     return int(told["Attributes"][name])
 
 
@@ -59,11 +40,11 @@ def handler(event: Event, context: LambdaContext) -> Event:
     frame.count(ReconcileSlices=1)
     number = int(event.get("slice", 1))
     run = Retag(
-        Topics(client("sqs")),
+        Topics(aws.client("sqs")),
         "",
         os.environ["INGEST_QUEUE_URL"],
         os.environ["BUCKET"],
-        lambda: Looked.of(called("CLASSIFY_FUNCTION", {"action": "describe"})),
+        lambda: Looked.of(aws.ask(os.environ["CLASSIFY_FUNCTION"], {"action": "describe"})),
         _RATE,
         # What was uploaded within that time has its own notification, which may be on its way yet.
         datetime.now(UTC) - timedelta(seconds=int(os.environ["UNDER_WAY_SECONDS"])),
@@ -72,8 +53,8 @@ def handler(event: Event, context: LambdaContext) -> Event:
     )
     after = reconcile_slice(
         run,
-        client("s3"),
-        lambda request: called("SEARCH_FUNCTION", request),
+        aws.client("s3"),
+        lambda request: aws.ask(os.environ["SEARCH_FUNCTION"], request),
         waiting,
         after=event.get("after", ""),
         seconds=context.get_remaining_time_in_millis() / 1000 - _SECONDS_TO_END,
@@ -86,7 +67,7 @@ def handler(event: Event, context: LambdaContext) -> Event:
     elif number >= _MOST_SLICES:
         raise TagstreamError(f"{number} slices were not enough: 'tagstream images reconcile --repair' does the rest")
     else:
-        client("lambda").invoke(
+        aws.client("lambda").invoke(
             # With the alias by which it was called itself.
             FunctionName=context.invoked_function_arn,
             InvocationType="Event",

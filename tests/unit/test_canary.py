@@ -59,7 +59,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Aws:
         monkeypatch.setenv(name, value)
     # What is around the handler reads its part of them when it is imported.
     importlib.reload(canary)
-    monkeypatch.setattr(canary, "client", lambda _service: fake)
+    monkeypatch.setattr("lambdas.aws.client", lambda _service: fake)
     return fake
 
 

@@ -198,7 +198,7 @@ def clients(monkeypatch: pytest.MonkeyPatch) -> Clients:
         monkeypatch.setenv(name, value)
     importlib.reload(reconcile)
     made = Clients(world)
-    monkeypatch.setattr(reconcile, "client", made)
+    monkeypatch.setattr("lambdas.aws.client", made)
     monkeypatch.setattr(reconcile, "_RATE", 10**6)
     return made
 
