@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
@@ -21,7 +20,7 @@ from tagstream.errors import CatalogError
 from tagstream.web.access import READ, check_body, check_scope
 from tagstream.web.answers import Problem as Document
 from tagstream.web.answers import Refusal
-from tagstream.web.problems import MEDIA_TYPE, Problem, of_validation
+from tagstream.web.problems import MEDIA_TYPE, Problem, of_validation, reason
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -94,7 +93,7 @@ def described(
     """Arguments of a route: what it answers, as the OpenAPI document has it, and the scope that it needs."""
     may = {400, 404, 429, 500, *problems, *((401, 403) if scope else ())}
     wrong: dict[int, Any] = {
-        code: {"description": HTTPStatus(code).phrase, "content": {MEDIA_TYPE: {"model": Document}}} for code in may
+        code: {"description": reason(code), "content": {MEDIA_TYPE: {"model": Document}}} for code in may
     }
     for code in may & _GATEWAYS:
         wrong[code]["content"]["application/json"] = {"model": Refusal}

@@ -8,11 +8,22 @@ from typing import Any
 
 from tagstream.errors import QueryError, TagstreamError
 
-__all__ = ["MEDIA_TYPE", "Problem", "of_query", "of_validation"]
+__all__ = ["MEDIA_TYPE", "Problem", "of_query", "of_validation", "reason"]
 
 MEDIA_TYPE = "application/problem+json"
 
 _SHOWN = 60
+# RFC 9110's names, which HTTPStatus has from Python 3.13 on.
+_RENAMED = {413: "Content Too Large", 414: "URI Too Long", 416: "Range Not Satisfiable", 422: "Unprocessable Content"}
+
+
+def reason(status: int) -> str:
+    """What HTTP calls a status, the same on every Python.
+
+    >>> reason(413), reason(404)
+    ('Content Too Large', 'Not Found')
+    """
+    return _RENAMED.get(status) or HTTPStatus(status).phrase
 
 
 class Problem(TagstreamError):
@@ -30,7 +41,7 @@ class Problem(TagstreamError):
         >>> Problem(404, "There is no such image.").document["title"]
         'Not Found'
         """
-        title = HTTPStatus(self.status).phrase
+        title = reason(self.status)
         return {"type": "about:blank", "title": title, "status": self.status, "detail": self.detail, **self.more}
 
 
