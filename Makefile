@@ -18,8 +18,9 @@ YES ?=
 ASSEMBLY ?=
 # `make diff STAGE=prod OUTPUT=build/diff/prod.md`
 OUTPUT ?=
-# `make notes TAG=v1.2.0`
+# `make notes TAG=v1.2.0`; recipes take it from the shell, since make and the shell would run what is in a tag's name.
 TAG ?=
+export TAG
 # `make bootstrap STAGE=prod POLICIES=arn:…,arn:…`
 POLICIES ?=
 # `make demo PHOTOS=~/Pictures`
@@ -217,13 +218,13 @@ dist-test: $(VENV) $(DIST) ## Install what make dist builds on each Python of th
 	$(PYTEST) $(PARALLEL) -m dist tests/dist
 
 notes: $(VENV) ## Write what the changelog says of a version into build/notes.md (TAG=v1.2.0)
-	@.venv/bin/python -m release.notes "$(TAG)"
+	@.venv/bin/python -m release.notes "$$TAG"
 
 release: ## Publish dist/ and build/notes.md as a release on GitHub, as CI does it for a tag (TAG=v1.2.0)
-	@if [ -z "$(TAG)" ]; then echo "Say which: make release TAG=v1.2.0" >&2; exit 2; fi
+	@if [ -z "$$TAG" ]; then echo "Say which: make release TAG=v1.2.0" >&2; exit 2; fi
 	@if ! command -v gh > /dev/null; then echo "GitHub's command line, gh, is needed for this, and there is none on the PATH." >&2; exit 1; fi
 	@cd dist && sha256sum --check --quiet SHA256SUMS
-	@gh release create "$(TAG)" --verify-tag --title "$(TAG)" --notes-file build/notes.md dist/*
+	@gh release create "$$TAG" --verify-tag --title "$$TAG" --notes-file build/notes.md dist/*
 
 clean: ## Stop the local cloud and remove everything that was made here
 	@if [ -x .venv/bin/tagstream ]; then .venv/bin/tagstream local down; fi

@@ -44,22 +44,28 @@ _OURS = "tagstream-*"
 
 @dataclass(frozen=True)
 class Issuer:
-    """A CI system that issues tokens: where, for whom, and what they say of deploying and of proposed changes."""
+    """A CI system that issues tokens: where, for whom, and what they say of deploying and of proposed changes.
+
+    ``repository`` is what names of repositories match, and ``form`` the same in words.
+    """
 
     host: str
     audience: str
     repository: str
+    form: str
     deploying: str
     proposing: str
 
 
 ISSUERS: Mapping[str, Issuer] = {
     # https://docs.github.com/en/actions/reference/security/oidc: a job that names an environment has that in its
-    # subject, and nothing of the branch; which branches may use an environment is a rule of the environment.
+    # subject, and nothing of the branch; which branches may use an environment is a rule of the environment. Since July
+    # 2026 a repository that is new has the numbers of owner and repository in it, which nobody else gets with the name.
     "github": Issuer(
         host="token.actions.githubusercontent.com",
         audience="sts.amazonaws.com",
-        repository=r"[\w.-]+/[\w.-]+",
+        repository=r"[\w.-]+/[\w.-]+|[\w.-]+@\d+/[\w.-]+@\d+",
+        form="owner/name, or owner@number/name@number for one made, renamed or moved since July 2026",
         deploying="repo:{repository}:environment:{environment}",
         proposing="repo:{repository}:pull_request",
     ),
@@ -68,6 +74,7 @@ ISSUERS: Mapping[str, Issuer] = {
         host="gitlab.com",
         audience="https://gitlab.com",
         repository=r"[\w.-]+(/[\w.-]+)+",
+        form="group/name",
         deploying="project_path:{repository}:ref_type:branch:ref:main",
         proposing="project_path:{repository}:ref_type:branch:ref:*",
     ),
@@ -78,9 +85,9 @@ ISSUERS: Mapping[str, Issuer] = {
 class DeliverySettings:
     """Who may deliver into the account.
 
-    ``ci`` is the kind of CI system, a key of :data:`ISSUERS`; ``repository`` is owner and name there. ``environments``
-    are those of GitHub whose jobs may deploy here. ``provider_exists``: the account knows the issuer already, which it
-    can only once, so that none is made.
+    ``ci`` is the kind of CI system, a key of :data:`ISSUERS`; ``repository`` is owner and name there, with their
+    numbers where its tokens have them. ``environments`` are those of GitHub whose jobs may deploy here.
+    ``provider_exists``: the account knows the issuer already, which it can only once, so that none is made.
     """
 
     repository: str
@@ -129,7 +136,7 @@ def _problems(given: Mapping[str, str]) -> Iterator[str]:
     elif "repository" not in given:
         yield "no repository is named: add repository=owner/name, whose jobs may deploy into this account."
     elif not re.fullmatch(ISSUERS[ci].repository, given["repository"]):
-        yield f"repository {given['repository']!r} is none of {ci}: use owner/name."
+        yield f"repository {given['repository']!r} is none of {ci}: use {ISSUERS[ci].form}."
     for name in given.get("environments", "").split(","):
         # A wildcard would let in more than it says.
         if name.strip() and not re.fullmatch(r"[\w. -]+", name.strip()):

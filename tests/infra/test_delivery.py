@@ -298,6 +298,16 @@ def test_only_this_repositorys_jobs_get_a_role() -> None:
         assert listed(said[f"{host}:sub"]) == subjects
 
 
+def test_a_repository_may_be_named_with_the_numbers_that_its_tokens_have() -> None:
+    """``repo:OWNER@OWNER-ID/REPO@REPO-ID:…`` is the subject of repositories that were made after July 15, 2026."""
+    stage = made(repository="acme@123456/tagstream@456789")
+    (statement,) = role("Deploy", stage).properties["AssumeRolePolicyDocument"]["Statement"]
+    assert listed(statement["Condition"]["StringEquals"]["token.actions.githubusercontent.com:sub"]) == [
+        "repo:acme@123456/tagstream@456789:environment:production",
+        "repo:acme@123456/tagstream@456789:environment:staging",
+    ]
+
+
 def test_gitlab_may_deploy_from_the_main_branch_only() -> None:
     stage = made(ci="gitlab", repository="acme/photos/tagstream")
     (deploy,) = role("Deploy", stage).properties["AssumeRolePolicyDocument"]["Statement"]
@@ -345,6 +355,9 @@ def test_the_settings_of_delivery_are_checked() -> None:
         ({"repository": "a"}, "use owner/name"),
         ({"repository": "a/b/c"}, "use owner/name"),
         ({"repository": "a/*"}, "use owner/name"),
+        ({"repository": "a@1/b"}, "owner@number/name@number"),
+        ({"repository": "a@*/b@*"}, "owner@number/name@number"),
+        ({"repository": "a", "ci": "gitlab"}, "use group/name"),
         ({"ci": "jenkins", "repository": "a/b"}, "use one of github, gitlab"),
         ({"repository": "a/b", "environments": "*"}, "environments has"),
         ({"repository": "a/b", "provider_exists": "maybe"}, "must be true or false"),

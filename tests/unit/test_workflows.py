@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -13,21 +14,22 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
+# What jobs use besides, all from GitHub itself, from AWS and from PyPI, and the first version of each that runs on Node
+# 24 or on none: runners have had no Node 20 since September 2026.
+ACTIONS = {
+    "actions/attest-build-provenance": 3,
+    "actions/cache": 5,
+    "actions/checkout": 5,
+    "actions/download-artifact": 7,
+    "actions/github-script": 8,
+    "actions/setup-node": 5,
+    "actions/setup-python": 6,
+    "actions/upload-artifact": 6,
+    "aws-actions/configure-aws-credentials": 6,
+    "pypa/gh-action-pypi-publish": 1,
+}
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 TARGETS = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-# What jobs use besides: all from GitHub itself, from AWS and from PyPI.
-ACTIONS = {
-    "actions/attest-build-provenance",
-    "actions/cache",
-    "actions/checkout",
-    "actions/download-artifact",
-    "actions/github-script",
-    "actions/setup-node",
-    "actions/setup-python",
-    "actions/upload-artifact",
-    "aws-actions/configure-aws-credentials",
-    "pypa/gh-action-pypi-publish",
-}
 # What a job may besides reading the repository; a token (id-token) is what a role is given for.
 MAY = {
     ("deploy", "staging"): {"id-token": "write"},
@@ -99,15 +101,20 @@ def test_every_command_is_a_target_of_make(workflow: Path) -> None:
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
 def test_actions_are_pinned_by_commit_and_leave_no_credentials(workflow: Path) -> None:
-    used = re.findall(r"uses: (\S+)@(\S+) # v[\d.]+$", workflow.read_text(), re.MULTILINE)
+    used = re.findall(r"uses: (\S+)@(\S+) # v(\d+)\.\d+\.\d+$", workflow.read_text(), re.MULTILINE)
     assert len(used) == workflow.read_text().count("uses:")
-    assert {name for name, _ in used} <= ACTIONS
-    assert all(re.fullmatch(r"[0-9a-f]{40}", commit) for _, commit in used)
-    assert len(set(used)) == len({name for name, _ in used}), "one version of each"
+    for name, commit, major in used:
+        assert re.fullmatch(r"[0-9a-f]{40}", commit)
+        assert int(major) >= ACTIONS[name], f"{name} runs on a Node that runners have no more"
     for _, job in jobs(workflow):
         for step in job["steps"]:
             if step.get("uses", "").startswith("actions/checkout@"):
                 assert step["with"]["persist-credentials"] is False
+
+
+def test_an_action_is_the_same_in_every_workflow() -> None:
+    used = {found for path in WORKFLOWS for found in re.findall(r"uses: (\S+)@(\S+ # \S+)", path.read_text())}
+    assert len(used) == len({name for name, _ in used}) == len(ACTIONS)
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
@@ -132,6 +139,28 @@ def test_no_secret_is_used_and_nothing_of_others_gets_into_a_command(workflow: P
         for step in job["steps"]:
             told = step.get("run", "") + str(step.get("with", {}).get("script", ""))
             assert re.sub(r"\$\{\{ matrix\.\w+ \}\}", "", told).count("${{") == 0
+
+
+@pytest.mark.parametrize("target", ["notes", "release"])
+def test_nothing_that_is_in_the_name_of_a_tag_is_run(target: str, tmp_path: Path) -> None:
+    """Who may push a tag may not run things with the rights of the jobs that it starts."""
+    made = tmp_path / "made"
+    tag = f'v1";{{touch,{made}}};"`{{touch,{made}}}`'
+    subprocess.run(["git", "check-ref-format", f"refs/tags/{tag}"], check=True, timeout=60)
+    (tmp_path / "gh").write_text("#!/bin/sh\n")
+    (tmp_path / "gh").chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["make", "--old-file=.venv/.installed", target],
+        cwd=ROOT,
+        env=os.environ | {"TAG": tag, "PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert not made.exists(), done.stdout + done.stderr
+    assert target == "release" or "is not of version" in done.stderr, done.stderr
 
 
 def job_of(workflow: str, name: str) -> dict[str, Any]:
