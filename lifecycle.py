@@ -43,8 +43,6 @@ ENGINE = "OpenSearch_3.7"
 _INTERRUPTED = 128 + signal.SIGINT
 _PARAMETER = "/cdk-bootstrap/hnb659fds/version"
 _GONE = ("DELETE_COMPLETE",)
-_OPTIONAL = ("canary", "gallery", "reconcile")
-"""Stacks that are there if a setting says so."""
 _DELIVERY = "delivery-tagstream"
 """The stack of ``stacks/delivery.py``, which has a bucket for the way back."""
 # What the CDK CLI says of a role that may read templates by itself, and so needs not become another one for it.
@@ -259,7 +257,7 @@ def destroy(
     # The CLI knows the stacks of today's settings only. These are the ones that a setting takes away; the canary would
     # also go on to put photos into a bucket that is emptied.
     for stack in stacks:
-        if stack.name.rpartition("-")[2] in _OPTIONAL:
+        if stack.name.rpartition("-")[2] in settings.optional_stacks:
             _delete(place, stack.name, report)
     for bucket in buckets:
         empty(place, bucket, report)
@@ -278,13 +276,11 @@ def destroy(
 
 def unwanted(settings: Settings, place: Place) -> Iterator[str]:
     """Stacks of the stage that its settings have no more, each with what removes it, in words."""
-    wanted = {
-        "canary": settings.canary_minutes,
-        "gallery": settings.has_distribution,
-        "reconcile": settings.reconcile_days,
-    }
     client = place.client("cloudformation")
-    for name in (f"tagstream-{settings.system}-{kind}" for kind in _OPTIONAL if not wanted[kind]):
+    for kind, wanted in settings.optional_stacks.items():
+        if wanted:
+            continue
+        name = f"tagstream-{settings.system}-{kind}"
         try:
             client.describe_stacks(StackName=name)
         except ClientError as error:

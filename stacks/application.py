@@ -44,9 +44,10 @@ def application(*, context: Mapping[str, Any] | None = None, outdir: str | None 
             "termination_protection": settings.retain_data,
         }
 
+    wanted = settings.optional_stacks
     catalog = Catalog(app, **common("catalog"))
     web = Web(app, **common("web"))
-    gallery = Gallery(app, **common("gallery"), web=web) if settings.has_distribution else None
+    gallery = Gallery(app, **common("gallery"), web=web) if wanted["gallery"] else None
     address = gallery.address if gallery else web.api.api_endpoint
     ingest = Ingest(
         app, **common("ingest"), catalog=catalog, gallery_address=address if settings.api.has_gallery else None
@@ -67,9 +68,9 @@ def application(*, context: Mapping[str, Any] | None = None, outdir: str | None 
     }
     if api.gallery is not None:
         functions["Gallery"] = api.gallery
-    if settings.canary_minutes:
+    if wanted["canary"]:
         functions["Canary"] = Canary(app, **common("canary"), ingest=ingest, search=search).canary
-    if settings.reconcile_days:
+    if wanted["reconcile"]:
         functions["Reconcile"] = Reconciliation(app, **common("reconcile"), ingest=ingest, search=search).reconcile
     results = {"StepsOutput": steps.output}
     Operations(

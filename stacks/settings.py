@@ -235,9 +235,14 @@ class Settings:
         return not self.local or self.gradual_minutes > 0
 
     @property
-    def has_distribution(self) -> bool:
-        """Nobody is far from the emulator, and no browser finds what it calls its distributions."""
-        return self.api.cloudfront and not self.local
+    def optional_stacks(self) -> dict[str, bool]:
+        """The stacks that are there if a setting says so, and whether it does."""
+        return {
+            "canary": self.canary_minutes > 0,
+            # Nobody is far from the emulator, and no browser finds what it calls its distributions.
+            "gallery": self.api.cloudfront and not self.local,
+            "reconcile": self.reconcile_days > 0,
+        }
 
     @property
     def is_own_model(self) -> bool:

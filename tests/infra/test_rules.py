@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -95,21 +96,9 @@ def test_no_finding_is_left_without_a_reason(name: str) -> None:
 
 def test_the_rules_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without what accepts them there are findings of both packs, where they are known to be."""
-    for module in (
-        "functions",
-        "queues",
-        "buckets",
-        "catalog",
-        "web",
-        "api",
-        "gallery",
-        "operations",
-        "canary",
-        "people",
-        "reconcile",
-        "shifts",
-    ):
-        monkeypatch.setattr(f"stacks.{module}.accept", lambda *_: None)
+    for name, module in list(sys.modules.items()):
+        if name.startswith("stacks.") and hasattr(module, "accept"):
+            monkeypatch.setattr(module, "accept", lambda *_: None)
     findings, _ = checked.__wrapped__("dev")
     found = {finding.partition(" on ")[0] for finding in findings}
     assert {"AwsSolutions-S1", "AwsSolutions-OS4", "Serverless-LambdaDLQ", "Serverless-SQSRedrivePolicy"} <= found

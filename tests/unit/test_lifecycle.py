@@ -390,6 +390,14 @@ def assembly(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture
+def kept(account: Account, tmp_path: Path) -> Path:
+    """The bucket for the way back, which the account has then."""
+    account.bucket_of_assemblies = tmp_path / "kept"
+    account.bucket_of_assemblies.mkdir()
+    return account.bucket_of_assemblies
+
+
 def called_by(monkeypatch: pytest.MonkeyPatch, account: Account, *codes: int) -> list[list[str]]:
     """The commands that are run, each of which ends with the next code, and the last code from then on."""
     called: list[list[str]] = []
@@ -418,12 +426,10 @@ def test_an_assembly_tells_what_it_was_made_with(assembly: Path, tmp_path: Path)
 def test_an_assembly_is_deployed_as_it_is_and_kept_when_it_passed_its_trial(
     account: Account,
     assembly: Path,
-    tmp_path: Path,
+    kept: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    account.bucket_of_assemblies = tmp_path / "kept"
-    account.bucket_of_assemblies.mkdir()
     called = called_by(monkeypatch, account, 0)
     assert main(["deploy", "dev-mine", "--assembly", str(assembly), "--yes"]) == 0
     cdk, smoke = called
@@ -431,31 +437,27 @@ def test_an_assembly_is_deployed_as_it_is_and_kept_when_it_passed_its_trial(
         *("deploy", "--all", "--force", "--require-approval", "never", "--app", str(assembly), "--no-notices"),
     ]
     assert smoke[1:] == ["smoke", "--stage", "dev-mine"]
-    assert f"Kept as the way back: s3://{tmp_path}/kept/dev-mine.zip" in capsys.readouterr().out
+    assert f"Kept as the way back: s3://{kept}/dev-mine.zip" in capsys.readouterr().out
 
-    fetch(at(account), "dev-mine", tmp_path / "back")
-    assert made_with(tmp_path / "back", "dev-mine") == made_with(assembly, "dev-mine")
-    assert (tmp_path / "back" / "asset.zip").read_bytes() == b"bundle"
+    fetch(at(account), "dev-mine", kept.parent / "back")
+    assert made_with(kept.parent / "back", "dev-mine") == made_with(assembly, "dev-mine")
+    assert (kept.parent / "back" / "asset.zip").read_bytes() == b"bundle"
 
 
 def test_what_failed_its_trial_is_not_kept(
-    account: Account, assembly: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    account: Account, assembly: Path, kept: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    account.bucket_of_assemblies = tmp_path / "kept"
-    account.bucket_of_assemblies.mkdir()
     called_by(monkeypatch, account, 0, 3)
     assert main(["deploy", "dev-mine", "--assembly", str(assembly), "--yes"]) == 3
     called_by(monkeypatch, account, 1)
     assert main(["deploy", "dev-mine", "--assembly", str(assembly), "--yes"]) == 1
-    assert list(account.bucket_of_assemblies.iterdir()) == []
+    assert list(kept.iterdir()) == []
 
 
 def test_the_way_back_deploys_what_was_kept_and_tries_it(
-    account: Account, assembly: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    account: Account, assembly: Path, kept: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    account.bucket_of_assemblies = tmp_path / "kept"
-    account.bucket_of_assemblies.mkdir()
-    assert keep(at(account), assembly, "dev-mine") == f"s3://{tmp_path}/kept/dev-mine.zip"
+    assert keep(at(account), assembly, "dev-mine") == f"s3://{kept}/dev-mine.zip"
     called = called_by(monkeypatch, account, 0)
     assert main(["rollback", "dev-mine", "--yes"]) == 0
     cdk, smoke = called
