@@ -215,7 +215,7 @@ def _questions(photos: list[_Shown], *, own: bool) -> list[list[str]]:
             # What it is in general, another word for it, a misspelt one, two at once; then all of one photo.
             ["search", "dog"],
             ["search", "food"],
-            ["search", "vehicle"],
+            ["search", "furniture"],
             ["search", "dalmation"],
             ["search", "bird | building"],
             ["show", "coffee.png"],
