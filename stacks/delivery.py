@@ -75,7 +75,7 @@ ISSUERS: Mapping[str, Issuer] = {
         audience="https://gitlab.com",
         repository=r"[\w.-]+(/[\w.-]+)+",
         form="group/name",
-        deploying="project_path:{repository}:ref_type:branch:ref:main",
+        deploying="project_path:{repository}:ref_type:branch:ref:{branch}",
         proposing="project_path:{repository}:ref_type:branch:ref:*",
     ),
 }
@@ -86,13 +86,15 @@ class DeliverySettings:
     """Who may deliver into the account.
 
     ``ci`` is the kind of CI system, a key of :data:`ISSUERS`; ``repository`` is owner and name there, with their
-    numbers where its tokens have them. ``environments`` are those of GitHub whose jobs may deploy here.
+    numbers where its tokens have them. ``environments`` are those of GitHub whose jobs may deploy here, ``branch`` is
+    the one of GitLab.
     ``provider_exists``: the account knows the issuer already, which it can only once, so that none is made.
     """
 
     repository: str
     ci: str = "github"
     environments: tuple[str, ...] = ("staging", "production")
+    branch: str = "main"
     provider_exists: bool = False
 
     @property
@@ -103,7 +105,8 @@ class DeliverySettings:
     def deploying(self) -> list[str]:
         """What a token's subject says of a job that may deploy."""
         found = (
-            self.issuer.deploying.format(repository=self.repository, environment=name) for name in self.environments
+            self.issuer.deploying.format(repository=self.repository, environment=name, branch=self.branch)
+            for name in self.environments
         )
         return sorted(set(found))
 
@@ -125,6 +128,7 @@ def delivery_settings(context: Mapping[str, Any]) -> DeliverySettings:
         settings.repository,
         settings.ci,
         names or DeliverySettings.environments,
+        given.get("branch", DeliverySettings.branch),
         provider_exists=given.get("provider_exists", "false").lower() == "true",
     )
 
@@ -141,6 +145,10 @@ def _problems(given: Mapping[str, str]) -> Iterator[str]:
         # A wildcard would let in more than it says.
         if name.strip() and not re.fullmatch(r"[\w. -]+", name.strip()):
             yield f"environments has {name.strip()!r}: use names of letters, digits and hyphens, commas between them."
+    if "branch" in given and ci != "gitlab":
+        yield "branch is for ci=gitlab: on GitHub, the rules of an environment say which branches may use it."
+    elif not re.fullmatch(r"[\w./-]+", given.get("branch", DeliverySettings.branch)):
+        yield f"branch {given['branch']!r} is none: use letters, digits, slashes and hyphens, such as release/1."
     if given.get("provider_exists", "false").lower() not in ("true", "false"):
         yield f"provider_exists must be true or false, not {given['provider_exists']!r}."
 

@@ -308,11 +308,12 @@ def test_a_repository_may_be_named_with_the_numbers_that_its_tokens_have() -> No
     ]
 
 
-def test_gitlab_may_deploy_from_the_main_branch_only() -> None:
-    stage = made(ci="gitlab", repository="acme/photos/tagstream")
+@pytest.mark.parametrize(("given", "branch"), [({}, "main"), ({"branch": "release/1.x"}, "release/1.x")])
+def test_gitlab_may_deploy_from_one_branch_only(given: dict[str, str], branch: str) -> None:
+    stage = made(ci="gitlab", repository="acme/photos/tagstream", **given)
     (deploy,) = role("Deploy", stage).properties["AssumeRolePolicyDocument"]["Statement"]
     said = deploy["Condition"]["StringEquals"]
-    assert listed(said["gitlab.com:sub"]) == ["project_path:acme/photos/tagstream:ref_type:branch:ref:main"]
+    assert listed(said["gitlab.com:sub"]) == [f"project_path:acme/photos/tagstream:ref_type:branch:ref:{branch}"]
     (diff,) = role("Diff", stage).properties["AssumeRolePolicyDocument"]["Statement"]
     assert listed(diff["Condition"]["StringLike"]["gitlab.com:sub"]) == [
         "project_path:acme/photos/tagstream:ref_type:branch:ref:*"
@@ -360,6 +361,9 @@ def test_the_settings_of_delivery_are_checked() -> None:
         ({"repository": "a", "ci": "gitlab"}, "use group/name"),
         ({"ci": "jenkins", "repository": "a/b"}, "use one of github, gitlab"),
         ({"repository": "a/b", "environments": "*"}, "environments has"),
+        ({"repository": "a/b", "branch": "main"}, "branch is for ci=gitlab"),
+        ({"repository": "a/b", "ci": "gitlab", "branch": "*"}, "branch '\\*' is none"),
+        ({"repository": "a/b", "ci": "gitlab", "branch": ""}, "branch '' is none"),
         ({"repository": "a/b", "provider_exists": "maybe"}, "must be true or false"),
     ):
         with pytest.raises(SettingsError, match=told):
