@@ -5,6 +5,8 @@ form that ``sha256sum --check`` reads. The same commit gives the same bytes, whe
 are those of the commit (or ``SOURCE_DATE_EPOCH``), and only what git knows of is looked at. The wheel is made from the
 source distribution, so that one can stand for the other. Nothing is left behind in the checkout but dist/.
 
+For a release, whose ``TAG`` is set, nothing is built as long as something is not committed.
+
 ``REPOSITORY_URL`` is where the links of the packages lead to, such as https://github.com/someone/tagstream.
 """
 
@@ -35,6 +37,12 @@ def main() -> None:
     )
     parser.add_argument("--into", type=Path, default=ROOT / "dist", help="A folder, which is replaced.")
     into: Path = parser.parse_args().into.resolve()
+    changed, tag = _git("status", "--porcelain").splitlines(), os.environ.get("TAG")
+    if changed and tag:
+        sys.exit(
+            f"Release {tag} is not built: not all is committed, {changed[0][3:]} for one. Commit or remove it, or "
+            "build without TAG."
+        )
     os.environ["SOURCE_DATE_EPOCH"] = os.environ.get("SOURCE_DATE_EPOCH") or _git("log", "-1", "--format=%ct").strip()
     with tempfile.TemporaryDirectory(prefix="tagstream-dist-") as temporary:
         made = Path(temporary, "dist")
@@ -53,7 +61,7 @@ def main() -> None:
         shutil.move(made, into)
     for name, digest in sums.items():
         print(f"{digest[:12]}  {into / name}")  # noqa: T201
-    if _git("status", "--porcelain"):
+    if changed:
         print("Not all that was built is committed: this is no release.", file=sys.stderr)  # noqa: T201
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 
+from release import __main__ as packages
 from release.notes import ROOT, NotesError, main, notes
 
 CHANGELOG = """# Changelog
@@ -53,3 +56,28 @@ def test_this_version_has_a_section(capsys: pytest.CaptureFixture[str]) -> None:
     assert Path(ROOT, "build", "notes.md").read_text().strip()
     assert main(["v0"]) == 1
     assert capsys.readouterr().err.startswith("Error: tag 'v0' is not of version")
+
+
+def test_what_is_not_committed_is_not_released(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def git(*arguments: str) -> None:
+        who = ("-c", "user.name=a", "-c", "user.email=a@example.com")
+        subprocess.run(["git", *who, *arguments], cwd=tmp_path, check=True, capture_output=True)
+
+    git("init")
+    git("commit", "--allow-empty", "--message", "first")
+    Path(tmp_path, "added.py").touch()
+    monkeypatch.setattr(packages, "ROOT", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["make dist", "--into", str(tmp_path / "dist")])
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1")
+    monkeypatch.setenv("TAG", "v1.2.0")
+    with pytest.raises(SystemExit, match=r"Release v1\.2\.0 is not built: not all is committed, added\.py for one"):
+        packages.main()
+    assert not (tmp_path / "dist").exists()
+    # Without a tag it only says so at the end; with one, what is committed is built: here there is nothing to build.
+    for tag, committed in (("", False), ("v1.2.0", True)):
+        if committed:
+            git("add", ".")
+            git("commit", "--message", "second")
+        monkeypatch.setenv("TAG", tag)
+        with pytest.raises(FileNotFoundError, match=r"pyproject\.toml"):
+            packages.main()
