@@ -28,14 +28,9 @@ def test_a_further_analyser_is_made_as_the_example_says(tmp_path: Path) -> None:
     analyse = _with_import((analysis / "analyse.py").read_text())
     (analysis / "analyse.py").write_text(re.sub(r"^(ANALYSERS.*)$", r"\1\n    shape,", analyse, flags=re.M))
 
+    chosen = ["-k", "a_panorama_is_wide or no_two_analysers_say"]
     done = subprocess.run(
-        [
-            sys.executable,
-            *"-m pytest -q -n 0 -p no:cacheprovider".split(),
-            str(tests),
-            "-k",
-            "a_panorama_is_wide or no_two_analysers_say",
-        ],
+        [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", str(tests), *chosen],
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -92,11 +92,25 @@ def test_what_is_cited_from_here_is_there() -> None:
     for section in SECTIONS:
         for name, about in FIGURES[section].items():
             if about["source"].startswith("docs/"):
-                assert (ROOT / about["source"]).is_file(), name
+                page = " ".join((ROOT / about["source"]).read_text().split())
+                assert about["says"], name
+                assert [one for one in about["says"] if one not in page] == [], name
             if about["source"].startswith("python -m benchmarks"):
                 from benchmarks.__main__ import GROUPS
 
                 assert about["source"].split()[-1] in GROUPS, name
+
+
+def test_what_models_take_is_what_the_page_says() -> None:
+    """Differences of the nets alone; what an int8 Lite2 takes more than an fp16 Lite0 is within the noise."""
+    about = FIGURES["measured"]["model_cpu_ms"]
+    nets = re.match(r"\D+0 ([\d.]+) ms in fp16 and ([\d.]+) in int8, Lite2 ([\d.]+) and ([\d.]+)", about["says"][0])
+    assert nets is not None
+    base, *others = map(float, nets.groups())
+    found = [about["value"][f"efficientnet-{name}"] for name in ("lite0-int8", "lite2", "lite2-int8")]
+    assert found == pytest.approx([other - base for other in others], abs=0.41)
+    ours, inception = (int(one.rpartition("| ")[2].removesuffix(" ms")) for one in about["says"][1:])
+    assert about["value"]["inception-v3"] == inception - ours
 
 
 def test_tiers_rise_and_end_open() -> None:
@@ -300,6 +314,13 @@ def test_the_page_on_scale_has_the_numbers_of_today() -> None:
         assert place > 0, number
         wrong = page[:place] + page[place:].replace("0", "9", 1)
         assert filled(wrong) == page, number
+
+
+def test_what_traces_cost_is_what_a_plan_says() -> None:
+    load = Workload(32_900_000)
+    (traces,) = (cost for cost in costs(load, size(load)) if cost.service == "X-Ray")
+    told = f"{traces.quantity / 1e6:.0f} million traces at most, ${traces.dollars:.0f} of "
+    assert told in " ".join(PAGE.read_text().split())
 
 
 def test_photos_take_the_time_that_was_measured_last() -> None:
