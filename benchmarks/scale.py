@@ -18,7 +18,7 @@ from benchmarks.simulation import Consumer, Lognormal, Outcome, Pipeline, Totals
 from stacks.settings import STAGES, Settings, settings_for
 from stacks.settings import Consumer as Deployed
 from tagstream.plan.figures import instances, measured, price, quota, tiered
-from tagstream.plan.sizing import GIB, batch_seconds, catalog_batch_seconds, copies
+from tagstream.plan.sizing import GIB, VCPU_MB, batch_seconds, catalog_batch_seconds, copies
 
 __all__ = ["SCENARIOS", "Scenario", "costs", "draw", "filled", "inputs", "pipeline", "row", "run"]
 
@@ -70,11 +70,12 @@ SCENARIOS = (
 def pipeline(settings: Settings, outages: tuple[tuple[float, float], ...] = ()) -> Pipeline:
     """A stage as the simulation knows it. What a batch takes, and the domain, is as in ``tagstream plan``."""
 
-    def consumer(name: str, seconds: Callable[[float], float], deployed: Deployed, **more: Any) -> Consumer:
+    def consumer(
+        name: str, seconds: Callable[[float], float], deployed: Deployed, cores: int = 1, **more: Any
+    ) -> Consumer:
         wait = seconds(0)
-        # Of one photo: that two of a batch may share more than one vCPU is left out.
         return Consumer(
-            Lognormal(wait, seconds(1) - wait, SPREAD),
+            Lognormal(wait, seconds(1) - wait, SPREAD, cores),
             most=min(deployed.max_concurrency, quota("mapping_concurrency")),
             first=quota("mapping_start"),
             more_a_minute=quota("mapping_growth"),
@@ -97,6 +98,8 @@ def pipeline(settings: Settings, outages: tuple[tuple[float, float], ...] = ()) 
                 photos, photo_mb=PHOTO_MB, memory_mb=settings.classify.memory_mb, model=settings.model
             ),
             settings.classify,
+            # A photo has one thread.
+            cores=max(1, settings.classify.memory_mb // VCPU_MB),
         ),
         consumer(
             "catalog",

@@ -34,6 +34,8 @@ def test_a_stage_is_simulated_with_its_own_settings() -> None:
     assert (found.catalog.fifo, found.classify.fifo) == (True, False)
     half = replace(settings, classify=replace(settings.classify, memory_mb=settings.classify.memory_mb // 2))
     assert pipeline(half).classify.seconds != found.classify.seconds
+    two = replace(settings, classify=replace(settings.classify, memory_mb=settings.classify.memory_mb * 2))
+    assert pipeline(two).classify.seconds == replace(found.classify.seconds, cores=2)
 
 
 def test_what_a_simulated_photo_costs_is_what_a_plan_counts_for_it() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tracemalloc
 from collections import defaultdict
 from dataclasses import replace
+from random import Random
 from typing import Any
 
 import pytest
@@ -234,3 +235,13 @@ def test_memory_is_that_of_what_waits_not_of_what_has_passed() -> None:
         return found
 
     assert peak(5000) < peak(1000) + 200_000
+
+
+@given(st.integers(1, 6), st.integers(1, 10), st.integers(0, 10**6))
+def test_cores_share_a_batch(cores: int, messages: int, seed: int) -> None:
+    """No sooner than the work allows, or its longest message; and no later than one core, or a core left idle."""
+    took = Lognormal(0.5, 0.1, 0.6, cores)(Random(seed), messages)
+    alone = Lognormal(0.0, 0.1, 0.6)
+    draws = [alone(chance, 1) for chance in [Random(seed)] for _ in range(messages)]
+    assert took - 0.5 >= max(*draws, sum(draws) / cores) - 1e-9
+    assert took - 0.5 <= sum(draws) / cores + max(draws) * (1 - 1 / cores) + 1e-9
