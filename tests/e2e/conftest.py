@@ -1,4 +1,4 @@
-"""The e2e tier: the real stacks, deployed once by the real CDK CLI into a local cloud of the session's own."""
+"""The e2e tier: the real stacks, deployed once by the real CDK CLI into a local cloud of each worker's own."""
 
 from __future__ import annotations
 
@@ -191,8 +191,10 @@ def least_privilege(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.fixture(scope="session")
-def pipeline(tmp_path_factory: pytest.TempPathFactory, least_privilege: bool) -> Iterator[Pipeline]:
-    yield from deployed(tmp_path_factory, "e2e", least_privilege=least_privilege)
+def pipeline(tmp_path_factory: pytest.TempPathFactory, least_privilege: bool, worker_id: str) -> Iterator[Pipeline]:
+    """One cloud for the session; where workers share the files out among themselves, one for each of them."""
+    name = "e2e" if worker_id == "master" else f"e2e-{worker_id}"
+    yield from deployed(tmp_path_factory, name, least_privilege=least_privilege)
 
 
 def deployed(

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from tests.infra.templates import STAGES, Stage, synthesised
+from tests.infra.templates import STAGES, Assemblies, Stage, synthesised
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _assemblies(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> None:
+    base = tmp_path_factory.getbasetemp()
+    Assemblies.folder = (base if worker_id == "master" else base.parent) / "assemblies"
+    Assemblies.folder.mkdir(exist_ok=True)
 
 
 @pytest.fixture(params=STAGES)

@@ -1,13 +1,18 @@
-"""The templates of every stage, synthesised once, with references resolved across stacks."""
+"""The templates of every stage, synthesised once for all workers, with references resolved across stacks."""
 
 from __future__ import annotations
 
+import fcntl
 import functools
+import hashlib
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+
+from aws_cdk import cx_api
 
 from stacks.application import application
 from stacks.settings import settings_for
@@ -159,11 +164,31 @@ def synthesised(stage: str) -> Stage:
 
 def synthesise(context: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The templates by capability; nothing is bundled."""
-    flags = json.loads((ROOT / "cdk.json").read_text())["context"]
-    app = application(context={**flags, "aws:cdk:bundling-stacks": [], **context})
-    assembly = app.synth()
     system = settings_for(context).system
     return {
         stack.stack_name.removeprefix(f"tagstream-{system}-"): json.loads(json.dumps(stack.template))
-        for stack in assembly.stacks
+        for stack in cx_api.CloudAssembly(str(assembly(context))).stacks
     }
+
+
+class Assemblies:
+    """Where the assemblies of this session are: a folder that its workers share."""
+
+    folder: ClassVar[Path]
+
+
+def assembly(context: dict[str, Any]) -> Path:
+    """The folder of a cloud assembly with these settings, to be left as it is; nothing is bundled.
+
+    It is made by whoever asks first, and the others wait for it: so it is not for a test that patches the stacks.
+    """
+    folder = Assemblies.folder / hashlib.sha256(json.dumps(context, sort_keys=True).encode()).hexdigest()
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            begun = folder.with_suffix(".begun")
+            shutil.rmtree(begun, ignore_errors=True)
+            flags = json.loads((ROOT / "cdk.json").read_text())["context"]
+            application(context={**flags, "aws:cdk:bundling-stacks": [], **context}, outdir=str(begun)).synth()
+            begun.rename(folder)
+    return folder

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
+from aws_cdk import cx_api
 
-from stacks.application import application
 from stacks.settings import settings_for
-from tests.infra.templates import ROOT, Stage
+from tests.infra.templates import Stage, assembly
 
 # Names that are chosen rather than made up by CloudFormation, each with the reason why it has to be.
 NAMED = {
@@ -59,17 +58,15 @@ def test_nothing_has_a_name_of_its_own_but_where_it_must(stage: Stage) -> None:
         assert f"{name}-".startswith(f"tagstream-{stage.name}-")
 
 
-def assembly_of(context: dict[str, Any], outdir: Path) -> Any:
-    flags = json.loads((ROOT / "cdk.json").read_text())["context"]
-    return application(context={**flags, "aws:cdk:bundling-stacks": [], **context}, outdir=str(outdir)).synth()
+def stacks_of(context: dict[str, Any]) -> list[cx_api.CloudFormationStackArtifact]:
+    return list(cx_api.CloudAssembly(str(assembly(context))).stacks)
 
 
-def test_copies_of_a_stage_share_nothing(tmp_path: Path) -> None:
+def test_copies_of_a_stage_share_nothing() -> None:
     """In one account and region: neither a stack nor anything with a name."""
     texts = []
     for name in ("one", "two"):
-        context = {"stage": "dev", "name": name}
-        stacks = assembly_of(context, tmp_path / name).stacks
+        stacks = stacks_of({"stage": "dev", "name": name})
         assert {stack.stack_name.startswith(f"tagstream-dev-{name}-") for stack in stacks} == {True}
         texts.append({stack.stack_name: json.dumps(stack.template) for stack in stacks})
     for text in texts[0].values():
@@ -79,25 +76,26 @@ def test_copies_of_a_stage_share_nothing(tmp_path: Path) -> None:
     assert not texts[0].keys() & texts[1].keys()
 
 
-def test_a_stage_goes_to_its_account_and_region_and_asks_nobody_where_that_is(tmp_path: Path) -> None:
+def test_a_stage_goes_to_its_account_and_region_and_asks_nobody_where_that_is() -> None:
     context = {"stage": "prod", "account": "123456789012", "region": "eu-west-1", "alarm_email": "a@example.com"}
     zones = {"domain.zone_names": "eu-west-1a,eu-west-1b,eu-west-1d"}
-    assembly = assembly_of(context | zones, tmp_path)
-    assert {stack.environment.name for stack in assembly.stacks} == {"aws://123456789012/eu-west-1"}
+    stacks = stacks_of(context | zones)
+    assert {stack.environment.name for stack in stacks} == {"aws://123456789012/eu-west-1"}
     # Zones of a region that is known would be looked up, with credentials.
-    assert "missing" not in json.loads((tmp_path / "manifest.json").read_text())
+    assert "missing" not in json.loads((assembly(context | zones) / "manifest.json").read_text())
     subnets = {
         resource["Properties"]["AvailabilityZone"]
-        for stack in assembly.stacks
+        for stack in stacks
         for resource in stack.template["Resources"].values()
         if resource["Type"] == "AWS::EC2::Subnet"
     }
     assert subnets == {"eu-west-1a", "eu-west-1b", "eu-west-1d"}
 
 
-def test_without_an_account_it_goes_where_the_credentials_lead(stage: Stage, tmp_path: Path) -> None:
-    assembly = assembly_of({"stage": stage.name}, tmp_path)
-    assert {stack.environment.name for stack in assembly.stacks} == {"aws://unknown-account/unknown-region"}
+def test_without_an_account_it_goes_where_the_credentials_lead(stage: Stage) -> None:
+    assert {stack.environment.name for stack in stacks_of({"stage": stage.name})} == {
+        "aws://unknown-account/unknown-region"
+    }
 
 
 @pytest.mark.parametrize(
@@ -128,11 +126,10 @@ def test_what_the_domain_refers_to_stays_with_it(prod: Stage) -> None:
     assert set(options["SecurityGroupIds"]) <= stays
 
 
-def test_stages_that_keep_nothing_leave_nothing(stage: Stage, tmp_path: Path) -> None:
+def test_stages_that_keep_nothing_leave_nothing(stage: Stage) -> None:
     """What stays by CloudFormation's own rules, such as log groups that nobody declared, is not to be seen here."""
     keeps = settings_for({"stage": stage.name}).retain_data
     retained = [r.id for r in stage.resources if r.raw.get("DeletionPolicy", "Delete") != "Delete"]
     assert bool(retained) is keeps
     # And only what keeps data is protected from being deleted by mistake.
-    artifacts = assembly_of({"stage": stage.name}, tmp_path).stacks
-    assert {bool(stack.termination_protection) for stack in artifacts} == {keeps}
+    assert {bool(stack.termination_protection) for stack in stacks_of({"stage": stage.name})} == {keeps}
