@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import signal
+import time
 from pathlib import Path
 
 import boto3
@@ -48,6 +49,7 @@ def test_a_download_ends_with_how_to_go_on(
     with running("topics", "-v", "download", "in", file, "--endpoint-url", endpoint) as command:
         while not (tmp_path / ".file.tagstream-spool").exists():
             assert command.process.poll() is None
+            time.sleep(0.01)
         command.signal(number)
         returned, output = command.finish()
     assert returned == code, output
