@@ -396,6 +396,14 @@ class Running:
         return self.result
 
 
+def at_work(topics: Topics, gate: Gate) -> Running:
+    """A worker with deadlines of a second, whose step has begun and waits to be let go on."""
+    settings = WorkerSettings(deadline=1, idle_timeout=0)
+    running = Running(Worker(topics, "in", "out", Step(gate.program), settings=settings))
+    gate.await_start()
+    return running
+
+
 def test_deadlines_are_refreshed_while_a_step_runs(gate: Gate, tmp_path: Path) -> None:
     refreshed = threading.Semaphore(0)
 
@@ -405,10 +413,7 @@ def test_deadlines_are_refreshed_while_a_step_runs(gate: Gate, tmp_path: Path) -
 
     topics = make(MemorySqs(intercept=count))
     put(topics, b"x\n")
-    running = Running(
-        Worker(topics, "in", "out", Step(gate.program), settings=WorkerSettings(deadline=1, idle_timeout=0))
-    )
-    gate.await_start()
+    running = at_work(topics, gate)
     started = time.monotonic()
     while time.monotonic() - started < 1.2:
         assert refreshed.acquire(timeout=10)
@@ -426,10 +431,7 @@ def test_a_message_that_could_not_be_refreshed_in_time_is_neither_published_nor_
 
     topics = make(MemorySqs(intercept=deny))
     put(topics, b"x\n")
-    running = Running(
-        Worker(topics, "in", "out", Step(gate.program), settings=WorkerSettings(deadline=1, idle_timeout=0))
-    )
-    gate.await_start()
+    running = at_work(topics, gate)
     # Somebody else gets it when its deadline has passed, and keeps it.
     [theirs] = topics.pull("in", timeout=5, visibility_timeout=60)
     gate.let()
@@ -449,10 +451,7 @@ def test_a_message_that_is_with_others_is_given_up_at_the_first_refusal(gate: Ga
 
     topics = make(MemorySqs(intercept=note))
     put(topics, b"x\n")
-    running = Running(
-        Worker(topics, "in", "out", Step(gate.program), settings=WorkerSettings(deadline=1, idle_timeout=0))
-    )
-    gate.await_start()
+    running = at_work(topics, gate)
     topics.purge("in")
     topics.delete("in-dead-letter")
     assert asked.wait(10)
