@@ -281,11 +281,9 @@ def _second(text: str) -> float:
 
 
 def _at_once(mapping: dict[str, Any], fifo: bool) -> int:
-    from tagstream.local.cloud import ROOT
-
     known = {name: mapping[name] for name in ("UUID", "ScalingConfig") if name in mapping}
     asked = subprocess.run(
-        [ROOT / ".venv-local" / "bin" / "python", "-c", _ASK, json.dumps([known, fifo])],
+        [Path(__file__).resolve().parents[1] / ".venv-local" / "bin" / "python", "-c", _ASK, json.dumps([known, fifo])],
         capture_output=True,
         text=True,
         timeout=60,

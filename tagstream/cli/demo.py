@@ -20,10 +20,11 @@ from tagstream.catalog.meant import Shows
 from tagstream.cli.common import emit, progress
 from tagstream.cli.next_steps import called_as, steps
 from tagstream.errors import ConfigurationError, LocalCloudError
-from tagstream.local.cloud import HOME, ROOT, Connection, LocalCloud
-from tagstream.local.deployment import need_checkout
+from tagstream.local import project
+from tagstream.local.cloud import HOME, Connection, LocalCloud
 from tagstream.local.photos import PHOTOS, fetch
 from tagstream.pipeline.uploads import Upload, find_uploads, upload_all
+from tagstream.places import CHECKOUT, made
 
 __all__ = ["run", "what_next"]
 
@@ -73,7 +74,7 @@ class _Shown:
 
 def run(folder: Path | None = None) -> bool:
     """Show everything, with the demo's photos or those in ``folder``; whether every photo was found as it should."""
-    need_checkout()
+    project.ready(_say)
     began = time.monotonic()
     photos = _photos(folder)
     HOME.mkdir(parents=True, exist_ok=True)
@@ -113,7 +114,7 @@ def _photos(folder: Path | None) -> list[_Shown]:
             raise ConfigurationError(f"there are no photos in {folder}")
         return [_Shown(upload, None) for upload in uploads]
     _say("Getting the photos (25 MB the first time) …")
-    paths = fetch(ROOT / "build" / "photos")
+    paths = fetch(made() / "photos")
     return [_Shown(Upload(path, path.name), photo.tags) for path, photo in zip(paths, PHOTOS, strict=True)]
 
 
@@ -236,9 +237,9 @@ def _questions(photos: list[_Shown], *, own: bool) -> list[list[str]]:
 def what_next(folder: Path | None, questions: list[list[str]]) -> str:
     """What to type for a cloud that stays, with the same photos in it; the last question is asked again."""
     command = called_as()
-    photos = shlex.quote(os.path.relpath(folder or ROOT / "build" / "photos"))
+    photos = shlex.quote(os.path.relpath(folder or made() / "photos"))
     typed = [
-        (f"{command} local up", "start a cloud that stays (or: make up)"),
+        (f"{command} local up", "start a cloud that stays" + (" (or: make up)" if CHECKOUT else "")),
         (f"{command} images upload {photos} --wait", "the same photos, until they can be searched"),
         *((f"{command} images {shlex.join(asked)}", "found by what they show") for asked in questions[-1:]),
         (f"{command} local down", "stop it and delete what it holds"),

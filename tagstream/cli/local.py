@@ -11,6 +11,7 @@ import click
 
 from tagstream.cli.common import FAILED, emit, json_option
 from tagstream.cli.next_steps import called_as, photos_at_hand, steps
+from tagstream.places import made
 
 if TYPE_CHECKING:
     from tagstream.local.gallery import Gallery
@@ -60,7 +61,7 @@ def up(port: int | None, least_privilege: bool) -> None:
     else:
         click.echo("\nThe local cloud is up. What next:\n")
     command = called_as()
-    photos = photos_at_hand(cloud.ROOT / "build" / "photos")
+    photos = photos_at_hand(made() / "photos")
     typed = [
         (f"{command} images upload {photos or 'FOLDER'} --wait", "photos in" if photos else "your photos in"),
         (f"{command} images search cat", "found by what they show"),

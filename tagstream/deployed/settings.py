@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tagstream.errors import ConfigurationError
-from tagstream.local.deployment import ROOT
+from tagstream.places import CHECKOUT
 
 __all__ = ["StageSettings", "settings_of"]
 
@@ -30,11 +30,11 @@ def settings_of(stage: str, context: Mapping[str, str]) -> StageSettings:
 
     Raises :class:`ConfigurationError` for a stage or a setting that there is not, and where the stacks are missing.
     """
-    if not (ROOT / "stacks" / "settings.py").is_file():
+    if CHECKOUT is None:
         raise ConfigurationError("the settings of stages are in the clone, under stacks/: run it from there.")
     done = subprocess.run(
         [sys.executable, "-m", "stacks", "settings", json.dumps({"stage": stage, **context})],
-        cwd=ROOT,
+        cwd=CHECKOUT,
         capture_output=True,
         text=True,
         timeout=_SECONDS,

@@ -25,8 +25,9 @@ from types import TracebackType
 from typing import Self
 
 from tagstream.errors import LocalCloudError
+from tagstream.local import project
 from tagstream.local.connection import Connection
-from tagstream.local.deployment import ROOT, deploy, need_checkout
+from tagstream.local.deployment import deploy
 from tagstream.local.gallery import Gallery, make_user
 from tagstream.local.state import Process, State
 from tagstream.places import CHECKOUT, made
@@ -34,7 +35,6 @@ from tagstream.places import CHECKOUT, made
 __all__ = [
     "DEFAULT_PORT",
     "HOME",
-    "ROOT",
     "Connection",
     "LocalCloud",
     "Status",
@@ -108,20 +108,17 @@ class LocalCloud:
         Raises :class:`LocalCloudError` if the port is taken (saying by whom, if that can be known), if set-up has
         not been done, or if one of the two doesn't start.
         """
-        need_checkout()
+        if self._port:
+            _check_port(self._port)
+        root = project.ready(self._report)
         from osmem_server import resolve_binary
 
         from tagstream.local.supervisor import Settings
 
-        python = ROOT / ".venv-local" / "bin" / "python"
-        if not python.exists():
-            raise LocalCloudError("the local cloud is not installed: run 'make setup' first.")
-        if self._port:
-            _check_port(self._port)
         self._report("Starting AWS and OpenSearch on this machine …")
         self._directory.mkdir(parents=True, exist_ok=True)
         settings = Settings(
-            python=str(python),
+            python=str(root / ".venv-local" / "bin" / "python"),
             search_binary=resolve_binary(),
             port=self._port,
             temporary=str(self._directory / "private"),
@@ -134,7 +131,7 @@ class LocalCloud:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            cwd=ROOT,
+            cwd=root,
             start_new_session=True,
         )
         try:
@@ -208,8 +205,8 @@ def connection(directory: Path = HOME) -> Connection:
     state = State.read(directory / "state.json")
     if state is None and CHECKOUT is None:
         raise LocalCloudError(
-            f"no local cloud is known in {directory}. It is run from a checkout ('make up'): set "
-            "TAGSTREAM_LOCAL_HOME to the checkout's build/local to reach it from here; --stage names a stage on AWS."
+            f"no local cloud is known in {directory}: start one with 'tagstream local up', or, to reach that of a "
+            "checkout, set TAGSTREAM_LOCAL_HOME to its build/local; --stage names a stage on AWS."
         )
     if state is None:
         raise LocalCloudError("the local cloud is not running: start it with 'tagstream local up' (or 'make up').")
@@ -226,7 +223,7 @@ def up(
     If it fails or is interrupted, a cloud that was not there before is not there afterwards; one that ran before
     runs on, with what CloudFormation rolled back to.
     """
-    need_checkout()
+    project.check()
     with _lock(directory):
         state = State.read(directory / "state.json")
         if state is not None and state.running():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -13,12 +14,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from tagstream.errors import LocalCloudError
+from tagstream.local import project
 from tagstream.local.supervisor import stop_trees
-from tagstream.places import CHECKOUT
 
-__all__ = ["ROOT", "STAGE", "deploy", "need_checkout"]
+__all__ = ["STAGE", "deploy"]
 
-ROOT = Path(__file__).resolve().parents[2]
 STAGE = "local"
 _REGION = "us-east-1"
 _ACCOUNT = "000000000000"
@@ -29,15 +29,6 @@ _LONGEST_SECONDS = 3600.0
 
 def _nobody_watches(_pid: int) -> None:
     """For a cloud that outlives the command anyway."""
-
-
-def need_checkout() -> None:
-    """Raises :class:`LocalCloudError` if this is no checkout: an installed package has no stacks to deploy."""
-    if CHECKOUT is None:
-        raise LocalCloudError(
-            "the local cloud deploys the stacks of a checkout, which an installed tagstream has not: clone the "
-            "repository and run 'make up' there."
-        )
 
 
 def deploy(
@@ -54,22 +45,23 @@ def deploy(
     ``target`` are the environment variables that lead to the cloud; ``private`` is its directory for temporary
     files; ``watch`` is told the pid of every command. ``settings`` are those of the stage that are to differ.
     """
-    if not (ROOT / "node_modules" / ".bin" / "cdk").exists():
-        raise LocalCloudError("the CDK CLI is not installed: run 'make setup' first.")
+    root = project.ready(report)
     assembly = private / "cdk.out"
     logs.mkdir(parents=True, exist_ok=True)
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "CDK_"))}
     environment |= dict(target) | {
-        "PATH": f"{ROOT / '.venv' / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         "TMPDIR": str(private),
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": str(root),
         "NO_COLOR": "1",
     }
     # The CLI by way of stacks/__main__.py: a banner about the Node version would be all that a newcomer sees.
     cdk = [sys.executable, "-m", "stacks"]
     common = ["--no-notices", "--no-color", "--no-version-reporting"]
     contexts = [f"--context={name}={value}" for name, value in ({"stage": STAGE} | dict(settings or {})).items()]
-    synth = [*cdk, "synth", "--quiet", *contexts, "--output", str(assembly), *common]
+    # By this Python: that of cdk.json is there in a checkout only.
+    app = f"{shlex.quote(sys.executable)} app.py"
+    synth = [*cdk, "synth", "--quiet", *contexts, "--app", app, "--output", str(assembly), *common]
     # From a directory without a cdk.json, for it to need no app: so it can go on beside the synthesis.
     bootstrap = [*cdk, "bootstrap", f"aws://{_ACCOUNT}/{_REGION}", *common]
     deployment = [*cdk, "deploy", "--all", "--app", str(assembly), "--require-approval", "never", *common]
@@ -83,7 +75,7 @@ def deploy(
 
         report("Synthesising the stacks and bootstrapping the account …")
         bootstrapping = run("bootstrap", bootstrap, private)
-        synthesising = run("synth", synth, ROOT)
+        synthesising = run("synth", synth, root)
         for line in synthesising.lines():
             if line.startswith("Bundling "):
                 report(f"  {line}")

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tagstream.local.cloud import HOME, ROOT, Connection, LocalCloud, connection
+from tagstream.local.cloud import HOME, Connection, LocalCloud, connection
+from tests.documents import ROOT
 from tests.e2e.conftest import Pipeline
 
 __all__ = ["cloud"]

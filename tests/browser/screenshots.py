@@ -9,13 +9,13 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import expect
 
-from tagstream.local.cloud import ROOT
 from tagstream.local.gallery import Gallery
 from tagstream.local.photos import fetch
 from tests.browser.chrome import browser
 from tests.browser.cloud import cloud
 from tests.browser.shelf import Shelf
 from tests.browser.visitor import Visitor
+from tests.documents import ROOT
 
 IMAGES = ROOT / "docs" / "images"
 LARGEST = 150_000

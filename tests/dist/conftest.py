@@ -37,15 +37,15 @@ def interpreter(version: str) -> str | None:
     return None
 
 
-def run(*command: str | Path, **options: Any) -> str:
-    """What a command prints to both; it has to succeed."""
+def run(*command: str | Path, timeout: float = 240, **options: Any) -> str:
+    """What a command prints to both; it has to succeed within ``timeout`` seconds."""
     done = subprocess.run(
         [str(part) for part in command],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
-        timeout=240,
+        timeout=timeout,
         **options,
     )
     assert done.returncode == 0, f"{command}\n{done.stdout}"

@@ -8,6 +8,7 @@ import os
 import re
 import sys
 import tarfile
+import tomllib
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from email.parser import Parser
@@ -21,6 +22,7 @@ from tagstream.machine import DEFAULT_MODELS, default_models
 from tests.dist.conftest import PROGRAMS, ROOT, VERSIONS, Environment, Published, run
 
 HERE = "{}.{}".format(*sys.version_info)
+CARRIED = "tagstream/local/checkout"
 EXTRAS = ("base", "topics", "catalog", "classify")
 
 pytestmark = pytest.mark.dist
@@ -117,9 +119,9 @@ def test_the_command_line_works_outside_of_a_checkout_and_builds_models_with_the
     assert topic in tagstream("topics", "list")
 
     for arguments, message in (
-        (("local", "up"), "stacks of a checkout"),
-        (("local", "demo"), "stacks of a checkout"),
-        (("images", "stats"), "set TAGSTREAM_LOCAL_HOME"),
+        (("local", "up"), "run pip install 'tagstream[local]'"),
+        (("local", "demo"), "run pip install 'tagstream[local]'"),
+        (("images", "stats"), "start one with 'tagstream local up'"),
         (("models", "build", "efficientnet-lite2"), "run pip install 'tagstream[models]'"),
     ):
         code, said = at.fails("tagstream", *arguments)
@@ -152,8 +154,8 @@ def test_the_lowest_versions_that_are_allowed_will_do(
     environment: Callable[[str], Environment], published: Published, aws: Mapping[str, str], photo: Path
 ) -> None:
     at = environment(HERE)
-    at.install("--only-binary=:all:", *lowest(published.wheel, {*EXTRAS, "zstd", "cli", "models"} - {"base"}))
-    installed(at, published, "cli,models")
+    at.install("--only-binary=:all:", *lowest(published.wheel, {*EXTRAS, "zstd", "cli", "models", "local"} - {"base"}))
+    installed(at, published, "cli,models,local")
     for extra in (*EXTRAS[1:], "models"):
         use(at, extra, aws, photo)
     for arguments in (
@@ -165,6 +167,9 @@ def test_the_lowest_versions_that_are_allowed_will_do(
         ("models", "list"),
     ):
         at.run("-m", "tagstream", *arguments, **aws)
+    # What brings the local cloud up: the stacks that the wheel carries, on the versions that its extra allows.
+    carried = Path(at.run("-c", "import tagstream; print(tagstream.__path__[0])").strip(), "local", "checkout")
+    at.run("-W", "ignore", "-c", "import stacks.application", PYTHONPATH=str(carried))
     code, said = at.fails("tagstream", "topics", "creat", "lowest")
     assert (code, "Did you mean 'create'" in said) == (2, True), said
 
@@ -197,11 +202,18 @@ def test_the_wheel_of_the_source_distribution_is_the_wheel_of_the_checkout(
 
 
 def test_all_that_the_code_reads_is_in_the_wheel_and_nothing_else(published: Published) -> None:
-    tracked = run("git", "ls-files", "tagstream", cwd=ROOT).split()
+    """And what the local cloud deploys, which a checkout has beside it."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    deployed = settings["hooks"]["custom"]["files"]
+    tracked = [
+        *run("git", "ls-files", "tagstream", cwd=ROOT).split(),
+        *(f"{CARRIED}/{name}" for name in run("git", "ls-files", *deployed, cwd=ROOT).split()),
+    ]
     with zipfile.ZipFile(published.wheel) as archive:
         inside = {name for name in archive.namelist() if ".dist-info/" not in name}
         about = {name.partition(".dist-info/")[2] for name in archive.namelist()} - {""}
-    assert inside == {name for name in tracked if (ROOT / name).is_file()}
+    assert inside == {name for name in tracked if (ROOT / name.removeprefix(f"{CARRIED}/")).is_file()}
+    assert {f"{CARRIED}/{name}" for name in ("cdk.json", "lambdas/api/requirements.lock")} <= inside
     assert {"tagstream/py.typed", "tagstream/vocabulary/tree.json", "tagstream/local/requirements.txt"} <= inside
     assert {"licenses/LICENSE", "licenses/NOTICE", "licenses/tagstream/vocabulary/LICENCE-WordNet.txt"} <= about
 

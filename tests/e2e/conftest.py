@@ -14,8 +14,9 @@ from typing import Any, TypeVar
 
 import pytest
 
-from tagstream.local.cloud import ROOT, Connection, LocalCloud
+from tagstream.local.cloud import Connection, LocalCloud
 from tagstream.local.photos import fetch
+from tests.documents import ROOT
 
 T = TypeVar("T")
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tagstream.local.cloud import ROOT, LocalCloud
+from tagstream.local.cloud import LocalCloud
+from tests.documents import ROOT
 from tests.e2e.conftest import clean_environment, eventually
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1200)]

@@ -73,19 +73,26 @@ def test_the_examples_of_errors_are_true() -> None:
     assert (tried.failed, tried.attempted > 0) == (0, True)
 
 
-@pytest.mark.parametrize("command", [("local", "up"), ("local", "demo"), ("images", "stats")])
-def test_what_needs_a_checkout_says_so(
-    command: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("command", "then"),
+    [
+        (("local", "up"), "clone the repository"),
+        (("local", "demo"), "clone the repository"),
+        (("images", "stats"), "start one with 'tagstream local up'"),
+    ],
+)
+def test_a_package_without_the_stacks_says_where_they_are(
+    command: tuple[str, ...], then: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from click.testing import CliRunner
 
     from tagstream.cli import main
-    from tagstream.local import cloud, deployment
+    from tagstream.local import cloud, project
 
-    monkeypatch.setattr(deployment, "CHECKOUT", None)
+    monkeypatch.setattr(project, "CHECKOUT", None)
     monkeypatch.setattr(cloud, "CHECKOUT", None)
     monkeypatch.setattr(cloud.connection, "__defaults__", (tmp_path / "nothing",))
     done = CliRunner().invoke(main, command)
     assert done.exit_code == 1
-    assert "checkout" in done.stderr
+    assert then in done.stderr
     assert list(tmp_path.iterdir()) == []
