@@ -20,6 +20,7 @@ GROUPS = {
     "thumbnails": ("benchmarks.thumbnails:thumbnails", "a photo with its thumbnails, and without"),
     "agreement": ("benchmarks.classification:agreement", "the fast path's answers"),
     "bundle": ("benchmarks.bundle:bundle", "the classify function's bundle: size, cold start, memory"),
+    "starts": ("benchmarks.starts:starts", "cold starts of the functions that ask OpenSearch"),
     "catalog": ("benchmarks.catalog:catalog", "the catalog function's requests"),
     "search": ("benchmarks.search:search", "searches, and what a document needs (OPENSEARCH_URL for a real one)"),
     "uploads": ("benchmarks.uploads:uploads", "the CPU that uploading small photos takes"),

@@ -20,7 +20,7 @@ from benchmarks.photos import enlarged, originals
 from benchmarks.report import Results, Skipped, faster, limited, median, noted
 from benchmarks.storage import storage
 
-__all__ = ["bundle"]
+__all__ = ["bundle", "first_answer"]
 
 HERE = Path(__file__).parent
 # Lambda's limit for a function's unzipped code; AWS writes MB and means 262,144,000 bytes.
@@ -110,13 +110,13 @@ def _cold_start(results: Results, programs: Mapping[str, list[str]], rounds: int
         event = json.dumps({"Records": [message]})
 
         def start_ours(program: list[str], _: int) -> float:
-            seconds, answer = _first_answer([*program, "answer", event], environment)
+            seconds, answer = first_answer([*program, "answer", event], environment)
             if answer != {"batchItemFailures": []}:
                 raise RuntimeError(f"the function answered {answer}")
             return 1e3 * seconds
 
         def start_classic(_: int) -> float:
-            return 1e3 * _first_answer(classic, {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"})[0]
+            return 1e3 * first_answer(classic, {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"})[0]
 
         say(f"  {rounds} rounds of cold starts ...")
         # One core, about what Lambda grants the function. The first start reads from the disk.
@@ -134,7 +134,7 @@ def _cold_start(results: Results, programs: Mapping[str, list[str]], rounds: int
     )
 
 
-def _first_answer(program: list[str], environment: Mapping[str, str]) -> tuple[float, Any]:
+def first_answer(program: list[str], environment: Mapping[str, str]) -> tuple[float, Any]:
     """Seconds from the start of a process to the line with its answer, and the answer."""
     started = time.perf_counter()
     with subprocess.Popen(
@@ -157,6 +157,6 @@ def _memory(results: Results, program: list[str]) -> None:
     places = dict.fromkeys(("INGEST_QUEUE_URL", "CATALOG_QUEUE_URL", "THUMBNAILS_BUCKET"), "http://127.0.0.1/q")
     environment = {"PATH": os.defpath, **places, "AWS_REGION": "us-east-1"}
     environment |= {"AWS_DEFAULT_REGION": "us-east-1", "POWERTOOLS_METRICS_NAMESPACE": "Tagstream"}
-    answers = [_first_answer([*program, "memory", str(photo)], environment)[1] for _ in range(3)]
+    answers = [first_answer([*program, "memory", str(photo)], environment)[1] for _ in range(3)]
     for name, what in (("rest", "memory at rest, model loaded"), ("peak", "peak memory with a 50-megapixel JPEG")):
         results.rows.append(noted(what, median(answer[name] for answer in answers), unit="MB"))

@@ -38,7 +38,7 @@ def capacity(rounds: int) -> Results:  # noqa: ARG001 - as every group is called
         return results
     with endpoint() as (client, _, used):
         results.rows += _written(client)
-        client.indices.delete(index=f"{INDEX}-v*")
+        client.request("DELETE", f"{INDEX}-v*")
         results.rows += _stored(client, used)
     return results
 
@@ -90,7 +90,7 @@ def _written(client: Any) -> list[Any]:
     ]
 
     def spent() -> float:
-        nodes = client.nodes.stats(metric="process")["nodes"].values()
+        nodes = client.request("GET", "_nodes/stats/process")["nodes"].values()
         return float(sum(node["process"]["cpu"]["total_in_millis"] for node in nodes))
 
     # A Java machine compiles what it has done some thousand times.
@@ -118,7 +118,7 @@ def _stored(client: Any, used: Any) -> list[Any]:
 
     store(client, CatalogStore(client, INDEX), 0, STORED)
     disk = used()
-    documents = client.indices.stats(index=INDEX)["_all"]["primaries"]["docs"]["count"]
+    documents = client.request("GET", f"{INDEX}/_stats")["_all"]["primaries"]["docs"]["count"]
     say(f"  {STORED:,} images of {documents / STORED:.1f} Lucene documents")
     return [
         noted("an image in the index, OpenSearch", disk / STORED, unit="bytes"),

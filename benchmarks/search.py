@@ -81,22 +81,23 @@ def endpoint() -> Iterator[tuple[Any, str, Any]]:
     from osmem_server import OsmemServer
 
     from tagstream.catalog import mapping
-    from tagstream.catalog.client import connect
+    from tagstream.catalog.client import NotFound, connect
 
     if url := os.environ.get("OPENSEARCH_URL"):
         client = connect(url, timeout=120)
 
         def on_disk() -> int:
-            if not client.indices.exists(index=INDEX):
+            try:
+                client.request("POST", f"{INDEX}/_forcemerge", params={"max_num_segments": "1"})
+            except NotFound:
                 return 0
-            client.indices.forcemerge(index=INDEX, params={"max_num_segments": 1})
-            stats = client.indices.stats(index=INDEX)
+            stats = client.request("GET", f"{INDEX}/_stats")
             return int(stats["_all"]["primaries"]["store"]["size_in_bytes"])
 
         try:
             yield client, "OpenSearch", on_disk
         finally:
-            client.indices.delete(index=mapping.index_name(INDEX), params={"ignore_unavailable": "true"})
+            client.request("DELETE", mapping.index_name(INDEX), params={"ignore_unavailable": "true"})
         return
     with OsmemServer.start(japanese=False) as server:
         pid = server.process.pid
@@ -117,9 +118,9 @@ def store(client: Any, catalog: Any, first: int, last: int) -> None:
         for number in range(start, min(start + 1000, last)):
             made = _document(number, chance)
             lines += [{"index": {"_index": INDEX, "_id": made["id"]}}, made]
-        if client.bulk(body=lines)["errors"]:
+        if client.request("POST", "_bulk", lines)["errors"]:
             raise RuntimeError("documents were refused")
-    client.indices.refresh(index=INDEX)
+    client.request("POST", f"{INDEX}/_refresh")
 
 
 def _document(number: int, chance: random.Random) -> dict[str, Any]:

@@ -6,9 +6,7 @@ import os
 from dataclasses import dataclass
 from functools import cache
 
-from opensearchpy import OpenSearch
-
-from tagstream.catalog.client import connect
+from tagstream.catalog.client import Client, connect
 from tagstream.catalog.store import CatalogStore
 from tagstream.catalog.thumbnails import Bin
 
@@ -37,7 +35,7 @@ class Connection:
         )
 
     @property
-    def client(self) -> OpenSearch:
+    def client(self) -> Client:
         return _client(self.endpoint, self.timeout)
 
     @property
@@ -50,6 +48,6 @@ class Connection:
 
 
 @cache
-def _client(endpoint: str, timeout: float) -> OpenSearch:
+def _client(endpoint: str, timeout: float) -> Client:
     """Made once in a function's life."""
     return connect(endpoint, timeout=timeout)

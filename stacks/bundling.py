@@ -83,6 +83,7 @@ _STRIPPED = (
     "ai_edge_litert/tools",
     "ai_edge_litert/vendors",
     "flatbuffers",
+    "google",
     "ml_dtypes",
     "tqdm",
     "numpy/_core/include",
@@ -123,10 +124,6 @@ _STRIPPED = (
     "*.dist-info/RECORD",
     "*.dist-info/INSTALLER",
     "*.dist-info/REQUESTED",
-    # opensearch-py: its other transport.
-    "google",
-    "grpc",
-    "opensearch",
 )
 # Powertools: HTTP APIs; of use to a function that checks requests, which takes pydantic.
 _STRIPPED_UNLESS = {"aws_lambda_powertools/event_handler": "pydantic"}

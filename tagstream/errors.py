@@ -7,7 +7,7 @@ TagstreamError
 ├── ImageRejected           an image that can never be classified; ``reason`` is for people
 ├── MissingPackage          a package that a part of Tagstream needs is not installed
 ├── AwsError                AWS refused a request or did not answer
-├── CatalogError            OpenSearch refused or did not answer
+├── CatalogError            OpenSearch refused or did not answer; see :mod:`tagstream.catalog.client`
 ├── QueryError              a search that cannot be answered as asked; the message says what to change
 ├── LocalCloudError         the local cloud could not be started, deployed to or stopped
 └── TopicError              see :mod:`tagstream.topics`

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -10,7 +11,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from opensearchpy.connection.http_urllib3 import Urllib3HttpConnection
+from urllib3 import HTTPConnectionPool, HTTPResponse
 
 from stacks.access import DOMAIN_ACCESS
 
@@ -64,24 +65,19 @@ class DomainPolicy:
             self._function = before
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Between the client and its connection."""
-        made: Callable[..., Any] = Urllib3HttpConnection.perform_request
+        """Where requests go out; boto3's end before, in moto."""
+        made: Callable[..., Any] = HTTPConnectionPool.urlopen
 
-        def perform_request(
-            connection: Urllib3HttpConnection, method: str, url: str, *arguments: Any, **more: Any
-        ) -> Any:
+        def urlopen(pool: HTTPConnectionPool, method: str, url: str, *arguments: Any, **more: Any) -> Any:
             if self._function is not None:
                 path = unquote(url.partition("?")[0].lstrip("/"))
                 by = granted(self._function, method, path)
                 if not by:
                     self.refused.append((self._function, method, path))
                     action = f"es:ESHttp{method.title()}"
-                    connection._raise_error(
-                        403,
-                        json.dumps({"Message": f"{self._function} is not authorized to perform: {action} on {path}"}),
-                        "application/json",
-                    )
+                    said = {"Message": f"{self._function} is not authorized to perform: {action} on {path}"}
+                    return HTTPResponse(io.BytesIO(json.dumps(said).encode()), status=403, preload_content=False)
                 self.used |= by
-            return made(connection, method, url, *arguments, **more)
+            return made(pool, method, url, *arguments, **more)
 
-        monkeypatch.setattr(Urllib3HttpConnection, "perform_request", perform_request)
+        monkeypatch.setattr(HTTPConnectionPool, "urlopen", urlopen)

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from opensearchpy import OpenSearch
-
 from tagstream.catalog import mapping
-from tagstream.catalog.client import catalog_errors
+from tagstream.catalog.client import Client
 
 __all__ = ["condition", "differences"]
 
 
-def condition(client: OpenSearch, alias: str, *, shards: int = 1) -> dict[str, Any]:
+def condition(client: Client, alias: str, *, shards: int = 1) -> dict[str, Any]:
     """What there is behind ``alias``, as JSON. Raises :class:`tagstream.errors.CatalogError`.
 
     ``index`` is the one behind the alias, None without one; ``indexes`` are all, of every version. ``wanted`` is the
@@ -22,42 +20,42 @@ def condition(client: OpenSearch, alias: str, *, shards: int = 1) -> dict[str, A
     are counts by status: classified, rejected, removed (tombstones); ``seen_by`` those of classified ones by
     "model vocabulary".
     """
-    with catalog_errors():
-        indexes: Mapping[str, Any] = client.indices.get_alias(index=mapping.index_pattern(alias))
-        current = sorted(name for name, about in indexes.items() if alias in about.get("aliases", {}))
-        state: dict[str, Any] = {
-            "alias": alias,
-            "index": current[0] if len(current) == 1 else None,
-            "behind_alias": current,
-            "indexes": sorted(indexes),
-            "wanted": mapping.index_name(alias, shards=shards),
-            "differs": [],
-            "blocked": [],
-            "images": {},
-            "seen_by": {},
-        }
-        if len(current) != 1:
-            return state
-        name = current[0]
-        if mapping.index_generation(name)[0] == state["wanted"]:
-            state["wanted"] = name
-        there = client.indices.get_mapping(index=name)[name]["mappings"]
-        state["blocked"] = mapping.blocks(client.indices.get_settings(index=name)[name])
-        if name == state["wanted"]:
-            state["differs"] = sorted(differences(mapping.settings_and_mappings()["mappings"], there))
-        counted = client.search(
-            index=name,
-            body={
-                "size": 0,
-                "aggs": {
-                    "status": {"terms": {"field": "status", "size": 10}},
-                    "model": {
-                        "terms": {"field": "model", "size": 100},
-                        "aggs": {"vocabulary": {"terms": {"field": "vocabulary", "size": 100, "missing": ""}}},
-                    },
+    indexes: Mapping[str, Any] = client.request("GET", f"{mapping.index_pattern(alias)}/_alias")
+    current = sorted(name for name, about in indexes.items() if alias in about.get("aliases", {}))
+    state: dict[str, Any] = {
+        "alias": alias,
+        "index": current[0] if len(current) == 1 else None,
+        "behind_alias": current,
+        "indexes": sorted(indexes),
+        "wanted": mapping.index_name(alias, shards=shards),
+        "differs": [],
+        "blocked": [],
+        "images": {},
+        "seen_by": {},
+    }
+    if len(current) != 1:
+        return state
+    name = current[0]
+    if mapping.index_generation(name)[0] == state["wanted"]:
+        state["wanted"] = name
+    there = client.request("GET", f"{name}/_mapping")[name]["mappings"]
+    state["blocked"] = mapping.blocks(client.request("GET", f"{name}/_settings")[name])
+    if name == state["wanted"]:
+        state["differs"] = sorted(differences(mapping.settings_and_mappings()["mappings"], there))
+    counted = client.request(
+        "POST",
+        f"{name}/_search",
+        {
+            "size": 0,
+            "aggs": {
+                "status": {"terms": {"field": "status", "size": 10}},
+                "model": {
+                    "terms": {"field": "model", "size": 100},
+                    "aggs": {"vocabulary": {"terms": {"field": "vocabulary", "size": 100, "missing": ""}}},
                 },
             },
-        )
+        },
+    )
     state["images"] = {bucket["key"]: bucket["doc_count"] for bucket in counted["aggregations"]["status"]["buckets"]}
     state["seen_by"] = {
         f"{model['key']} {vocabulary['key']}".strip(): vocabulary["doc_count"]

@@ -11,11 +11,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from opensearchpy import OpenSearch
-from opensearchpy.exceptions import NotFoundError, RequestError, TransportError
-
 from tagstream.catalog import mapping
-from tagstream.catalog.client import catalog_errors
+from tagstream.catalog.client import Client, NotFound, OpenSearchError
 from tagstream.errors import CatalogError
 
 __all__ = ["SLICES", "abandon", "rebuild_step", "reindex_step"]
@@ -30,7 +27,7 @@ _CLOCK_DIFFERENCE = "15m"
 
 
 def reindex_step(
-    client: OpenSearch,
+    client: Client,
     alias: str,
     progress: dict[str, Any] | None = None,
     *,
@@ -44,17 +41,16 @@ def reindex_step(
     Returns the progress to pass to the next call: ``state`` is ``copying`` or ``done``; ``slice`` of
     ``slices`` parts are copied. Raises :class:`CatalogError`; calling again with the same progress is safe.
     """
-    with catalog_errors():
-        source, target = _index_behind(client, alias), mapping.index_name(alias, version, shards)
-        if mapping.index_generation(source)[0] == target:
-            return _done(source)
-        if mapping.index_version(source) > version:
-            raise CatalogError(f"{alias} is at {source}, newer than this function's code: deploy the new code first")
-        return _move(client, alias, source, target, progress, shards=shards, deadline=clock() + seconds, clock=clock)
+    source, target = _index_behind(client, alias), mapping.index_name(alias, version, shards)
+    if mapping.index_generation(source)[0] == target:
+        return _done(source)
+    if mapping.index_version(source) > version:
+        raise CatalogError(f"{alias} is at {source}, newer than this function's code: deploy the new code first")
+    return _move(client, alias, source, target, progress, shards=shards, deadline=clock() + seconds, clock=clock)
 
 
 def rebuild_step(
-    client: OpenSearch,
+    client: Client,
     alias: str,
     progress: dict[str, Any] | None = None,
     *,
@@ -67,38 +63,36 @@ def rebuild_step(
     Where there is no index the next one begins empty, and an index that has lost its alias gets it again. Raises
     :class:`CatalogError` also where several indexes might be the catalog.
     """
-    with catalog_errors():
-        source = _index_at_hand(client, alias)
-        if source is None:
-            target = mapping.index_name(alias, shards=shards)
-            client.indices.create(index=target, body=mapping.index_body(target, shards, alias=alias))
-            return _done(target)
-        if progress is not None and progress.get("index") == source:
-            return _done(source)
-        first, generation = mapping.index_generation(source)
-        wanted = mapping.index_name(alias, shards=shards)
-        if mapping.index_version(source) > mapping.VERSION:
-            raise CatalogError(f"{alias} is at {source}, newer than this function's code: deploy the new code first")
-        target = mapping.index_name(alias, shards=shards, generation=generation + 1 if first == wanted else 1)
-        return _move(client, alias, source, target, progress, shards=shards, deadline=clock() + seconds, clock=clock)
+    source = _index_at_hand(client, alias)
+    if source is None:
+        target = mapping.index_name(alias, shards=shards)
+        client.request("PUT", target, mapping.index_body(target, shards, alias=alias))
+        return _done(target)
+    if progress is not None and progress.get("index") == source:
+        return _done(source)
+    first, generation = mapping.index_generation(source)
+    wanted = mapping.index_name(alias, shards=shards)
+    if mapping.index_version(source) > mapping.VERSION:
+        raise CatalogError(f"{alias} is at {source}, newer than this function's code: deploy the new code first")
+    target = mapping.index_name(alias, shards=shards, generation=generation + 1 if first == wanted else 1)
+    return _move(client, alias, source, target, progress, shards=shards, deadline=clock() + seconds, clock=clock)
 
 
-def abandon(client: OpenSearch, alias: str) -> list[str]:
+def abandon(client: Client, alias: str) -> list[str]:
     """Delete the indexes that the catalog was to move to, and has not; their names. Raises :class:`CatalogError`."""
-    with catalog_errors():
-        current = mapping.index_version(_index_behind(client, alias))
-        indexes = client.indices.get_alias(index=mapping.index_pattern(alias))
-        filled = [
-            name
-            for name, about in sorted(indexes.items())
-            if alias not in about["aliases"] and mapping.index_version(name) >= current and _is_open(client, name)
-        ]
-        for name in filled:
-            client.indices.delete(index=name)
-        return filled
+    current = mapping.index_version(_index_behind(client, alias))
+    indexes = client.request("GET", f"{mapping.index_pattern(alias)}/_alias")
+    filled = [
+        name
+        for name, about in sorted(indexes.items())
+        if alias not in about["aliases"] and mapping.index_version(name) >= current and _is_open(client, name)
+    ]
+    for name in filled:
+        client.request("DELETE", name)
+    return filled
 
 
-def _pass(client: OpenSearch, source: str, target: str, since: str | None = None) -> dict[str, Any]:
+def _pass(client: Client, source: str, target: str, since: str | None = None) -> dict[str, Any]:
     """The progress of a copy that is yet to begin: of all documents, or of those that were written ``since``."""
     started = datetime.now(UTC).isoformat(timespec="milliseconds")
     left = _count(client, source, since)
@@ -113,7 +107,7 @@ def _pass(client: OpenSearch, source: str, target: str, since: str | None = None
     }
 
 
-def _next_pass(client: OpenSearch, source: str, target: str, progress: dict[str, Any]) -> dict[str, Any] | None:
+def _next_pass(client: Client, source: str, target: str, progress: dict[str, Any]) -> dict[str, Any] | None:
     """Another copy of what was written during the last one, or None if there is little of it, or not much less."""
     following = _pass(client, source, target, str(progress["started"]))
     few = following["left"] <= PART or following["left"] > progress.get("left", 0) / 2
@@ -125,7 +119,7 @@ def _done(index: str, slices: int = SLICES) -> dict[str, Any]:
 
 
 def _move(
-    client: OpenSearch,
+    client: Client,
     alias: str,
     source: str,
     target: str,
@@ -151,9 +145,9 @@ def _move(
     return _done(target, slices)
 
 
-def _index_at_hand(client: OpenSearch, alias: str) -> str | None:
+def _index_at_hand(client: Client, alias: str) -> str | None:
     """The index behind the alias, or the one that has lost it, which gets it again; None if there is none at all."""
-    indexes = client.indices.get_alias(index=mapping.index_pattern(alias))
+    indexes = client.request("GET", f"{mapping.index_pattern(alias)}/_alias")
     if not indexes:
         return None
     if not any(alias in about["aliases"] for about in indexes.values()):
@@ -163,51 +157,53 @@ def _index_at_hand(client: OpenSearch, alias: str) -> str | None:
                 f"the alias {alias} is lost, and which of {', '.join(sorted(indexes))} it was of cannot be told: "
                 "docs/catalog.md says how to give it back"
             )
-        client.indices.update_aliases(body={"actions": [{"add": {"index": left[0], "alias": alias}}]})
+        client.request("POST", "_aliases", {"actions": [{"add": {"index": left[0], "alias": alias}}]})
     return _index_behind(client, alias)
 
 
-def _is_there(client: OpenSearch, index: str) -> bool:
+def _is_there(client: Client, index: str) -> bool:
     try:
-        client.indices.get_settings(index=index)
-    except NotFoundError:
+        client.request("GET", f"{index}/_settings")
+    except NotFound:
         return False
     return True
 
 
-def _is_open(client: OpenSearch, index: str) -> bool:
+def _is_open(client: Client, index: str) -> bool:
     """Whether it may be written to: what the catalog has moved away from may not."""
-    return "write" not in mapping.blocks(client.indices.get_settings(index=index)[index])
+    return "write" not in mapping.blocks(client.request("GET", f"{index}/_settings")[index])
 
 
-def _index_behind(client: OpenSearch, alias: str) -> str:
+def _index_behind(client: Client, alias: str) -> str:
     try:
-        indexes = list(client.indices.get_alias(name=alias))
-    except NotFoundError as error:
+        indexes = list(client.request("GET", f"_alias/{alias}"))
+    except NotFound as error:
         raise CatalogError(f"there is no catalog {alias} to reindex: it is made with the first image") from error
     if len(indexes) != 1:
         raise CatalogError(f"{alias} must be the alias of one index, but is of {', '.join(indexes)}")
     return str(indexes[0])
 
 
-def _create(client: OpenSearch, name: str, shards: int) -> None:
+def _create(client: Client, name: str, shards: int) -> None:
     body = mapping.index_body(name, shards)
     try:
-        client.indices.create(index=name, body=body)
-    except RequestError as error:
+        client.request("PUT", name, body)
+    except OpenSearchError as error:
         # Left by a move that was abandoned: what it holds is topped up.
-        if error.error != "resource_already_exists_exception":
+        if error.type != "resource_already_exists_exception":
             raise
         if not _is_open(client, name):
             # The catalog was moved from there to other shards, and comes back. An image whose tombstone was purged
             # meanwhile may have come again, in a lower version than what is remembered of it there.
-            client.indices.delete(index=name)
-            client.indices.create(index=name, body=body)
+            client.request("DELETE", name)
+            client.request("PUT", name, body)
 
 
-def _count(client: OpenSearch, index: str, since: str | None) -> int:
-    counted = client.search(
-        index=index, body={"size": 0, "track_total_hits": True, "query": {"bool": {"filter": _written(since)}}}
+def _count(client: Client, index: str, since: str | None) -> int:
+    counted = client.request(
+        "POST",
+        f"{index}/_search",
+        {"size": 0, "track_total_hits": True, "query": {"bool": {"filter": _written(since)}}},
     )
     return int(counted["hits"]["total"]["value"])
 
@@ -238,49 +234,60 @@ def _slice(number: int, slices: int) -> dict[str, str]:
     return {"gte": f"{number:0{digits}x}", "lt": f"{number + 1:0{digits}x}" if number < slices - 1 else "g"}
 
 
-def _copy(client: OpenSearch, source: str, target: str, ids: dict[str, str], since: str | None) -> None:
+def _copy(client: Client, source: str, target: str, ids: dict[str, str], since: str | None) -> None:
     """Copy with the source's versions: a document that the target has in the same or a later version stays."""
     query = {"bool": {"filter": [{"range": {"id": ids}}, *_written(since)]}}
-    answer = client.reindex(
-        body={
+    answer = client.request(
+        "POST",
+        "_reindex",
+        {
             "source": {"index": source, "query": query},
             "dest": {"index": target, "version_type": "external"},
             "conflicts": "proceed",
-        }
+        },
     )
     if answer["failures"]:
         raise CatalogError(f"documents of {source} do not fit {target}: {answer['failures'][0]}")
 
 
-def _switch(client: OpenSearch, alias: str, source: str, target: str, *, since: str) -> None:
+def _switch(client: Client, alias: str, source: str, target: str, *, since: str) -> None:
     """Close the old index for writing, copy what changed since, and move the alias.
 
     Writers are refused for these moments; their messages stay in the queue and come again.
     """
     _close_for_writing(client, source)
     try:
-        client.indices.refresh(index=source)
+        client.request("POST", f"{source}/_refresh")
         slices = _slices(_count(client, source, since), least=1)
         for number in range(slices):
             _copy(client, source, target, _slice(number, slices), since)
-        client.indices.refresh(index=target)
-        client.indices.update_aliases(
-            body={
+        client.request("POST", f"{target}/_refresh")
+        client.request(
+            "POST",
+            "_aliases",
+            {
                 "actions": [
                     {"remove": {"index": source, "alias": alias, "must_exist": True}},
                     {"add": {"index": target, "alias": alias}},
                 ]
-            }
+            },
         )
     except BaseException:
-        client.indices.put_settings(index=source, body={"index.blocks.write": False})
+        # What the catalog has left stays closed, also where it was only the answer to the move that got lost.
+        if not _is_elsewhere(client, alias, source):
+            client.request("PUT", f"{source}/_settings", {"index.blocks.write": False})
         raise
 
 
-def _close_for_writing(client: OpenSearch, index: str) -> None:
+def _is_elsewhere(client: Client, alias: str, source: str) -> bool:
+    indexes = client.request("GET", f"{mapping.index_pattern(alias)}/_alias")
+    return any(alias in about["aliases"] for name, about in indexes.items() if name != source)
+
+
+def _close_for_writing(client: Client, index: str) -> None:
     try:
         # Returns when the writes under way are through.
-        client.indices.add_block(index=index, block="write")
-    except TransportError:
+        client.request("PUT", f"{index}/_block/write")
+    except OpenSearchError:
         # Not every service that speaks OpenSearch has it.
-        client.indices.put_settings(index=index, body={"index.blocks.write": True})
+        client.request("PUT", f"{index}/_settings", {"index.blocks.write": True})

@@ -11,11 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypeAlias
 
-from opensearchpy import OpenSearch
-from opensearchpy.exceptions import NotFoundError, RequestError
-
 from tagstream.catalog import mapping
-from tagstream.catalog.client import catalog_errors
+from tagstream.catalog.client import Client, NotFound, OpenSearchError
 from tagstream.catalog.counts import completion_answer, completion_body, meant_words, suggestion_body, suggestions
 from tagstream.catalog.documents import POSITION_FIELDS, document, position_of, position_of_document
 from tagstream.catalog.meant import Similar
@@ -103,7 +100,7 @@ class CatalogStore:
 
     def __init__(
         self,
-        client: OpenSearch,
+        client: Client,
         alias: str,
         *,
         vocabulary: Callable[[], Vocabulary] = load_words,
@@ -183,8 +180,7 @@ class CatalogStore:
     def _read(self, images: list[str]) -> dict[str, _Stored]:
         """What is stored of each image; creates the index if there is none, and waits for one made just now."""
         for pause in _PAUSES:
-            with catalog_errors():
-                docs = self._client.mget(index=self._alias, body={"ids": images}, params=_AS_FAR_AS_ORDER_GOES)["docs"]
+            docs = self._mget(images)
             errors = [doc["error"] for doc in docs if "error" in doc]
             if not errors:
                 return {doc["_id"]: _stored(doc) for doc in docs}
@@ -195,6 +191,12 @@ class CatalogStore:
             else:
                 break
         raise CatalogError(f"OpenSearch could not read the catalog: {errors[0].get('reason')}")
+
+    def _mget(self, ids: Sequence[str]) -> list[dict[str, Any]]:
+        """Each document as far as order goes, or what hinders reading it."""
+        found = self._client.request("POST", f"{self._alias}/_mget", {"ids": list(ids)}, params=_AS_FAR_AS_ORDER_GOES)
+        docs: list[dict[str, Any]] = found["docs"]
+        return docs
 
     def _write(self, plans: Mapping[str, _Plan], updates: Sequence[CatalogUpdate]) -> dict[str, tuple[int, str]]:
         """Write conditionally, each to the index that was read; the status and the error for each image.
@@ -219,8 +221,7 @@ class CatalogStore:
             lines.append(
                 document(replace(updates[plan.winner], thumbnails=settled.thumbnails), indexed_at=indexed_at) | gone
             )
-        with catalog_errors():
-            items = self._client.bulk(body=lines, params=_MAKE_NO_INDEX)["items"]
+        items = self._client.request("POST", "_bulk", lines, params=_MAKE_NO_INDEX)["items"]
         results = [next(iter(item.values())) for item in items]
         return {
             image: (result["status"], _reason(result.get("error")))
@@ -229,26 +230,22 @@ class CatalogStore:
 
     def _let_write(self, index: str) -> None:
         """Give the index, if it is there, the alias that it is written to by."""
-        with catalog_errors():
-            try:
-                self._client.indices.put_alias(index=index, name=mapping.writing_to(index))
-            except NotFoundError:
-                return
+        try:
+            self._client.request("PUT", f"{index}/_alias/{mapping.writing_to(index)}")
+        except NotFound:
+            return
 
     def create_index(self, version: int = mapping.VERSION) -> None:
         """Create the index and its alias, in one step; that somebody else just did is as good."""
         name = mapping.index_name(self._alias, version, self._shards)
         try:
-            with catalog_errors():
-                body = mapping.index_body(name, self._shards, alias=self._alias)
-                self._client.indices.create(index=name, body=body)
-        except CatalogError as error:
-            cause = error.__cause__
-            if not (isinstance(cause, RequestError) and cause.error == "resource_already_exists_exception"):
+            self._client.request("PUT", name, mapping.index_body(name, self._shards, alias=self._alias))
+        except OpenSearchError as error:
+            if error.type != "resource_already_exists_exception":
                 raise
-            with catalog_errors():
-                ready = self._client.indices.exists_alias(name=self._alias)
-            if not ready:
+            try:
+                self._client.request("HEAD", f"_alias/{self._alias}")
+            except NotFound:
                 raise CatalogError(
                     f"the index {name} exists without its alias {self._alias}: add the alias, or delete the index"
                 ) from error
@@ -269,10 +266,8 @@ class CatalogStore:
             found = self._found(request, search)
             if search is not None and found.get("total") == 0:
                 found |= suggestions(search, self._vocabulary(), self._ask(suggestion_body(search)))
-        except CatalogError as error:
-            if isinstance(error.__cause__, NotFoundError):
-                return {"total": 0, "images": [], "after": None, "missing": self._what_is_missing()}
-            raise
+        except NotFound:
+            return {"total": 0, "images": [], "after": None, "missing": self._what_is_missing()}
         return found
 
     def documents(self, ids: Sequence[str]) -> dict[str, Document]:
@@ -288,8 +283,7 @@ class CatalogStore:
 
         Unlike :meth:`documents` it raises :class:`CatalogError` where there is no index: nobody can tell then.
         """
-        with catalog_errors():
-            docs = self._client.mget(index=self._alias, body={"ids": list(ids)}, params=_AS_FAR_AS_ORDER_GOES)["docs"]
+        docs = self._mget(ids)
         for doc in docs:
             if "error" in doc:
                 raise CatalogError(f"OpenSearch could not read the catalog: {doc['error'].get('reason')}")
@@ -339,14 +333,11 @@ class CatalogStore:
         """None where there is no index, as before the first photo."""
         try:
             return self._ask(body)
-        except CatalogError as error:
-            if isinstance(error.__cause__, NotFoundError):
-                return None
-            raise
+        except NotFound:
+            return None
 
     def _ask(self, body: dict[str, Any]) -> Any:
-        with catalog_errors():
-            return self._client.search(index=self._alias, body=body)
+        return self._client.request("POST", f"{self._alias}/_search", body)
 
     def _what_is_missing(self) -> str:
         return (
@@ -369,22 +360,24 @@ class CatalogStore:
                 ]
             }
         }
-        with catalog_errors():
-            indexes = self._client.indices.get_alias(index=mapping.index_pattern(self._alias))
-            current = [name for name, about in indexes.items() if self._alias in about["aliases"]]
-            if not current:
-                return {"tombstones": 0, "indexes": []}
-            newest = max(map(mapping.index_version, current))
-            others = sorted(set(indexes) - set(current))
-            useless = [name for name in others if self._is_useless(name, newest=newest)]
-            for name in useless:
-                self._client.indices.delete(index=name)
-            deleted = 0
-            if others == useless:
-                # A tombstone that changes meanwhile (the image came back) conflicts, and stays.
-                deleted = self._client.delete_by_query(
-                    index=self._alias, body={"query": old}, params={"conflicts": "proceed", "max_docs": _PURGED_AT_ONCE}
-                )["deleted"]
+        indexes = self._client.request("GET", f"{mapping.index_pattern(self._alias)}/_alias")
+        current = [name for name, about in indexes.items() if self._alias in about["aliases"]]
+        if not current:
+            return {"tombstones": 0, "indexes": []}
+        newest = max(map(mapping.index_version, current))
+        others = sorted(set(indexes) - set(current))
+        useless = [name for name in others if self._is_useless(name, newest=newest)]
+        for name in useless:
+            self._client.request("DELETE", name)
+        deleted = 0
+        if others == useless:
+            # A tombstone that changes meanwhile (the image came back) conflicts, and stays.
+            deleted = self._client.request(
+                "POST",
+                f"{self._alias}/_delete_by_query",
+                {"query": old},
+                params={"conflicts": "proceed", "max_docs": str(_PURGED_AT_ONCE)},
+            )["deleted"]
         return {"tombstones": deleted, "indexes": useless}
 
     def _is_useless(self, name: str, *, newest: int) -> bool:
@@ -396,7 +389,7 @@ class CatalogStore:
         version = mapping.index_version(name)
         if version < newest:
             return True
-        about = self._client.indices.get_settings(index=name)[name]
+        about = self._client.request("GET", f"{name}/_settings")[name]
         if version == newest and "write" in mapping.blocks(about):
             return True
         begun = datetime.fromtimestamp(int(about["settings"]["index"]["creation_date"]) / 1000, UTC)

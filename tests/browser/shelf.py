@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from opensearchpy import OpenSearch
 from PIL import Image, ImageDraw
 
 from tagstream.catalog.client import connect
@@ -41,7 +42,7 @@ class Shelf:
 
     def __init__(self, pipeline: Pipeline) -> None:
         self.pipeline = pipeline
-        self._search = connect(pipeline.connection.search_url, timeout=60)
+        self._search = OpenSearch(pipeline.connection.search_url, timeout=60)
         self._thumbnails = pipeline.connection.outputs("ingest")["ThumbnailsBucketName"]
 
     def close(self) -> None:
@@ -93,11 +94,13 @@ class Shelf:
 
     def put(self, updates: Iterable[CatalogUpdate]) -> None:
         """Write documents as the catalog function does."""
-        store = CatalogStore(self._search, INDEX)
+        client = connect(self.pipeline.connection.search_url, timeout=60)
+        store = CatalogStore(client, INDEX)
         waiting = list(updates)
         for start in range(0, len(waiting), 200):
             outcomes = store.apply(waiting[start : start + 200])
             assert {outcome.state for outcome in outcomes} == {"applied"}
+        client.close()
         self._search.indices.refresh(index=INDEX)
 
     def _one_of_many(self, number: int) -> CatalogUpdate:

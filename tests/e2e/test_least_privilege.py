@@ -17,8 +17,8 @@ from urllib.parse import quote
 
 import pytest
 import requests
+from opensearchpy import OpenSearch
 
-from tagstream.catalog.client import connect
 from tagstream.catalog.updates import CatalogUpdate
 from tagstream.local.photos import fetch
 from tagstream.pipeline.deliveries import LAST_TRY
@@ -170,7 +170,7 @@ class Cloud:
         if removed:
             self.pipeline.s3.delete_object(Bucket=self.photos, Key=key)
             assert self.catalog(replace(update, kind="removed", sequencer="0B", thumbnails=None))
-        client = connect(self.pipeline.connection.search_url)
+        client = OpenSearch(self.pipeline.connection.search_url)
         client.indices.refresh(index="imagerepository")
         client.close()
         return update

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from opensearchpy import OpenSearch
 
-from tagstream.catalog.client import connect
 from tests.documents import ROOT
 from tests.e2e.conftest import Pipeline, deployed, eventually
 
@@ -52,7 +51,7 @@ def test_an_old_catalog_is_moved_and_tagged_anew_searched_all_the_while(
     pipeline.put("old/notes.jpg", b"no photo")
     pipeline.searchable("old/notes.jpg")
     pipeline.settled()
-    client = connect(pipeline.connection.search_url)
+    client = OpenSearch(pipeline.connection.search_url)
     try:
         keys = made_old(client)
     finally:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opensearchpy import OpenSearch
 
-from tagstream.catalog.client import connect
 from tagstream.catalog.updates import document_id
 from tests.documents import undocumented
 from tests.e2e.conftest import TAGSTREAM, Pipeline, clean_environment, eventually
@@ -253,7 +253,7 @@ def test_the_index_is_made_anew_while_it_is_searched(pipeline: Pipeline, photos:
         pipeline.searchable(f"rebuild/{name}")
     pipeline.settled()
     damaged = document_id(pipeline.bucket, "rebuild/eagle.jpg")
-    client = connect(pipeline.connection.search_url)
+    client = OpenSearch(pipeline.connection.search_url)
     client.update(index="imagerepository", id=damaged, body={"doc": {"tags": []}}, params={"refresh": "true"})
     (before,) = client.indices.get_alias(name="imagerepository")
     missed: list[str] = []

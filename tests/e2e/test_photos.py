@@ -7,9 +7,9 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from opensearchpy import OpenSearch
 from PIL import Image
 
-from tagstream.catalog.client import connect
 from tagstream.catalog.updates import document_id
 from tagstream.classifier.models import default_model
 from tagstream.local.photos import PHOTOS
@@ -18,7 +18,7 @@ from tests.e2e.conftest import Pipeline, eventually
 
 def stored(pipeline: Pipeline, key: str) -> dict[str, Any]:
     """The document itself, tombstones included, out of OpenSearch."""
-    client = connect(pipeline.connection.search_url)
+    client = OpenSearch(pipeline.connection.search_url)
     try:
         return dict(client.get(index="imagerepository", id=document_id(pipeline.bucket, key)))
     finally:
@@ -188,7 +188,7 @@ def test_photos_of_a_time_before_thumbnails_get_theirs_by_retag(pipeline: Pipeli
     key = "thumbs/old.png"
     pipeline.put(key, photos["coffee.png"])
     pipeline.searchable(key)
-    client = connect(pipeline.connection.search_url)
+    client = OpenSearch(pipeline.connection.search_url)
     try:
         document = dict(client.get(index="imagerepository", id=document_id(pipeline.bucket, key))["_source"])
         del document["thumbnails"]

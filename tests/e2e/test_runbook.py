@@ -16,9 +16,9 @@ from typing import Any
 import psutil
 import pytest
 import requests
+from opensearchpy import OpenSearch
 
 from stacks.settings import settings_for
-from tagstream.catalog.client import connect
 from tagstream.local.gallery import Gallery
 from tests.e2e.conftest import Pipeline, deployed, eventually
 from tests.e2e.test_operations import attributes, doctor, rows
@@ -98,7 +98,7 @@ def test_writes_are_blocked(pipeline: Pipeline, photos: dict[str, Path]) -> None
     """As OpenSearch does where its disk is full."""
     catalog = function_of(pipeline, "catalog", "CatalogFunctionName")
     cataloged(pipeline, photos, "blocked/before.jpg")
-    client = connect(pipeline.connection.search_url)
+    client = OpenSearch(pipeline.connection.search_url)
     with attributes(pipeline, pipeline.catalog_queue, VisibilityTimeout="1"):
         client.indices.put_settings(index="imagerepository", body={"index.blocks.read_only_allow_delete": True})
         pipeline.put("blocked/meanwhile.jpg", photos["drum.jpg"])
@@ -207,7 +207,7 @@ def test_notifications_get_lost(pipeline: Pipeline, photos: dict[str, Path]) -> 
 def test_the_index_is_lost(pipeline: Pipeline, photos: dict[str, Path]) -> None:
     cataloged(pipeline, photos, "red/drum.jpg")
     pipeline.settled()
-    client = connect(pipeline.connection.search_url)
+    client = OpenSearch(pipeline.connection.search_url)
     client.indices.delete(index="imagerepository-v*")
     client.close()
     assert pipeline.run("images", "search", "drum").returncode == 1

@@ -19,7 +19,7 @@ from moto import mock_aws
 from opensearchpy import OpenSearch
 from osmem_server import OsmemServer
 
-from tagstream.catalog.client import connect
+from tagstream.catalog.client import Client, connect
 from tests.domain import DomainPolicy
 from tests.processes import aws_server
 
@@ -59,7 +59,7 @@ class Endpoint:
         pytest.skip("this OpenSearch is not the test's own, and stays")
 
     def emptied(self) -> Endpoint:
-        client = connect(self.url, timeout=60)
+        client = OpenSearch(self.url, timeout=60)
         client.indices.delete(index=f"{INDEX}*", params={"ignore_unavailable": "true"})
         client.close()
         return self
@@ -70,7 +70,7 @@ if REAL:
     @pytest.fixture(scope="session")
     def real_opensearch() -> Endpoint:
         """The OpenSearch that ``OPENSEARCH_URL`` names, refused if it holds anything: the tests delete a catalog."""
-        client = connect(REAL, timeout=60)
+        client = OpenSearch(REAL, timeout=60)
         held = [name for name in client.indices.get_alias(index="*") if not name.startswith(".")]
         client.close()
         if held:
@@ -91,11 +91,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture
+def client(osmem_clone: Any) -> Iterator[Client]:
+    """The catalog's connection to an empty OpenSearch of the test's own."""
+    made = connect(osmem_clone.url)
+    yield made
+    made.close()
+
+
+@pytest.fixture
 def opensearch(osmem_clone: Any) -> Iterator[OpenSearch]:
-    """A client of an empty OpenSearch of the test's own."""
-    client = connect(osmem_clone.url)
-    yield client
-    client.close()
+    """The official client of the same one: what a test itself does there, and looks at."""
+    made = OpenSearch(osmem_clone.url, timeout=3, max_retries=0)
+    yield made
+    made.close()
 
 
 @pytest.fixture

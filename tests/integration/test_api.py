@@ -11,6 +11,7 @@ import boto3
 import pytest
 from opensearchpy import OpenSearch
 
+from tagstream.catalog.client import Client
 from tagstream.catalog.store import CatalogStore
 from tagstream.catalog.updates import CatalogUpdate, document_id
 from tagstream.tags import Tag
@@ -42,9 +43,9 @@ def photo(key: str, day: int, **tags: float) -> CatalogUpdate:
 
 
 @pytest.fixture
-def catalog(opensearch: OpenSearch) -> Catalog:
+def catalog(opensearch: OpenSearch, client: Client) -> Catalog:
     """``catalog(update, …)`` writes updates, and they can be found."""
-    store = CatalogStore(opensearch, INDEX)
+    store = CatalogStore(client, INDEX)
 
     def write(*updates: CatalogUpdate) -> None:
         assert {outcome.state for outcome in store.apply(updates)} == {"applied"}

@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 from opensearchpy import OpenSearch
-from opensearchpy.exceptions import ConnectionError as NoConnection
 
 from tagstream.catalog import mapping, store
-from tagstream.catalog.client import connect
+from tagstream.catalog.client import Client, OpenSearchError, connect
 from tagstream.catalog.mapping import index_name
 from tagstream.catalog.queries import parse_request
 from tagstream.catalog.store import CatalogStore, Outcome
@@ -42,38 +41,36 @@ def states(outcomes: list[Outcome]) -> list[str]:
     return [outcome.state for outcome in outcomes]
 
 
-class Requests:
+class Requests(Client):
     """A client that notes what is asked of it, and can be told to misbehave before a request."""
 
-    def __init__(self, client: OpenSearch) -> None:
+    def __init__(self, client: Client) -> None:
         self._client = client
-        self.indices = client.indices
         self.made: list[str] = []
         self.before_bulk: Any = lambda: None
         self.unready = 0
 
-    def mget(self, **arguments: Any) -> Any:
-        self.made.append("mget")
-        if self.made.count("mget") <= self.unready:
-            # What OpenSearch says while it is making the shard, and osmem never does.
-            error = {"type": "no_shard_available_action_exception", "reason": "No shard available for [...]"}
-            return {"docs": [{"_id": image, "error": error} for image in arguments["body"]["ids"]]}
-        return self._client.mget(**arguments)
-
-    def bulk(self, **arguments: Any) -> Any:
-        self.made.append("bulk")
-        self.before_bulk()
-        return self._client.bulk(**arguments)
+    def request(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
+        if path.endswith("/_mget"):
+            self.made.append("mget")
+            if self.made.count("mget") <= self.unready:
+                # What OpenSearch says while it is making the shard, and osmem never does.
+                error = {"type": "no_shard_available_action_exception", "reason": "No shard available for [...]"}
+                return {"docs": [{"_id": image, "error": error} for image in body["ids"]]}
+        elif path == "_bulk":
+            self.made.append("bulk")
+            self.before_bulk()
+        return self._client.request(method, path, body, **more)
 
 
 @pytest.fixture
-def requests(opensearch: OpenSearch) -> Requests:
-    return Requests(opensearch)
+def requests(client: Client) -> Requests:
+    return Requests(client)
 
 
 @pytest.fixture
 def catalog(requests: Requests) -> CatalogStore:
-    made = CatalogStore(requests, INDEX)  # type: ignore[arg-type]
+    made = CatalogStore(requests, INDEX)
     made.create_index()
     return made
 
@@ -167,7 +164,7 @@ def test_a_shard_that_never_comes_is_a_failure(
 
 
 def test_no_index_is_made_where_one_is_deleted_between_reading_and_writing(
-    catalog: CatalogStore, requests: Requests, opensearch: OpenSearch
+    catalog: CatalogStore, requests: Requests, opensearch: OpenSearch, client: Client
 ) -> None:
     """OpenSearch would make one of that name, as it sees fit, that no alias leads to."""
     catalog.apply([update(), update("dog.jpg")])
@@ -184,7 +181,7 @@ def test_no_index_is_made_where_one_is_deleted_between_reading_and_writing(
     assert list(opensearch.indices.get_alias(name=INDEX)) == [index_name(INDEX)]
     assert list(opensearch.indices.get_alias(index="*")) == [index_name(INDEX)]
     opensearch.indices.refresh(index=INDEX)
-    found = CatalogStore(opensearch, INDEX).search(parse_request({"query": "search", "q": "tabby"}))
+    found = CatalogStore(client, INDEX).search(parse_request({"query": "search", "q": "tabby"}))
     assert found["total"] == 2
 
 
@@ -202,15 +199,17 @@ def test_an_index_of_an_older_version_of_the_program_is_written_to(
     assert requests.made == ["mget", "bulk"]
 
 
-def test_an_index_without_its_alias_is_a_clear_failure(opensearch: OpenSearch) -> None:
+def test_an_index_without_its_alias_is_a_clear_failure(opensearch: OpenSearch, client: Client) -> None:
     opensearch.indices.create(index=index_name(INDEX))
-    (outcome,) = CatalogStore(opensearch, INDEX).apply([update()])
+    (outcome,) = CatalogStore(client, INDEX).apply([update()])
     assert outcome.state == "failed"
     assert "add the alias" in str(outcome.error)
 
 
-def test_a_conflict_is_decided_again(catalog: CatalogStore, requests: Requests, opensearch: OpenSearch) -> None:
-    rival = CatalogStore(opensearch, INDEX)
+def test_a_conflict_is_decided_again(
+    catalog: CatalogStore, requests: Requests, opensearch: OpenSearch, client: Client
+) -> None:
+    rival = CatalogStore(client, INDEX)
     requests.before_bulk = lambda: rival.apply([update(sequencer="0C", model="rival")])
     assert states(catalog.apply([update(sequencer="0B"), update("other.jpg")])) == ["stale", "applied"]
     assert stored(opensearch, update())["model"] == "rival"
@@ -219,16 +218,16 @@ def test_a_conflict_is_decided_again(catalog: CatalogStore, requests: Requests, 
     assert stored(opensearch, update())["model"] == "mine"
 
 
-def test_endless_conflicts_end_in_a_failure(catalog: CatalogStore, requests: Requests, opensearch: OpenSearch) -> None:
-    rival, sequencers = CatalogStore(opensearch, INDEX), iter(range(0x10, 0xFF))
+def test_endless_conflicts_end_in_a_failure(catalog: CatalogStore, requests: Requests, client: Client) -> None:
+    rival, sequencers = CatalogStore(client, INDEX), iter(range(0x10, 0xFF))
     requests.before_bulk = lambda: rival.apply([update(sequencer=f"{next(sequencers):x}")])
     outcomes = catalog.apply([update(sequencer="FF"), update("other.jpg")])
     assert states(outcomes) == ["failed", "applied"]
     assert len(requests.made) <= 10
 
 
-def test_two_writers_of_one_image_leave_the_newest(opensearch: OpenSearch, osmem_clone: Any) -> None:
-    CatalogStore(opensearch, INDEX).create_index()
+def test_two_writers_of_one_image_leave_the_newest(opensearch: OpenSearch, client: Client, osmem_clone: Any) -> None:
+    CatalogStore(client, INDEX).create_index()
     barrier = threading.Barrier(2, timeout=60)
 
     def work(numbers: range) -> None:
@@ -265,7 +264,7 @@ def test_opensearch_away_fails_everything_and_loses_nothing(
     catalog: CatalogStore, requests: Requests, opensearch: OpenSearch
 ) -> None:
     def away() -> None:
-        raise NoConnection("N/A", "refused", OSError())
+        raise OpenSearchError("it did not answer: refused")
 
     requests.before_bulk = away
     outcomes = catalog.apply([update(), update("other.jpg")])
@@ -283,40 +282,44 @@ def test_a_closed_index_is_a_failure_to_be_tried_again(catalog: CatalogStore, op
     assert states(catalog.apply([update()])) == ["applied"]
 
 
-def test_a_key_of_1024_bytes_is_stored_and_found(catalog: CatalogStore, opensearch: OpenSearch) -> None:
+def test_a_key_of_1024_bytes_is_stored_and_found(catalog: CatalogStore, opensearch: OpenSearch, client: Client) -> None:
     long = update("ö" * 511 + "/a")
     assert states(catalog.apply([long])) == ["applied"]
     opensearch.indices.refresh(index=INDEX)
-    found = catalog_search(opensearch, {"query": "title", "title": long.key})
+    found = catalog_search(client, {"query": "title", "title": long.key})
     assert [image["key"] for image in found["images"]] == [long.key]
 
 
-def catalog_search(opensearch: OpenSearch, request: dict[str, Any]) -> dict[str, Any]:
-    return CatalogStore(opensearch, INDEX).search(parse_request(request))
+def catalog_search(client: Client, request: dict[str, Any]) -> dict[str, Any]:
+    return CatalogStore(client, INDEX).search(parse_request(request))
 
 
-def test_a_search_without_an_index_finds_nothing_and_says_what_is_missing(opensearch: OpenSearch) -> None:
-    found = catalog_search(opensearch, {"query": "tag", "tag": "cat"})
+def test_a_search_without_an_index_finds_nothing_and_says_what_is_missing(client: Client) -> None:
+    found = catalog_search(client, {"query": "tag", "tag": "cat"})
     assert "no index behind the alias" in found.pop("missing")
     assert found == {"total": 0, "images": [], "after": None}
-    assert CatalogStore(opensearch, INDEX).purge(older_than_days=1) == {"tombstones": 0, "indexes": []}
+    assert CatalogStore(client, INDEX).purge(older_than_days=1) == {"tombstones": 0, "indexes": []}
 
 
-def test_a_search_without_the_alias_is_no_empty_answer(catalog: CatalogStore, opensearch: OpenSearch) -> None:
+def test_a_search_without_the_alias_is_no_empty_answer(
+    catalog: CatalogStore, opensearch: OpenSearch, client: Client
+) -> None:
     catalog.apply([update("cat.jpg")])
     (name,) = opensearch.indices.get_alias(name=INDEX)
     opensearch.indices.delete_alias(index=name, name=INDEX)
-    assert INDEX in catalog_search(opensearch, {"query": "tag", "tag": "cat"})["missing"]
+    assert INDEX in catalog_search(client, {"query": "tag", "tag": "cat"})["missing"]
 
 
-def test_old_tombstones_are_purged_and_nothing_else(catalog: CatalogStore, opensearch: OpenSearch) -> None:
+def test_old_tombstones_are_purged_and_nothing_else(
+    catalog: CatalogStore, opensearch: OpenSearch, client: Client
+) -> None:
     old, young, alive = update("old.jpg", kind="removed"), update("young.jpg", kind="removed"), update("alive.jpg")
-    CatalogStore(opensearch, INDEX).apply([old, young, alive])
+    CatalogStore(client, INDEX).apply([old, young, alive])
     for one in (old, alive):
         long_ago = {"doc": {"indexed_at": "2020-01-01T00:00:00.000Z"}}
         opensearch.update(index=INDEX, id=one.document_id, body=long_ago)
     opensearch.indices.refresh(index=INDEX)
-    assert CatalogStore(opensearch, INDEX).purge(older_than_days=30) == {"tombstones": 1, "indexes": []}
+    assert CatalogStore(client, INDEX).purge(older_than_days=30) == {"tombstones": 1, "indexes": []}
     ids = [old.document_id, young.document_id, alive.document_id]
     docs = opensearch.mget(index=INDEX, body={"ids": ids})["docs"]
     assert [doc["found"] for doc in docs] == [False, True, True]
@@ -345,9 +348,11 @@ def thumbnails(of: CatalogUpdate) -> str:
     return str(of.thumbnails["key"])
 
 
-def test_thumbnails_that_s3_did_not_remove_are_removed_when_the_message_comes_again(opensearch: OpenSearch) -> None:
+def test_thumbnails_that_s3_did_not_remove_are_removed_when_the_message_comes_again(
+    opensearch: OpenSearch, client: Client
+) -> None:
     rubbish, first, dog = Bin(), pictured("0A"), pictured("0A", "dog.jpg")
-    catalog = CatalogStore(opensearch, INDEX, thumbnails=rubbish)
+    catalog = CatalogStore(client, INDEX, thumbnails=rubbish)
     catalog.apply([first, dog])
     rubbish.away = {thumbnails(first)}
     removals = [update("cat.jpg", "0B", "removed"), update("dog.jpg", "0B", "removed")]
@@ -371,9 +376,9 @@ def test_nothing_is_removed_before_the_document_is_written(opensearch: OpenSearc
     assert rubbish.removed == []
 
 
-def test_an_event_that_comes_again_writes_nothing(opensearch: OpenSearch) -> None:
+def test_an_event_that_comes_again_writes_nothing(opensearch: OpenSearch, client: Client) -> None:
     rubbish = Bin()
-    catalog = CatalogStore(opensearch, INDEX, thumbnails=rubbish)
+    catalog = CatalogStore(client, INDEX, thumbnails=rubbish)
     first, again = pictured("0A"), pictured("0A", processed_at="2026-01-01T00:00:09Z")
     assert states(catalog.apply([first])) == ["applied"]
     before = opensearch.get(index=INDEX, id=first.document_id)
@@ -385,10 +390,10 @@ def test_an_event_that_comes_again_writes_nothing(opensearch: OpenSearch) -> Non
     assert states(catalog.apply([other])) == ["applied"]
 
 
-def test_thumbnails_that_may_be_gone_are_named_no_more(opensearch: OpenSearch) -> None:
+def test_thumbnails_that_may_be_gone_are_named_no_more(opensearch: OpenSearch, client: Client) -> None:
     """Of two looks at one event that found the same, one is late; in between the photo was rejected."""
     rubbish = Bin()
-    catalog = CatalogStore(opensearch, INDEX, thumbnails=rubbish)
+    catalog = CatalogStore(client, INDEX, thumbnails=rubbish)
     first, again = pictured("0A"), pictured("0A", processed_at="2026-01-01T00:00:09Z")
     assert thumbnails(first) == thumbnails(again)
     catalog.apply([update("cat.jpg", "0A", "rejected", processed_at="2026-01-01T00:00:05Z")])

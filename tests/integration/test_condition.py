@@ -5,6 +5,7 @@ from __future__ import annotations
 from opensearchpy import OpenSearch
 
 from tagstream.catalog import mapping
+from tagstream.catalog.client import Client
 from tagstream.catalog.condition import condition
 from tagstream.catalog.store import CatalogStore
 from tagstream.catalog.updates import CatalogUpdate
@@ -27,17 +28,17 @@ def update(key: str, kind: str = "classified", model: str = "lite0", vocabulary:
     )
 
 
-def test_before_the_first_photo_there_is_nothing(opensearch: OpenSearch) -> None:
-    state = condition(opensearch, INDEX)
+def test_before_the_first_photo_there_is_nothing(client: Client) -> None:
+    state = condition(client, INDEX)
     assert (state["index"], state["behind_alias"], state["indexes"]) == (None, [], [])
     assert state["wanted"] == mapping.index_name(INDEX)
 
 
-def test_what_is_there_is_counted_and_mapped_as_it_should_be(opensearch: OpenSearch) -> None:
+def test_what_is_there_is_counted_and_mapped_as_it_should_be(opensearch: OpenSearch, client: Client) -> None:
     images = [update("a.jpg"), update("b.jpg", model="own", vocabulary=None), update("c.jpg", "rejected")]
-    CatalogStore(opensearch, INDEX).apply(images)
+    CatalogStore(client, INDEX).apply(images)
     opensearch.indices.refresh(index=INDEX)
-    state = condition(opensearch, INDEX)
+    state = condition(client, INDEX)
     assert state["index"] == state["wanted"] == mapping.index_name(INDEX)
     assert (state["differs"], state["blocked"]) == ([], [])
     assert state["images"] == {"classified": 2, "rejected": 1}
@@ -45,25 +46,25 @@ def test_what_is_there_is_counted_and_mapped_as_it_should_be(opensearch: OpenSea
     assert state["seen_by"]["lite0 2"] >= 1
 
 
-def test_an_index_that_somebody_made_by_hand_is_known(opensearch: OpenSearch) -> None:
+def test_an_index_that_somebody_made_by_hand_is_known(opensearch: OpenSearch, client: Client) -> None:
     """As OpenSearch makes one by itself from the first document."""
     name = mapping.index_name(INDEX)
     opensearch.indices.create(index=name, body={"aliases": {INDEX: {}}})
     opensearch.index(index=name, id="1", body={"key": "a.jpg", "tags": [{"tag": "cat", "score": 0.5}]}, refresh=True)
-    differs = condition(opensearch, INDEX)["differs"]
+    differs = condition(client, INDEX)["differs"]
     assert "dynamic" in differs
     assert any(place.startswith("properties.tags") for place in differs)
     assert any(place.startswith("properties.key") for place in differs)
 
 
-def test_a_lost_alias_and_a_block_are_known(opensearch: OpenSearch) -> None:
-    CatalogStore(opensearch, INDEX).apply([update("a.jpg")])
+def test_a_lost_alias_and_a_block_are_known(opensearch: OpenSearch, client: Client) -> None:
+    CatalogStore(client, INDEX).apply([update("a.jpg")])
     name = mapping.index_name(INDEX)
     opensearch.indices.put_settings(index=name, body={"index.blocks.write": True})
     try:
-        assert condition(opensearch, INDEX)["blocked"] == ["write"]
+        assert condition(client, INDEX)["blocked"] == ["write"]
     finally:
         opensearch.indices.put_settings(index=name, body={"index.blocks.write": False})
     opensearch.indices.delete_alias(index=name, name=INDEX)
-    state = condition(opensearch, INDEX)
+    state = condition(client, INDEX)
     assert (state["index"], state["behind_alias"], state["indexes"]) == (None, [], [name])

@@ -20,6 +20,7 @@ from moto.server import DomainDispatcherApplication, create_backend_app
 from opensearchpy import OpenSearch
 from werkzeug.serving import make_server
 
+from tagstream.catalog.client import Client
 from tagstream.catalog.mapping import index_name
 from tagstream.catalog.reindex import rebuild_step
 from tagstream.catalog.store import CatalogStore
@@ -132,7 +133,7 @@ def lines(result: Result) -> list[dict[str, Any]]:
     return rows
 
 
-def fill(opensearch: OpenSearch, count: int) -> None:
+def fill(client: Client, count: int) -> None:
     updates = [
         CatalogUpdate(
             kind="classified",
@@ -150,12 +151,12 @@ def fill(opensearch: OpenSearch, count: int) -> None:
         for number in range(count)
     ]
     bad = CatalogUpdate("rejected", BUCKET, "notes.jpg", "0A", "created", "", reason="it is a text")
-    assert {outcome.state for outcome in CatalogStore(opensearch, INDEX).apply([*updates, bad])} == {"applied"}
-    opensearch.indices.refresh(index=INDEX)
+    assert {outcome.state for outcome in CatalogStore(client, INDEX).apply([*updates, bad])} == {"applied"}
+    client.request("POST", f"{INDEX}/_refresh")
 
 
-def test_search_as_a_table_and_as_json(run: Run, opensearch: OpenSearch) -> None:
-    fill(opensearch, 250)
+def test_search_as_a_table_and_as_json(run: Run, client: Client) -> None:
+    fill(client, 250)
     table = run("search", "hot dogs", "--min-score", "0.99")
     assert table.exit_code == 0
     assert "2026/[red] 010.jpg" in table.stdout
@@ -172,8 +173,8 @@ def test_search_as_a_table_and_as_json(run: Run, opensearch: OpenSearch) -> None
     assert "3 of 250" in run("show", "--words", "red", "--json", "--limit", "3").stderr
 
 
-def test_the_pipe_of_the_help_removes_everything_that_is_found(run: Run, s3: Any, opensearch: OpenSearch) -> None:
-    fill(opensearch, 25)
+def test_the_pipe_of_the_help_removes_everything_that_is_found(run: Run, s3: Any, client: Client) -> None:
+    fill(client, 25)
     for number in range(25):
         s3.put_object(Bucket=BUCKET, Key=f"2026/[red] {number:03}.jpg", Body=b"x")
     found = [image["key"] for image in lines(run("search", "hot dog", "--json"))]
@@ -181,9 +182,9 @@ def test_the_pipe_of_the_help_removes_everything_that_is_found(run: Run, s3: Any
     assert keys(s3) == []
 
 
-def test_json_is_printed_page_by_page(endpoint: str, opensearch: OpenSearch, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_json_is_printed_page_by_page(endpoint: str, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """No more than a page is held: what was found is out before the next page is asked for."""
-    fill(opensearch, 250)
+    fill(client, 250)
     printed, before_each_page = 0, []
     ask, echo = Aws.invoke, click.echo
 
@@ -204,8 +205,8 @@ def test_json_is_printed_page_by_page(endpoint: str, opensearch: OpenSearch, mon
     assert before_each_page == [0, 100, 200]
 
 
-def test_columns_are_chosen(run: Run, opensearch: OpenSearch) -> None:
-    fill(opensearch, 2)
+def test_columns_are_chosen(run: Run, client: Client) -> None:
+    fill(client, 2)
     chosen = run("search", "hot dog", "--columns", "width, key")
     assert [line.rstrip().split(maxsplit=1) for line in chosen.stdout.splitlines()] == [
         ["width", "key"],
@@ -223,16 +224,16 @@ def test_columns_are_chosen(run: Run, opensearch: OpenSearch) -> None:
 
 @pytest.mark.parametrize("arguments", [["search", "cat"], ["show", "x.jpg"], ["rejected"]])
 @pytest.mark.parametrize("json_", [[], ["--json"]])
-def test_nothing_found_is_3(run: Run, opensearch: OpenSearch, arguments: list[str], json_: list[str]) -> None:
-    CatalogStore(opensearch, INDEX).create_index()
+def test_nothing_found_is_3(run: Run, client: Client, arguments: list[str], json_: list[str]) -> None:
+    CatalogStore(client, INDEX).create_index()
     result = run(*arguments, *json_)
     assert result.exit_code == 3
     assert result.stdout == ""
     assert result.stderr
 
 
-def test_show_and_rejected(run: Run, opensearch: OpenSearch) -> None:
-    fill(opensearch, 2)
+def test_show_and_rejected(run: Run, client: Client) -> None:
+    fill(client, 2)
     shown = run("show", "[RED] 001.jpg")
     assert shown.exit_code == 0
     assert "hot dog" in shown.stdout
@@ -268,7 +269,7 @@ def picture(key: str, etag: str, **facts: Any) -> CatalogUpdate:
     )
 
 
-def test_show_says_what_a_photo_says_besides(run: Run, opensearch: OpenSearch) -> None:
+def test_show_says_what_a_photo_says_besides(run: Run, opensearch: OpenSearch, client: Client) -> None:
     facts = {
         "taken_at": "2025-06-12T14:03:11+02:00",
         "camera": "<b>NIKON</b> [red]D850",
@@ -277,7 +278,7 @@ def test_show_says_what_a_photo_says_besides(run: Run, opensearch: OpenSearch) -
         "brightness": 0.25,
         "sharpness": 0.5,
     }
-    CatalogStore(opensearch, INDEX).apply([picture("a.jpg", "a", **facts)])
+    CatalogStore(client, INDEX).apply([picture("a.jpg", "a", **facts)])
     opensearch.indices.refresh(index=INDEX)
     shown = run("show", "a.jpg").stdout
     assert "taken 2025-06-12 14:03:11+02:00 with <b>NIKON</b> [red]D850 at 48.2082, 16.3738\n" in shown
@@ -285,8 +286,8 @@ def test_show_says_what_a_photo_says_besides(run: Run, opensearch: OpenSearch) -
     assert lines(run("show", "a.jpg", "--json"))[0].items() >= facts.items()
 
 
-def test_duplicates(run: Run, opensearch: OpenSearch) -> None:
-    catalog = CatalogStore(opensearch, INDEX)
+def test_duplicates(run: Run, opensearch: OpenSearch, client: Client) -> None:
+    catalog = CatalogStore(client, INDEX)
     catalog.apply([picture("a.jpg", "a", phash="0f" * 8), picture("b.jpg", "b", phash="f0" * 8)])
     opensearch.indices.refresh(index=INDEX)
     none = run("duplicates")
@@ -404,7 +405,7 @@ def test_what_is_no_photo_is_warned_about(run: Run, s3: Any, tmp_path: Path) -> 
     assert keys(s3) == ["diary.jpg", "empty.png", "photo.jpg"]
 
 
-def index(opensearch: OpenSearch, key: str, content: bytes, *, reason: str | None = None) -> None:
+def index(client: Client, key: str, content: bytes, *, reason: str | None = None) -> None:
     """As the pipeline does when it comes to the object with this content."""
     update = CatalogUpdate(
         kind="rejected" if reason else "classified",
@@ -418,16 +419,16 @@ def index(opensearch: OpenSearch, key: str, content: bytes, *, reason: str | Non
         reason=reason,
         processed_at="2026-01-01T00:00:01Z",
     )
-    CatalogStore(opensearch, INDEX).apply([update])
-    opensearch.indices.refresh(index=INDEX)
+    CatalogStore(client, INDEX).apply([update])
+    client.request("POST", f"{INDEX}/_refresh")
 
 
-def test_upload_waits_until_all_can_be_searched(run: Run, opensearch: OpenSearch, tmp_path: Path) -> None:
+def test_upload_waits_until_all_can_be_searched(run: Run, client: Client, tmp_path: Path) -> None:
     for name in "abc":
         (tmp_path / f"{name}.jpg").write_bytes(name.encode())
-    index(opensearch, "a.jpg", b"a")
-    index(opensearch, "b.jpg", b"b", reason="it is one letter")
-    index(opensearch, "c.jpg", b"an older one")
+    index(client, "a.jpg", b"a")
+    index(client, "b.jpg", b"b", reason="it is one letter")
+    index(client, "c.jpg", b"an older one")
     waited = run("upload", str(tmp_path), "--wait", "--timeout", "0.5")
     assert waited.exit_code == 4
     assert "it is one letter" in waited.stdout
@@ -508,28 +509,28 @@ def test_a_catalog_that_is_missing_is_no_empty_answer(run: Run) -> None:
         assert "no index behind the alias imagerepository" in asked.stderr
 
 
-def test_reindex(run: Run, opensearch: OpenSearch) -> None:
+def test_reindex(run: Run, client: Client) -> None:
     missing = run("reindex")
     assert missing.exit_code == 1
     assert "there is no catalog" in missing.stderr
-    fill(opensearch, 1)
+    fill(client, 1)
     done = run("reindex")
     assert done.exit_code == 0
     assert index_name(INDEX) in done.stderr
 
 
-def in_step(s3: Any, opensearch: OpenSearch, key: str = "a.jpg") -> None:
+def in_step(s3: Any, client: Client, key: str = "a.jpg") -> None:
     """A photo in the bucket, and its document."""
     etag = s3.put_object(Bucket=BUCKET, Key=key, Body=b"x")["ETag"].strip('"')
     known = CatalogUpdate(
         "classified", BUCKET, key, "0A", "created", "", etag=etag, model="efficientnet-lite0", tags=(Tag("cat", 0.9),)
     )
-    assert CatalogStore(opensearch, INDEX).apply([known])[0].state == "applied"
-    opensearch.indices.refresh(index=INDEX)
+    assert CatalogStore(client, INDEX).apply([known])[0].state == "applied"
+    client.request("POST", f"{INDEX}/_refresh")
 
 
-def test_rebuild_makes_another_index_and_says_which(run: Run, s3: Any, opensearch: OpenSearch) -> None:
-    in_step(s3, opensearch)
+def test_rebuild_makes_another_index_and_says_which(run: Run, s3: Any, opensearch: OpenSearch, client: Client) -> None:
+    in_step(s3, client)
     done = run("rebuild", "--json")
     assert done.exit_code == 0, done.stderr
     second = index_name(INDEX, generation=2)
@@ -547,9 +548,9 @@ def test_rebuild_makes_another_index_and_says_which(run: Run, s3: Any, opensearc
 
 
 def test_rebuild_goes_on_with_the_photos_and_what_was_begun_is_taken_away(
-    run: Run, s3: Any, opensearch: OpenSearch, endpoint: str
+    run: Run, s3: Any, opensearch: OpenSearch, client: Client, endpoint: str
 ) -> None:
-    in_step(s3, opensearch)
+    in_step(s3, client)
     sqs = boto3.Session(region_name="eu-west-1").client("sqs", endpoint_url=endpoint)
     sqs.create_queue(QueueName="tagstream-local-rebuild")
     done = run("rebuild", "--json")
@@ -559,7 +560,7 @@ def test_rebuild_goes_on_with_the_photos_and_what_was_begun_is_taken_away(
     assert sqs.list_queues(QueueNamePrefix="tagstream-local-rebuild").get("QueueUrls", []) == []
     assert list(opensearch.indices.get_alias(index=f"{INDEX}-v*")) == [index_name(INDEX)]
 
-    rebuild_step(opensearch, INDEX, seconds=0)
+    rebuild_step(client, INDEX, seconds=0)
     sqs.create_queue(QueueName="tagstream-local-rebuild")
     left = run("rebuild", "--abandon")
     assert (left.exit_code, left.stderr) == (
@@ -570,10 +571,8 @@ def test_rebuild_goes_on_with_the_photos_and_what_was_begun_is_taken_away(
     assert run("rebuild", "--abandon").stderr == "Nothing was left of a rebuild.\n"
 
 
-def test_reconcile_names_the_stage_in_what_it_suggests(
-    run: Run, s3: Any, opensearch: OpenSearch, endpoint: str
-) -> None:
-    in_step(s3, opensearch)
+def test_reconcile_names_the_stage_in_what_it_suggests(run: Run, s3: Any, client: Client, endpoint: str) -> None:
+    in_step(s3, client)
     assert run("reconcile").exit_code == 0
     cloudformation = boto3.Session(region_name="eu-west-1").client("cloudformation", endpoint_url=endpoint)
     for capability in ("ingest", "search", "catalog"):
@@ -588,7 +587,7 @@ def test_reconcile_names_the_stage_in_what_it_suggests(
     assert differs.stderr.splitlines()[-1].endswith("images reconcile --repair --stage dev")
 
 
-def show_things(opensearch: OpenSearch) -> None:
+def show_things(client: Client) -> None:
     shown = {
         "a.jpg": {"dalmatian": 0.9, "dog": 0.95, "animal": 0.96},
         "b.jpg": {"dog": 0.04, "seashore": 0.7},
@@ -600,12 +599,12 @@ def show_things(opensearch: OpenSearch) -> None:
         )
         for key, tags in shown.items()
     ]
-    assert {outcome.state for outcome in CatalogStore(opensearch, INDEX).apply(updates)} == {"applied"}
-    opensearch.indices.refresh(index=INDEX)
+    assert {outcome.state for outcome in CatalogStore(client, INDEX).apply(updates)} == {"applied"}
+    client.request("POST", f"{INDEX}/_refresh")
 
 
-def test_a_query_needs_no_quotes_and_its_answer_says_why(run: Run, opensearch: OpenSearch) -> None:
-    show_things(opensearch)
+def test_a_query_needs_no_quotes_and_its_answer_says_why(run: Run, client: Client) -> None:
+    show_things(client)
     table = run("search", "a", "puppy", "-tabby", "--columns", "key,score")
     assert [line.split() for line in table.stdout.splitlines()] == [
         ["key", "score"],
@@ -623,8 +622,8 @@ def test_a_query_needs_no_quotes_and_its_answer_says_why(run: Run, opensearch: O
     assert lines(run("search", "similar:a.jpg", "--json"))
 
 
-def test_mistakes_in_a_query_are_pointed_at(run: Run, opensearch: OpenSearch) -> None:
-    show_things(opensearch)
+def test_mistakes_in_a_query_are_pointed_at(run: Run, client: Client) -> None:
+    show_things(client)
     wrong = run("search", "dog", "colr:red")
     assert wrong.exit_code == 1
     assert wrong.stderr.splitlines()[1:] == ["  dog colr:red", "      ^^^^^"]
@@ -633,20 +632,20 @@ def test_mistakes_in_a_query_are_pointed_at(run: Run, opensearch: OpenSearch) ->
     assert "no image called 'x'" in run("search", "similar:x").stderr
 
 
-def test_nothing_found_says_what_there_is(run: Run, opensearch: OpenSearch) -> None:
-    CatalogStore(opensearch, INDEX).create_index()
+def test_nothing_found_says_what_there_is(run: Run, client: Client) -> None:
+    CatalogStore(client, INDEX).create_index()
     assert "The catalog is empty" in run("search", "dog").stderr
     assert "The catalog is empty" in run("tags").stderr
     assert "The catalog is empty" in run("export").stderr
     assert "The catalog is empty" in run("list").stderr
-    show_things(opensearch)
+    show_things(client)
     nothing = run("search", "dalmatian", "seashore", "--json")
     assert (nothing.exit_code, nothing.stdout) == (3, "")
     assert "On their own there are: dalmatian (1), seashore (1)." in nothing.stderr
 
 
-def test_tags_list_stats_and_facets(run: Run, opensearch: OpenSearch) -> None:
-    show_things(opensearch)
+def test_tags_list_stats_and_facets(run: Run, client: Client) -> None:
+    show_things(client)
     assert [row["tag"] for row in lines(run("tags", "--json"))] == [
         "animal",
         "cat",
@@ -670,8 +669,8 @@ def test_tags_list_stats_and_facets(run: Run, opensearch: OpenSearch) -> None:
     }
 
 
-def test_export_is_complete_and_safe_for_spreadsheets(run: Run, opensearch: OpenSearch) -> None:
-    show_things(opensearch)
+def test_export_is_complete_and_safe_for_spreadsheets(run: Run, client: Client) -> None:
+    show_things(client)
     assert [row["key"] for row in lines(run("export"))] == ["=c.jpg", "a.jpg", "b.jpg"]
     exported = run("export", "--format", "csv", "--where", "animal")
     rows = list(csv.DictReader(exported.stdout.splitlines()))
@@ -681,8 +680,8 @@ def test_export_is_complete_and_safe_for_spreadsheets(run: Run, opensearch: Open
     assert run("export", "--where", "zzz").exit_code == 3
 
 
-def test_an_export_that_breaks_off_says_so(run: Run, opensearch: OpenSearch, monkeypatch: pytest.MonkeyPatch) -> None:
-    fill(opensearch, 150)
+def test_an_export_that_breaks_off_says_so(run: Run, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(client, 150)
     ask = Aws.invoke
 
     def once(*arguments: Any) -> dict[str, Any]:

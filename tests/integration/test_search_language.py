@@ -9,6 +9,7 @@ import pytest
 from opensearchpy import OpenSearch
 
 from tagstream.catalog import mapping
+from tagstream.catalog.client import Client
 from tagstream.catalog.queries import parse_request, search_of
 from tagstream.catalog.store import CatalogStore
 from tagstream.catalog.updates import CatalogUpdate
@@ -49,8 +50,8 @@ IMAGES: list[tuple[str, dict[str, float], dict[str, Any]]] = [
 
 
 @pytest.fixture
-def catalog(opensearch: OpenSearch) -> CatalogStore:
-    made = CatalogStore(opensearch, INDEX, vocabulary=FewWords)
+def catalog(opensearch: OpenSearch, client: Client) -> CatalogStore:
+    made = CatalogStore(client, INDEX, vocabulary=FewWords)
     body = mapping.settings_and_mappings()
     opensearch.indices.create(index=mapping.index_name(INDEX), body=body | {"aliases": {INDEX: {}}})
     for key, tags, more in IMAGES:
@@ -281,8 +282,8 @@ def test_nothing_found_says_what_there_is(catalog: CatalogStore) -> None:
     assert unheard["common"][0] == {"tag": "dog", "images": 3}
 
 
-def test_an_empty_catalog_says_so(opensearch: OpenSearch) -> None:
-    catalog = CatalogStore(opensearch, INDEX, vocabulary=FewWords)
+def test_an_empty_catalog_says_so(client: Client) -> None:
+    catalog = CatalogStore(client, INDEX, vocabulary=FewWords)
     assert "no index" in ask(catalog, "dog")["missing"]
     catalog.create_index()
     assert ask(catalog, "dog")["catalog"] == 0
@@ -368,10 +369,12 @@ QUERIES = [
 
 
 @pytest.mark.parametrize("limit", [7, 100])
-def test_pages_are_in_the_order_that_the_answers_give_reasons_for(opensearch: OpenSearch, limit: int) -> None:
+def test_pages_are_in_the_order_that_the_answers_give_reasons_for(
+    opensearch: OpenSearch, client: Client, limit: int
+) -> None:
     """What OpenSearch sorts by is worked out again from the tags: both must agree, for many tags and close scores."""
     chance = random.Random(7)
-    catalog = CatalogStore(opensearch, INDEX, vocabulary=FewWords)
+    catalog = CatalogStore(client, INDEX, vocabulary=FewWords)
     catalog.create_index()
     names = [*FewWords.tags, "xyz", "big XYZ", "xyz thing", "big-xyz", "XYZs-of-old", "hot-dog"]
     everything = {}
@@ -414,7 +417,7 @@ def test_pages_are_in_the_order_that_the_answers_give_reasons_for(opensearch: Op
         assert weak == sorted(weak), text
 
 
-def test_the_old_index_is_searched_all_the_same(opensearch: OpenSearch) -> None:
+def test_the_old_index_is_searched_all_the_same(opensearch: OpenSearch, client: Client) -> None:
     """Of the first version of the mapping: tags with name and score alone, no colours, places or cameras."""
     body = mapping.settings_and_mappings()
     properties = body["mappings"]["properties"]
@@ -425,7 +428,7 @@ def test_the_old_index_is_searched_all_the_same(opensearch: OpenSearch) -> None:
     opensearch.indices.create(index=f"{INDEX}-v1", body=body | {"aliases": {INDEX: {}}})
     _put(opensearch, "a.jpg", {"dog": 0.9})
     opensearch.indices.refresh(index=INDEX)
-    catalog = CatalogStore(opensearch, INDEX, vocabulary=FewWords)
+    catalog = CatalogStore(client, INDEX, vocabulary=FewWords)
     assert keys(ask(catalog, "puppy", facets=True)) == "a"
     for nothing in ("near:1,1", "color:red", "camera:eos", "after:2020", "dog near:1,1"):
         assert keys(ask(catalog, nothing)) == ""

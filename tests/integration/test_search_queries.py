@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from opensearchpy import OpenSearch
 
+from tagstream.catalog.client import Client
 from tagstream.catalog.queries import parse_request
 from tagstream.catalog.store import CatalogStore
 from tagstream.catalog.updates import CatalogUpdate, document_id
@@ -49,8 +50,8 @@ IMAGES = [
 
 
 @pytest.fixture
-def catalog(opensearch: OpenSearch) -> CatalogStore:
-    made = CatalogStore(opensearch, INDEX)
+def catalog(opensearch: OpenSearch, client: Client) -> CatalogStore:
+    made = CatalogStore(client, INDEX)
     assert {outcome.state for outcome in made.apply(IMAGES)} == {"applied"}
     opensearch.indices.refresh(index=INDEX)
     return made
@@ -156,8 +157,10 @@ def test_rejected_are_listed_newest_first_and_nowhere_among_the_tags(
     ],
 )
 @pytest.mark.parametrize("limit", [1, 7, 30, 31, 100])
-def test_pages_together_are_everything_once(opensearch: OpenSearch, request_: dict[str, Any], limit: int) -> None:
-    catalog = CatalogStore(opensearch, INDEX)
+def test_pages_together_are_everything_once(
+    opensearch: OpenSearch, client: Client, request_: dict[str, Any], limit: int
+) -> None:
+    catalog = CatalogStore(client, INDEX)
     kind = "rejected" if request_["query"] == "rejected" else "classified"
     # Scores that no float holds exactly, many of them equal.
     catalog.apply([image(f"p {n}.jpg", {"same": (n % 4) / 10 + 0.05, "other": 0.5}, kind) for n in range(31)])

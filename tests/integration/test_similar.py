@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from opensearchpy import OpenSearch
 
+from tagstream.catalog.client import Client
 from tagstream.catalog.similar import frequencies_aggregation, frequencies_of, likeness, similar_query, why
 from tagstream.catalog.store import CatalogStore
 from tagstream.catalog.updates import CatalogUpdate
@@ -34,8 +35,8 @@ def colors(**shares: float) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def documents(opensearch: OpenSearch) -> dict[str, dict[str, Any]]:
-    outcomes = CatalogStore(opensearch, INDEX).apply(
+def documents(opensearch: OpenSearch, client: Client) -> dict[str, dict[str, Any]]:
+    outcomes = CatalogStore(client, INDEX).apply(
         [
             update("dog.jpg", {"Dalmatian": 0.9, "dog": 0.95}, colors=colors(white=0.6, black=0.3), phash="0f" * 8),
             update("copy.jpg", {"Dalmatian": 0.8, "dog": 0.95}, colors=colors(white=0.6), phash="0f" * 7 + "0e"),
@@ -73,7 +74,9 @@ def test_the_engine_ranks_as_the_pure_function_says(
         assert why(dog, hit["_source"])
 
 
-def test_facts_can_be_searched_and_counted(opensearch: OpenSearch, documents: dict[str, dict[str, Any]]) -> None:
+def test_facts_can_be_searched_and_counted(
+    opensearch: OpenSearch, client: Client, documents: dict[str, dict[str, Any]]
+) -> None:
     facts = {
         "taken_at": "2025-06-12T14:03:11",
         "camera": "NIKON D850",
@@ -81,7 +84,7 @@ def test_facts_can_be_searched_and_counted(opensearch: OpenSearch, documents: di
         "brightness": 0.25,
         "sharpness": 0.5,
     }
-    CatalogStore(opensearch, INDEX).apply([update("vienna.jpg", {"palace": 0.9}, **facts)])
+    CatalogStore(client, INDEX).apply([update("vienna.jpg", {"palace": 0.9}, **facts)])
     opensearch.indices.refresh(index=INDEX)
 
     def found(query: dict[str, Any]) -> list[str]:

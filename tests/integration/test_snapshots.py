@@ -12,6 +12,7 @@ import pytest
 from opensearchpy import OpenSearch
 from opensearchpy.exceptions import TransportError
 
+from tagstream.catalog.client import Client
 from tagstream.catalog.mapping import index_pattern
 from tagstream.catalog.queries import parse_request
 from tagstream.catalog.store import CatalogStore
@@ -64,9 +65,9 @@ def known(catalog: CatalogStore) -> list[dict[str, Any]]:
             return found
 
 
-def test_what_a_snapshot_lacks_is_made_good(opensearch: OpenSearch, repository: str) -> None:
+def test_what_a_snapshot_lacks_is_made_good(opensearch: OpenSearch, client: Client, repository: str) -> None:
     chance = random.Random(7)
-    catalog = CatalogStore(opensearch, INDEX)
+    catalog = CatalogStore(client, INDEX)
     bucket: dict[str, int] = {}
     number = 0
 
