@@ -229,7 +229,8 @@ class _Installer:
         self._report("  Installing the AWS emulator …")
         what = "the AWS emulator"
         self._run(what, [_base_python(), "-m", "venv", "--without-pip", "--clear", str(environment)])
-        pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "-qq", "--disable-pip-version-check"]
+        # With its warnings, which say why a network is not there.
+        pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "-q", "--disable-pip-version-check"]
         pip += ["--no-input", "--require-hashes", "--no-deps", "--only-binary=:all:"]
         self._run(what, [*pip, "--requirement", str(self._folder / "tagstream" / "local" / "requirements.lock")])
         (environment / _DONE).touch()
@@ -268,7 +269,10 @@ class _Installer:
                     process.poll()
             if returncode:
                 output.seek(0)
-                said = [line.strip() for line in output if line.strip()][-6:] or ["it said nothing"]
+                said = [line.strip() for line in output if line.strip()] or ["it said nothing"]
+                if len(said) > 8:
+                    # npm's reason is at the beginning, pip's at the end.
+                    said = [*said[:4], "…", *said[-3:]]
                 raise LocalCloudError(
                     f"{what} could not be installed; when what it says is mended (is there a network?), type the same "
                     "again:" + "".join(f"\n  {line[:300]}" for line in said)
