@@ -1,7 +1,7 @@
 """The connection to OpenSearch: JSON over HTTP, signed for Amazon's.
 
-In place of the official client, whose import takes as long as that of all the rest of a function: urllib3 and botocore
-are in the bundles anyway.
+In place of the official client, whose import was a third of what a function's took (docs/performance.md): urllib3 and
+botocore are in the bundles anyway.
 """
 
 from __future__ import annotations
