@@ -62,7 +62,8 @@ SITE := .venv/.site
 AUDIT := .venv-audit/.installed
 
 # -qq: only errors. Warnings about package indexes would be the first thing that a newcomer sees.
-PIP := -m pip install -qq --disable-pip-version-check --no-input
+# --no-compile: Python compiles what it imports, and most of what is installed never is (two thirds are services in the CDK).
+PIP := -m pip install -qq --no-compile --disable-pip-version-check --no-input
 # Exactly what is locked, each file by its hash, and ready wheels only: nothing that is downloaded runs on being installed.
 LOCKED := $(PIP) --require-hashes --no-deps --only-binary=:all:
 # Each NAME.txt says what is needed and why, and NAME.lock beside it has all of it with hashes.

@@ -6,8 +6,10 @@ downloaded, installed, built and deployed as on a machine that has never seen it
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -34,11 +36,15 @@ _END_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class Run:
-    """``make demo`` once: seconds of its stages in their order, bytes that pip and npm fetched, bytes on the disk."""
+    """``make demo`` once: seconds of its stages in their order, and of the processor; bytes fetched, bytes on the disk.
+
+    ``downloaded`` is None where all goes through a proxy of the machine's own, so that it can't be counted.
+    """
 
     commit: str
     stages: dict[str, float]
-    downloaded: int
+    cpu: float
+    downloaded: int | None
     disk: int
 
     @property
@@ -72,6 +78,65 @@ def taken(folder: Path) -> int:
     return sum(seen.values())
 
 
+class Counting:
+    """A proxy on 127.0.0.1 that lets TLS through as it is, and counts the bytes that come back."""
+
+    def __init__(self) -> None:
+        self.received = 0
+        self.url = ""
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+
+    def __enter__(self) -> Counting:
+        self._thread.start()
+        self._server = asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(_END_SECONDS)
+        self.url = "http://{}:{}".format(*self._server.sockets[0].getsockname())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(_END_SECONDS)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(_END_SECONDS)
+        self._loop.close()
+
+    async def _start(self) -> asyncio.Server:
+        return await asyncio.start_server(self._serve, "127.0.0.1", 0)
+
+    async def _stop(self) -> None:
+        self._server.close()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        await self._loop.shutdown_default_executor()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split()
+            if head[0] != "CONNECT":
+                writer.write(b"HTTP/1.1 405 Method Not Allowed\r\n\r\n")
+                return
+            host, _, port = head[1].rpartition(":")
+            there, up = await asyncio.open_connection(host.strip("[]"), int(port))
+            writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+            try:
+                await asyncio.gather(self._copy(reader, up, False), self._copy(there, writer, True))
+            finally:
+                up.close()
+        except (OSError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            pass  # whoever asked sees the connection end, and says so
+        finally:
+            writer.close()
+
+    async def _copy(self, source: asyncio.StreamReader, to: asyncio.StreamWriter, counted: bool) -> None:
+        while chunk := await source.read(1 << 16):
+            self.received += len(chunk) if counted else 0
+            to.write(chunk)
+            await to.drain()
+        if to.can_write_eof():
+            to.write_eof()
+
+
 def measure(commit: str, within: float) -> Run:
     """Clone, ``make demo``, remove; a :class:`click.ClickException` where that fails or takes ``within`` seconds."""
     with tempfile.TemporaryDirectory(prefix="tagstream-fresh-") as temporary:
@@ -84,16 +149,27 @@ def measure(commit: str, within: float) -> Run:
             "npm_config_cache": str(caches / "npm"),
             "XDG_CACHE_HOME": str(caches / "others"),
         }
-        started, lines = time.monotonic(), []
-        with _ends("make demo", clone, environment, within) as process:
-            for line in process.stdout or ():
-                lines.append((time.monotonic() - started, line.rstrip()))
-                say(f"  {lines[-1][0]:6.1f} s  {lines[-1][1]}")
-        end = time.monotonic() - started
+        counted = not {"https_proxy", "all_proxy"} & {name.lower() for name in os.environ}
+        started, before, lines = time.monotonic(), _cpu(), []
+        with Counting() as network:
+            if counted:
+                environment["HTTPS_PROXY"] = network.url
+            with _ends("make demo", clone, environment, within) as process:
+                for line in process.stdout or ():
+                    lines.append((time.monotonic() - started, line.rstrip()))
+                    say(f"  {lines[-1][0]:6.1f} s  {lines[-1][1]}")
+            end = time.monotonic() - started
         if process.returncode:
             why = f"took more than {within:.0f} s" if end >= within else f"ended with {process.returncode}"
             raise click.ClickException(f"make demo of {commit} {why}.")
-        return Run(commit, stages(lines, end), taken(caches), taken(clone))
+        received = network.received if counted else None
+        return Run(commit, stages(lines, end), _cpu() - before, received, taken(clone))
+
+
+def _cpu() -> float:
+    """Seconds of the processor that processes took which have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 @contextmanager
@@ -136,19 +212,24 @@ def _git(*arguments: str) -> str:
 
 
 def report(ours: Run, reference: Run | None) -> str:
-    """A table of the stages, and below it what matters."""
+    """The stages of each, and below them what matters."""
     lines = []
     for run in (ours, *filter(None, [reference])):
         lines += ["", f"make demo of {run.commit}"]
         lines += [f"{seconds:8.1f} s  {name}" for name, seconds in run.stages.items()]
-        lines += [
-            f"{run.seconds:8.1f} s  in all; {run.downloaded / 1e6:.0f} MB fetched, {run.disk / 1e6:.0f} MB on disk"
-        ]
+        lines += [f"{run.seconds:8.1f} s  in all, {run.cpu:.0f} s of the processor, {_megabytes(run)}"]
     if reference is not None:
-        lines += ["", f"{reference.seconds / ours.seconds:.2f} times as fast as {reference.commit}, with"]
-        lines[-1] += f" {ours.downloaded / reference.downloaded:.0%} of its downloads"
-        lines[-1] += f" and {ours.disk / reference.disk:.0%} of its disk."
+        lines += [
+            "",
+            f"{ours.commit} takes {ours.seconds / reference.seconds:.0%} of the time of {reference.commit}, "
+            f"{ours.cpu / reference.cpu:.0%} of its processor and {ours.disk / reference.disk:.0%} of its disk.",
+        ]
     return "\n".join(lines)
+
+
+def _megabytes(run: Run) -> str:
+    fetched = "what was fetched not counted" if run.downloaded is None else f"{run.downloaded / 1e6:.0f} MB fetched"
+    return f"{fetched}, {run.disk / 1e6:.0f} MB on the disk"
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -167,7 +248,7 @@ def report(ours: Run, reference: Run | None) -> str:
 def main(commit: str, against: str | None, within: int, output: Path) -> None:
     """Time 'make demo' as somebody new sees it: a clone, empty caches, everything fetched.
 
-    Only what is committed counts. It downloads what the README's demo does, half a gigabyte each time.
+    Only what is committed counts. It downloads what the README's demo does, most of a gigabyte each time.
 
     \b
     Examples:
@@ -176,6 +257,8 @@ def main(commit: str, against: str | None, within: int, output: Path) -> None:
     """
     if shutil.which("git") is None or shutil.which("make") is None:
         raise click.ClickException("git and make are needed for this: install them.")
+    # What is told to end ends what it has started, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     named = [
         _git("-C", str(ROOT), "rev-parse", "--short", "--verify", f"{name}^{{commit}}")
         for name in (commit, against)

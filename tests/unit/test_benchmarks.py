@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import fresh
 from benchmarks.measure import interleaved
 from benchmarks.report import (
     Results,
@@ -165,3 +166,32 @@ def test_common_nouns_are_those_that_the_photos_show(tmp_path: Path) -> None:
     common = {"dog": 5.0, "wolf": 4.0, "beagle": 3.6, "bathtub": 3.0, "animal": 5.0, "winter": 5.0}
     # Wolves are on one photo only, bathtubs are rare, animals are on half of the photos, winter cannot be seen.
     assert common_nouns(wordnet, lambda noun: common.get(noun, 0.0), photos) == ["dog", "beagle"]
+
+
+def test_the_time_of_a_fresh_machine_is_told_by_stages() -> None:
+    lines = [(1.0, "Making .venv with Python 3.13.1 …"), (3.0, "Installing packages (a minute) …"), (4.0, "a warning")]
+    found = fresh.stages(lines, end=10.0)
+    assert found == {"start": 1.0, "Making .venv with Python 3.13.1": 2.0, "Installing packages": 7.0}
+    ours = fresh.Run("abc", found, cpu=5.0, downloaded=2_000_000, disk=1_000_000)
+    assert ours.seconds == 10.0
+    reference = fresh.Run("def", {"start": 40.0}, cpu=10.0, downloaded=None, disk=4_000_000)
+    told = fresh.report(ours, reference)
+    assert "7.0 s  Installing packages" in told
+    assert "2 MB fetched, 1 MB on the disk" in told
+    assert "not counted" in told
+    assert told.endswith("abc takes 25% of the time of def, 50% of its processor and 25% of its disk.")
+    assert "takes" not in fresh.report(ours, None)
+
+
+def test_a_file_with_two_names_takes_its_place_once(tmp_path: Path) -> None:
+    (tmp_path / "one").write_bytes(b"x" * 100_000)
+    once = fresh.taken(tmp_path)
+    (tmp_path / "two").hardlink_to(tmp_path / "one")
+    assert fresh.taken(tmp_path) == once >= 100_000
+
+
+def test_a_run_that_takes_too_long_or_fails_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "Makefile").write_text("late:\n\t@echo begun; sleep 60 & sleep 60\n")
+    with fresh._ends("make late", tmp_path, {"PATH": "/usr/bin:/bin"}, within=0.5) as process:
+        told = "".join(process.stdout or ())
+    assert process.returncode != 0, told
