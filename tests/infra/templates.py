@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from aws_cdk import cx_api
-
 from stacks.application import application
 from stacks.settings import settings_for
 
@@ -165,10 +163,37 @@ def synthesised(stage: str) -> Stage:
 def synthesise(context: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The templates by capability; nothing is bundled."""
     system = settings_for(context).system
-    return {
-        stack.stack_name.removeprefix(f"tagstream-{system}-"): json.loads(json.dumps(stack.template))
-        for stack in cx_api.CloudAssembly(str(assembly(context))).stacks
-    }
+    return {stack.name.removeprefix(f"tagstream-{system}-"): stack.template for stack in stacks_of(context)}
+
+
+@dataclass(frozen=True)
+class Synthesised:
+    """A stack of an assembly; ``environment`` is such as aws://123456789012/eu-west-1."""
+
+    name: str
+    environment: str
+    protected: bool
+    template: dict[str, Any]
+
+
+def stacks_of(context: dict[str, Any]) -> list[Synthesised]:
+    """As the assembly's manifest has them.
+
+    Not by ``cx_api.CloudAssembly``: two packages, aws-cdk-lib and aws-cdk.cloud-assembly-schema, bring the module that
+    this takes its options from, and it works only where the former was installed last.
+    """
+    folder = assembly(context)
+    artifacts = json.loads((folder / "manifest.json").read_text())["artifacts"]
+    return [
+        Synthesised(
+            one["properties"].get("stackName", name),
+            one["environment"],
+            one["properties"].get("terminationProtection", False),
+            json.loads((folder / one["properties"]["templateFile"]).read_text()),
+        )
+        for name, one in artifacts.items()
+        if one["type"] == "aws:cloudformation:stack"
+    ]
 
 
 class Assemblies:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
-from aws_cdk import cx_api
 
 from stacks.settings import settings_for
-from tests.infra.templates import Stage, assembly
+from tests.infra.templates import Stage, assembly, stacks_of
 
 # Names that are chosen rather than made up by CloudFormation, each with the reason why it has to be.
 NAMED = {
@@ -58,17 +56,13 @@ def test_nothing_has_a_name_of_its_own_but_where_it_must(stage: Stage) -> None:
         assert f"{name}-".startswith(f"tagstream-{stage.name}-")
 
 
-def stacks_of(context: dict[str, Any]) -> list[cx_api.CloudFormationStackArtifact]:
-    return list(cx_api.CloudAssembly(str(assembly(context))).stacks)
-
-
 def test_copies_of_a_stage_share_nothing() -> None:
     """In one account and region: neither a stack nor anything with a name."""
     texts = []
     for name in ("one", "two"):
         stacks = stacks_of({"stage": "dev", "name": name})
-        assert {stack.stack_name.startswith(f"tagstream-dev-{name}-") for stack in stacks} == {True}
-        texts.append({stack.stack_name: json.dumps(stack.template) for stack in stacks})
+        assert {stack.name.startswith(f"tagstream-dev-{name}-") for stack in stacks} == {True}
+        texts.append({stack.name: json.dumps(stack.template) for stack in stacks})
     for text in texts[0].values():
         assert "tagstream-dev-two" not in text
         # What is named is named after the copy.
@@ -80,7 +74,7 @@ def test_a_stage_goes_to_its_account_and_region_and_asks_nobody_where_that_is() 
     context = {"stage": "prod", "account": "123456789012", "region": "eu-west-1", "alarm_email": "a@example.com"}
     zones = {"domain.zone_names": "eu-west-1a,eu-west-1b,eu-west-1d"}
     stacks = stacks_of(context | zones)
-    assert {stack.environment.name for stack in stacks} == {"aws://123456789012/eu-west-1"}
+    assert {stack.environment for stack in stacks} == {"aws://123456789012/eu-west-1"}
     # Zones of a region that is known would be looked up, with credentials.
     assert "missing" not in json.loads((assembly(context | zones) / "manifest.json").read_text())
     subnets = {
@@ -93,9 +87,7 @@ def test_a_stage_goes_to_its_account_and_region_and_asks_nobody_where_that_is() 
 
 
 def test_without_an_account_it_goes_where_the_credentials_lead(stage: Stage) -> None:
-    assert {stack.environment.name for stack in stacks_of({"stage": stage.name})} == {
-        "aws://unknown-account/unknown-region"
-    }
+    assert {stack.environment for stack in stacks_of({"stage": stage.name})} == {"aws://unknown-account/unknown-region"}
 
 
 @pytest.mark.parametrize(
@@ -132,4 +124,4 @@ def test_stages_that_keep_nothing_leave_nothing(stage: Stage) -> None:
     retained = [r.id for r in stage.resources if r.raw.get("DeletionPolicy", "Delete") != "Delete"]
     assert bool(retained) is keeps
     # And only what keeps data is protected from being deleted by mistake.
-    assert {bool(stack.termination_protection) for stack in stacks_of({"stage": stage.name})} == {keeps}
+    assert {stack.protected for stack in stacks_of({"stage": stage.name})} == {keeps}
