@@ -6,8 +6,10 @@ all is well.
 
 from __future__ import annotations
 
+import base64
 import functools
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -198,6 +200,7 @@ def _function(aws: Aws, name: str, properties: Mapping[str, Any]) -> Iterator[tu
                 f"function {name} has {attribute} {there[attribute]}, and its stack {properties[attribute]}",
                 f"aws lambda update-function-configuration --function-name {name} --{option} {properties[attribute]}",
             )
+    yield from _code(there, properties.get("Code", {}))
     wanted = properties.get("Environment", {}).get("Variables", {})
     actual = there.get("Environment", {}).get("Variables", {})
     lacking = set(wanted) - set(actual)
@@ -210,6 +213,24 @@ def _function(aws: Aws, name: str, properties: Mapping[str, Any]) -> Iterator[tu
             f"function {name} has other values than its stack's in its environment: {', '.join(sorted(others))}",
             _deploy_again(aws),
         )
+
+
+def _code(there: Mapping[str, Any], code: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What a function runs: its stack names the bundle by the SHA-256 of its bytes."""
+    key, bucket = code.get("S3Key"), code.get("S3Bucket")
+    digest = re.fullmatch(r"([0-9a-f]{64})\.zip", key if isinstance(key, str) else "")
+    if digest is None or there["CodeSha256"] == base64.b64encode(bytes.fromhex(digest[1])).decode():
+        return
+    _, _, _, region, account, *_ = there["FunctionArn"].split(":")
+    where = bucket["Fn::Sub"] if isinstance(bucket, Mapping) else str(bucket)
+    where = where.replace("${AWS::AccountId}", account).replace("${AWS::Region}", region)
+    name = there["FunctionName"]
+    yield (
+        f"function {name} has other code than its stack gave it: somebody changed it by hand, the last time at "
+        f"{there['LastModified']}",
+        f"aws lambda update-function-code --function-name {name} --s3-bucket {where} --s3-key {key} brings it back. "
+        f"Who it was: aws cloudtrail lookup-events --lookup-attributes AttributeKey=ResourceName,AttributeValue={name}",
+    )
 
 
 def _alias(aws: Aws, alias: str, version: str) -> Iterator[tuple[str, str]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import subprocess
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -168,6 +170,26 @@ def test_an_environment_that_was_changed_is_found(there: dict[str, str], found: 
     stack = {"MemorySize": 128, "Timeout": 3, "Environment": {"Variables": {"A": "1", "B": {"Ref": "Bucket"}}}}
     said = [what for what, _ in doctor._function(cast(Aws, Functions()), "classify", stack)]
     assert said == ([f"function classify {found}"] if found else [])
+
+
+@pytest.mark.parametrize(("runs", "found"), [(b"bundle", False), (b"a patch", True)])
+def test_code_that_was_changed_is_found(runs: bytes, found: bool) -> None:
+    there = {
+        "FunctionName": "classify",
+        "FunctionArn": "arn:aws:lambda:eu-west-1:123456789012:function:classify",
+        "CodeSha256": base64.b64encode(hashlib.sha256(runs).digest()).decode(),
+        "LastModified": "2026-11-26T12:00:00.000+0000",
+    }
+    key = f"{hashlib.sha256(b'bundle').hexdigest()}.zip"
+    stack = {"S3Bucket": {"Fn::Sub": "cdk-assets-${AWS::AccountId}-${AWS::Region}"}, "S3Key": key}
+    said = list(doctor._code(there, stack))
+    assert [what for what, _ in said] == [
+        "function classify has other code than its stack gave it: somebody changed it by hand, the last time at "
+        "2026-11-26T12:00:00.000+0000"
+    ] * found
+    assert [f"--s3-bucket cdk-assets-123456789012-eu-west-1 --s3-key {key} " in then for _, then in said] == [
+        True
+    ] * found
 
 
 @pytest.mark.parametrize(
