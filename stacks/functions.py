@@ -20,7 +20,7 @@ from stacks.rules import accept
 from stacks.settings import Consumer, Function, Settings
 from stacks.shifts import ALIAS, shift
 
-__all__ = ["PythonFunction", "function_role", "log_group"]
+__all__ = ["PythonFunction", "asset_of", "function_role", "log_group"]
 
 # What AWSLambdaVPCAccessExecutionRole allows, without its logging on every log group.
 _NETWORK_INTERFACES = (
@@ -216,7 +216,12 @@ class PythonFunction(Construct):
             key = bundling.checksum(path)
         else:
             path, key = bundle.source, bundle.digest
-        return lambda_.Code.from_asset(str(path), asset_hash=key, asset_hash_type=AssetHashType.CUSTOM)
+        return asset_of(path, key)
+
+
+def asset_of(path: Path, key: str) -> lambda_.Code:
+    """The code in a file or folder, under the hash of ``key``."""
+    return lambda_.Code.from_asset(str(path), asset_hash=key, asset_hash_type=AssetHashType.CUSTOM)
 
 
 def _architecture(target: bundling.Target) -> lambda_.Architecture:

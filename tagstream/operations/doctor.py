@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import base64
 import functools
+import hashlib
 import json
-import re
 import shutil
 import subprocess
 import sys
@@ -216,10 +216,11 @@ def _function(aws: Aws, name: str, properties: Mapping[str, Any]) -> Iterator[tu
 
 
 def _code(there: Mapping[str, Any], code: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """What a function runs: its stack names the bundle by the SHA-256 of its bytes."""
+    """What a function runs: the key of its bundle in the stack comes of the SHA-256 that Lambda tells."""
     key, bucket = code.get("S3Key"), code.get("S3Bucket")
-    digest = re.fullmatch(r"([0-9a-f]{64})\.zip", key if isinstance(key, str) else "")
-    if digest is None or there["CodeSha256"] == base64.b64encode(bytes.fromhex(digest[1])).decode():
+    # The CDK makes a hash of each hash that it is given.
+    runs = hashlib.sha256(base64.b64decode(there["CodeSha256"]).hex().encode()).hexdigest() if key else ""
+    if not isinstance(key, str) or key == f"{runs}.zip":
         return
     _, _, _, region, account, *_ = there["FunctionArn"].split(":")
     where = bucket["Fn::Sub"] if isinstance(bucket, Mapping) else str(bucket)
@@ -229,7 +230,9 @@ def _code(there: Mapping[str, Any], code: Mapping[str, Any]) -> Iterator[tuple[s
         f"function {name} has other code than its stack gave it: somebody changed it by hand, the last time at "
         f"{there['LastModified']}",
         f"aws lambda update-function-code --function-name {name} --s3-bucket {where} --s3-key {key} brings it back. "
-        f"Who it was: aws cloudtrail lookup-events --lookup-attributes AttributeKey=ResourceName,AttributeValue={name}",
+        "Who it was: aws cloudtrail lookup-events --lookup-attributes "
+        f"AttributeKey=ResourceName,AttributeValue={name}. "
+        "Where an older version has deployed it, which named bundles otherwise: deploy the stage again.",
     )
 
 

@@ -180,7 +180,7 @@ def test_code_that_was_changed_is_found(runs: bytes, found: bool) -> None:
         "CodeSha256": base64.b64encode(hashlib.sha256(runs).digest()).decode(),
         "LastModified": "2026-11-26T12:00:00.000+0000",
     }
-    key = f"{hashlib.sha256(b'bundle').hexdigest()}.zip"
+    key = f"{hashlib.sha256(hashlib.sha256(b'bundle').hexdigest().encode()).hexdigest()}.zip"
     stack = {"S3Bucket": {"Fn::Sub": "cdk-assets-${AWS::AccountId}-${AWS::Region}"}, "S3Key": key}
     said = list(doctor._code(there, stack))
     assert [what for what, _ in said] == [
