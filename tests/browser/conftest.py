@@ -53,9 +53,12 @@ def chromium(pytestconfig: pytest.Config) -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def pipeline(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
-    """Only where there is a browser to look at it with."""
-    with cloud(tmp_path_factory.mktemp("browser")) as pipeline:
-        yield pipeline
+    """Only where there is a browser to look at it with; with the model that runs on any processor, since which photos
+    are alike is a matter of scores."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TAGSTREAM_MODEL", "efficientnet-lite0")
+        with cloud(tmp_path_factory.mktemp("browser")) as pipeline:
+            yield pipeline
 
 
 @pytest.fixture(scope="session")
