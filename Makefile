@@ -47,6 +47,8 @@ DEFAULT := build/models/.default$(addprefix -,$(subst /,-,$(TAGSTREAM_MODEL)))
 # What stages on AWS run. Tests need the default of every machine.
 ON_AWS := build/models/efficientnet-lite2-int8/model.json
 MODELS := build/models/efficientnet-lite0/model.json $(ON_AWS)
+# It says where the model is: of one that is gone there is no trace to trust.
+$(shell if [ -f $(DEFAULT) ] && ! [ -f "$$(cat $(DEFAULT))/model.json" ]; then rm -f $(DEFAULT); fi)
 READY := $(VENV) $(CLOUD) $(NODE) $(DEFAULT)
 TESTED := $(VENV) $(CLOUD) $(NODE) $(MODELS)
 # 300 MB to download, and only for who builds Inception-V3, or compares with the classic way.
@@ -304,8 +306,8 @@ $(NODE): package.json package-lock.json
 $(DEFAULT): tagstream/classifier/ranges.json | $(VENV)
 	@echo "Building this machine's default model …"
 	@mkdir -p $(@D)
-	@.venv/bin/tagstream models build
-	@touch $@
+	@.venv/bin/tagstream models build > $@.new
+	@cat $@.new; mv $@.new $@
 
 $(MODELS): build/models/%/model.json: tagstream/classifier/ranges.json | $(VENV)
 	@echo "Building the model $* …"

@@ -434,7 +434,7 @@ def _problems(s: Settings) -> Iterator[str]:
     yield from _declared_problems(s)
     yield from _domain_problems(s.domain, s.region)
     yield from _api_problems(s.api)
-    if not s.is_own_model and s.model not in MODELS:
+    if not s.is_own_model and s.model not in MODELS and not (model_folder(s.model) / "model.json").is_file():
         yield (
             f"model {s.model!r} is not known: use one of {_listed(MODELS)}, or the path of a directory with your own "
             "model.tflite, labels.txt and model.json, such as ./my-model."

@@ -92,7 +92,7 @@ class Client:
         return {} if method == "HEAD" else _object(status, content)
 
     def close(self) -> None:
-        """Close all connections that are not in use; another request opens one again."""
+        """Close all connections that are not in use; this client asks no more."""
         self._pool.close()
 
     def _send(
@@ -127,7 +127,7 @@ class Client:
 
 
 def connect(endpoint: str, *, timeout: float = 3.0) -> Client:
-    """A client of the OpenSearch at ``endpoint``, a full URL; each request takes at most ``timeout`` seconds.
+    """A client of the OpenSearch at ``endpoint``, a full URL; a request takes at most ``timeout`` seconds.
 
     Requests over https are signed for Amazon OpenSearch Service with the role of the process, whose credentials are
     renewed as they expire; over http (the local cloud) they are not. Nothing is retried, and no redirect followed.

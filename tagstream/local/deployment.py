@@ -55,6 +55,9 @@ def deploy(
         "PYTHONPATH": str(root),
         "NO_COLOR": "1",
     }
+    if "/" in (model := os.environ.get("TAGSTREAM_MODEL", "")):
+        # As it was meant where it was typed: the stacks are synthesised elsewhere.
+        environment["TAGSTREAM_MODEL"] = str(Path(model).expanduser().resolve())
     # The CLI by way of stacks/__main__.py: a banner about the Node version would be all that a newcomer sees.
     cdk = [sys.executable, "-m", "stacks"]
     common = ["--no-notices", "--no-color", "--no-version-reporting"]

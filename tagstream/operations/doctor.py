@@ -97,7 +97,7 @@ def _machine(stage: Stage) -> Iterator[tuple[str, str]]:
         yield f"{free / 1e9:.1f} GB of disk are free here, and bundles and models take 2", "Make room."
     root = CHECKOUT
     if root is None:
-        return  # installed, not checked out: nothing is deployed from here
+        return  # installed, not checked out: 'tagstream local up' says itself what it lacks
     if shutil.which("node") is None or shutil.which("npm") is None:
         yield "there is no Node with npm on the PATH, which the CDK CLI needs", "Install Node 22 or newer."
     elif (major := _node()) < _OLDEST_NODE:

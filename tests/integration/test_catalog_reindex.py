@@ -190,6 +190,25 @@ def test_the_old_index_stays_closed_if_it_was_the_answer_to_the_move_that_got_lo
     assert catalog.purge(older_than_days=1)["indexes"] == ([first] if done else [])
 
 
+def test_the_old_index_is_opened_again_where_nobody_says_what_became_of_the_move(
+    catalog: CatalogStore, opensearch: OpenSearch, client: Client
+) -> None:
+    class Silent(Client):
+        def __init__(self) -> None:
+            """Neither the move nor the look afterwards has an answer."""
+
+        def request(self, method: str, path: str, *arguments: Any, **more: Any) -> Any:
+            self.moved = getattr(self, "moved", False) or path == "_aliases"
+            if path == "_aliases" or (self.moved and path.endswith("/_alias")):
+                raise OpenSearchError("it did not answer")
+            return client.request(method, path, *arguments, **more)
+
+    with pytest.raises(OpenSearchError):
+        reindex_step(Silent(), INDEX, version=NEW)
+    assert blocks(opensearch, mapping.index_name(INDEX)) == []
+    assert [outcome.state for outcome in catalog.apply([update("after.jpg")])] == ["applied"]
+
+
 def test_the_old_index_stays_closed_if_somebody_else_has_moved_the_catalog(
     catalog: CatalogStore, opensearch: OpenSearch, client: Client
 ) -> None:

@@ -14,6 +14,9 @@ PROGRAM = """
 import gc, json, sys
 from types import SimpleNamespace
 
+class Photo:
+    pass
+
 import lambdas.frame
 seen = {"while importing": gc.isenabled()}
 frame = lambdas.frame.Frame()
@@ -21,6 +24,9 @@ frame = lambdas.frame.Frame()
 @frame.handler
 def handler(event, context):
     seen["while answering"] = gc.isenabled()
+    if event.get("leave"):
+        photo = Photo()
+        photo.itself = photo
     if event.get("raise"):
         raise ValueError("as asked")
     errors = {name: ValueError("broken") for name in event["broken"]}
@@ -36,6 +42,8 @@ except ValueError as error:
 seen["afterwards"] = gc.isenabled()
 seen["never looked through"] = gc.get_freeze_count() > 10_000
 seen["batch"] = "aws_lambda_powertools.utilities.batch" in sys.modules
+gc.collect()
+seen["left of it"] = sum(isinstance(one, Photo) for one in gc.get_objects())
 print("SEEN", json.dumps(seen))
 """
 
@@ -67,6 +75,7 @@ def test_a_first_batch_without_failures_waits_for_no_garbage_and_no_import(fifo:
         "afterwards": True,
         "never looked through": True,
         "batch": False,
+        "left of it": 0,
     }
 
 
@@ -75,6 +84,12 @@ def test_a_first_batch_with_a_failure(fifo: bool, again: list[str]) -> None:
     found = seen(broken=["a1"], fifo=fifo)
     assert found["answer"] == {"batchItemFailures": [{"itemIdentifier": name} for name in again]}
     assert found["batch"]
+
+
+def test_what_the_first_event_left_is_garbage_like_any_other() -> None:
+    # An error holds the frames that it went through, and what was in them: a batch of photos.
+    found = seen(broken=["a1"], leave=True)
+    assert found["left of it"] == 0
 
 
 def test_garbage_is_collected_again_after_a_first_event_that_failed() -> None:

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 from PIL import Image
 
-from stacks.settings import ROOT, STAGES, settings_for
+from stacks.settings import ROOT, STAGES, SettingsError, settings_for
 from tagstream import machine
 from tagstream.classifier import classifier, run_image_recognition
 from tagstream.classifier.models import default_model, find_model
@@ -161,5 +161,10 @@ def test_stage_local_has_what_suits_the_machine_and_no_other_stage_asks(
     monkeypatch.setenv("TAGSTREAM_MODEL", "inception-v3")
     assert settings_for({"stage": "local"}).model == "inception-v3"
     assert settings_for({"stage": "local", "model": ANYWHERE}).model == ANYWHERE
+    monkeypatch.setenv("TAGSTREAM_MODEL", "mine")
+    with pytest.raises(SettingsError, match="'mine' is not known"):
+        settings_for({"stage": "local"})
+    built(tmp_path / "build" / "models", "mine")
+    assert settings_for({"stage": "local"}).model == "mine"
     for stage in ("dev", "prod"):
         assert settings_for({"stage": stage}).model == STAGES[stage].model == INT8
