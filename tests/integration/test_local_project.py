@@ -18,7 +18,15 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
-_READY = "from tagstream.local.project import ready; print(ready(lambda line: print(line, flush=True)))"
+_READY = """
+import signal
+
+from tagstream.local.project import ready
+
+# As from a terminal: what runs these tests in the background may have it ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+print(ready(lambda line: print(line, flush=True)))
+"""
 _NPM = """#!/bin/sh
 echo "$@" >> "$HOME/npm-was-asked"
 mkdir -p node_modules/.bin && touch node_modules/.bin/cdk
