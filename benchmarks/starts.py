@@ -21,7 +21,7 @@ from benchmarks.bundle import first_answer
 from benchmarks.measure import interleaved, pinned, say
 from benchmarks.report import Results, faster, median, noted
 
-__all__ = ["starts"]
+__all__ = ["self_signed", "starts"]
 
 HERE = Path(__file__).parent
 FUNCTIONS = ("search", "api", "catalog", "purge")
@@ -137,9 +137,7 @@ def _opensearch(said: bytes, directory: Path) -> Iterator[tuple[str, str]]:
         def log_message(self, format: str, *args: object) -> None:
             """Nobody reads it."""
 
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority = _certificate(directory)
-    context.load_cert_chain(authority)
+    context, authority = self_signed(directory)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
     server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     server.daemon_threads = True
@@ -151,8 +149,8 @@ def _opensearch(said: bytes, directory: Path) -> Iterator[tuple[str, str]]:
         server.server_close()
 
 
-def _certificate(directory: Path) -> Path:
-    """A certificate for 127.0.0.1, its own authority, with its key."""
+def self_signed(directory: Path) -> tuple[ssl.SSLContext, Path]:
+    """A server's at 127.0.0.1 that is its own authority, and the file in ``directory`` for whoever is to trust it."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -178,4 +176,6 @@ def _certificate(directory: Path) -> Path:
         key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
         + certificate.public_bytes(serialization.Encoding.PEM)
     )
-    return both
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(both)
+    return context, both

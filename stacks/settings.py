@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from tagstream.machine import default_model
+from tagstream.machine import DEFAULT_MODELS, default_model
 from tagstream.plan import Declared, problems
 
 __all__ = [
@@ -41,7 +41,7 @@ MODELS = (
 )
 # As fast as efficientnet-lite0 and more often right, on processors that multiply bytes: AWS' Graviton does. Stage local
 # runs on any, and asks which it is (tagstream/machine.py).
-_ON_GRAVITON = "efficientnet-lite2-int8"
+_ON_GRAVITON = DEFAULT_MODELS[0]
 ROOT = Path(__file__).resolve().parent.parent
 DEAD_LETTER_DAYS = 14
 """The longest that SQS keeps a message."""

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tagstream.deployed.aws import Aws, told
-from tagstream.machine import default_model
+from tagstream.machine import DEFAULT_MODELS, default_model
 from tagstream.operations.mappings import mapping_of
 from tagstream.operations.queues import QUEUES
 from tagstream.places import CHECKOUT
@@ -33,7 +33,7 @@ _WELL = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE", "UPDATE_ROLLBA
 _STACKS = ("catalog", "web", "ingest", "search", "api", "steps", "operations")
 _EVENTS = ("s3:ObjectCreated:*", "s3:ObjectRemoved:*")
 _OLDEST_NODE = 20
-_ON_AWS = "efficientnet-lite2-int8"
+_ON_AWS = DEFAULT_MODELS[0]
 """The model of the stages on AWS that have no other setting."""
 _NODE_SECONDS = 10.0
 

@@ -10,20 +10,15 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from opensearchpy import OpenSearch
 
+from benchmarks.starts import self_signed
 from tagstream.catalog.client import Client, NotFound, OpenSearchError, connect
 from tagstream.errors import CatalogError
 
@@ -374,43 +369,16 @@ def test_nothing_is_tried_again(serve: Callable[..., Server], status: str) -> No
 # Amazon's service: encrypted and signed.
 
 
-def certificate(directory: Path) -> ssl.SSLContext:
-    """A server's that is its own authority, in ``directory``/authority.pem."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    authority, private = directory / "authority.pem", directory / "key.pem"
-    authority.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    private.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(authority, private)
-    return context
-
-
 @pytest.fixture
 def trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
     """What a server over https has whose certificate is trusted as botocore's configuration says."""
-    context = certificate(tmp_path)
-    monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "authority.pem"))
+    context, authority = self_signed(tmp_path)
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(authority))
     return context
 
 
 def test_a_server_that_nobody_vouches_for_is_told_nothing(serve: Callable[..., Server], tmp_path: Path) -> None:
-    server = serve(context=certificate(tmp_path))
+    server = serve(context=self_signed(tmp_path)[0])
     with connected(server) as client, pytest.raises(OpenSearchError, match=r"(?i)certificate verify failed"):
         client.request("GET", "a")
     assert server.requests == []
